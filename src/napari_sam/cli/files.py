@@ -1,0 +1,105 @@
+"""Images in, labels out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+_TIFF = (".tif", ".tiff")
+_PICTURES = (".png", ".jpg", ".jpeg")
+
+
+def read_image(path: str | Path) -> NDArray[np.generic]:
+    """Read an image (H, W) or (H, W, 3 or 4).
+
+    Parameters
+    ----------
+    path : str or Path
+        A tif, png or jpg file, or a zarr array or OME-Zarr group with one slice.
+
+    Raises
+    ------
+    FileNotFoundError
+        If nothing is there.
+    ValueError
+        If it is no image, or a stack.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(f"No image at {str(path)!r}")
+    if path.is_dir():
+        return _single_slice(path)
+    suffix = path.suffix.lower()
+    if suffix not in (*_TIFF, *_PICTURES):
+        raise ValueError(
+            f"{path.name} is no image this program reads; use tif, png, jpg or a zarr folder"
+        )
+    try:
+        if suffix in _TIFF:
+            import tifffile
+
+            image = tifffile.imread(path)
+        else:
+            import imageio.v3 as iio
+
+            image = iio.imread(path)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise ValueError(f"{path.name} is damaged or no image: {error}") from error
+    return _checked(np.asarray(image), path)
+
+
+def _single_slice(path: Path) -> NDArray[np.generic]:
+    from napari_sam.volume import open_source
+
+    source = open_source(path)
+    if source.shape[0] != 1:
+        raise ValueError(
+            f"{path.name} is a volume of {source.shape[0]} slices; use `napari-sam volume`"
+        )
+    return source.read(0)
+
+
+def _checked(image: NDArray[np.generic], path: Path) -> NDArray[np.generic]:
+    if image.ndim == 3 and image.shape[2] == 2:
+        image = image[..., 0]  # gray with alpha
+    if image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4)):
+        return image
+    raise ValueError(
+        f"{path.name} has the shape {image.shape}, expected (H, W) or (H, W, 3 or 4); save a stack "
+        "as zarr and use `napari-sam volume`"
+    )
+
+
+def check_writable(path: str | Path) -> Path:
+    """Check, before any work is done, that labels can be written to a path.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is not tif or png.
+    FileNotFoundError
+        If its folder does not exist.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in (*_TIFF, ".png"):
+        raise ValueError(f"Labels are written as tif or png, not as {path.name!r}")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"The folder of {str(path)!r} does not exist")
+    return path
+
+
+def write_labels(path: Path, labels: NDArray[np.integer]) -> None:
+    """Write labels (H, W) in the smallest unsigned type that holds them; png up to 65,535."""
+    smallest = np.min_scalar_type(int(labels.max(initial=0)))
+    if path.suffix.lower() == ".png":
+        if smallest.itemsize > 2:
+            raise ValueError(f"{path.name}: png holds ids up to 65,535; write a tif instead")
+        import imageio.v3 as iio
+
+        iio.imwrite(path, labels.astype(smallest))
+        return
+    import tifffile
+
+    tifffile.imwrite(path, labels.astype(smallest), compression="zlib")

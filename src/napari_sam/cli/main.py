@@ -1,0 +1,220 @@
+"""Parse the command line; nothing heavy is imported before a command runs."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import sys
+from collections.abc import Sequence
+
+_DESCRIPTION = "Segment Anything for images and volumes, in napari and from the shell."
+_IMAGES = "image file (tif, png, jpg) or zarr array"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        The words after the program's name; those of the shell by default.
+
+    Returns
+    -------
+    int
+        Exit status: 0, or 1 after an error that was told, or 130 after Ctrl+C.
+    """
+    parsed = build_parser().parse_args(arguments)
+    module_name, function_name = parsed.run.split(":")
+    command = getattr(importlib.import_module(f"napari_sam.cli.{module_name}"), function_name)
+    try:
+        command(parsed)
+    except KeyboardInterrupt:
+        print("\nStopped; a job with resume goes on from here.", file=sys.stderr)
+        return 130
+    except (ValueError, TypeError, OSError) as error:
+        if parsed.traceback:
+            raise
+        print(f"napari-sam: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    from napari_sam import __version__
+
+    parser = argparse.ArgumentParser(prog="napari-sam", description=_DESCRIPTION)
+    parser.add_argument("--version", action="version", version=f"napari-sam {__version__}")
+    parser.add_argument("--traceback", action="store_true", help="show where an error came from")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for add in (_demo, _segment, _everything, _volume, _train, _evaluate, _models):
+        add(commands)
+    return parser
+
+
+_Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+def _command(commands: _Commands, name: str, run: str, text: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _model_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--model", default="nano", help="known model (see `napari-sam models`) or checkpoint file"
+    )
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument(
+        "--object-diameter", type=float, metavar="PIXELS",
+        help="typical object; estimated by default (only for nano)",
+    )
+
+
+def _demo(commands: _Commands) -> None:
+    parser = _command(
+        commands, "demo", "demo:demo",
+        "Prompt, segment everything and run a volume; shown in napari, or written to a folder "
+        "where there is no display.",
+    )
+    parser.add_argument("-o", "--output", default="napari-sam-demo", help="folder for the results")
+    parser.add_argument(
+        "--no-window", action="store_true", help="write pictures even if there is a display"
+    )
+
+
+def _segment(commands: _Commands) -> None:
+    parser = _command(commands, "segment", "images:segment", "Segment one object from prompts.")
+    parser.add_argument("image", help=_IMAGES)
+    numbers = "comma-separated numbers, in pixels"
+    parser.add_argument(
+        "--point", action="append", default=[], type=_numbers(2), metavar="ROW,COL",
+        help=f"a point in the object ({numbers}); may be repeated",
+    )
+    parser.add_argument(
+        "--background", action="append", default=[], type=_numbers(2), metavar="ROW,COL",
+        help="a point outside the object; may be repeated",
+    )
+    parser.add_argument(
+        "--box", type=_numbers(4), metavar="R0,C0,R1,C1", help="a box around the object"
+    )
+    parser.add_argument(
+        "--candidate", type=int, choices=(1, 2, 3),
+        help="which of the three masks to keep; the best scored by default",
+    )
+    parser.add_argument("-o", "--output", required=True, help="mask to write (tif or png)")
+    _model_options(parser)
+
+
+def _everything(commands: _Commands) -> None:
+    parser = _command(
+        commands, "everything", "images:everything", "Segment everything in an image."
+    )
+    parser.add_argument("image", help=_IMAGES)
+    parser.add_argument("-o", "--output", required=True, help="labels to write (tif or png)")
+    _model_options(parser)
+    _everything_options(parser)
+
+
+def _everything_options(parser: argparse.ArgumentParser) -> None:
+    """Add an option for each setting of `EverythingConfig` that has a name of its own."""
+    group = parser.add_argument_group("settings", "defaults are those of the reference")
+    group.add_argument("--mode", choices=("auto", "grid", "instances"), help="how objects are found")
+    for name, kind in EVERYTHING_NUMBERS.items():
+        group.add_argument("--" + name.replace("_", "-"), type=kind, metavar=kind.__name__.upper())
+
+
+EVERYTHING_NUMBERS: dict[str, type] = {
+    "points_per_side": int,
+    "pred_iou_thresh": float,
+    "stability_score_thresh": float,
+    "stability_score_offset": float,
+    "box_nms_thresh": float,
+    "crop_n_layers": int,
+    "crop_nms_thresh": float,
+    "crop_overlap_ratio": float,
+    "crop_n_points_downscale_factor": int,
+    "points_per_batch": int,
+    "min_mask_region_area": int,
+    "foreground_thresh": float,
+    "seed_thresh": float,
+}
+"""Settings of `EverythingConfig` that the shell offers; a test holds them equal to its fields."""
+
+
+def _volume(commands: _Commands) -> None:
+    parser = _command(
+        commands, "volume", "volumes:volume",
+        "Segment every slice of a volume and link the objects through z; resumes after a kill.",
+    )
+    parser.add_argument("source", help="zarr array or OME-Zarr group (0.4, 0.5)")
+    parser.add_argument("output", help="OME-Zarr group to write (labels/<name>)")
+    parser.add_argument("--level", default="0", help="pyramid level, by index or path")
+    parser.add_argument("--channel", help="channel, by index or name")
+    parser.add_argument("--time", type=int, help="time point, by index")
+    parser.add_argument("--link-iou-thresh", type=float, help="overlap that links two slices")
+    parser.add_argument("--contrast", type=_numbers(2), metavar="LOW,HIGH", help="black and white")
+    parser.add_argument("--name", help="name of the label image")
+    parser.add_argument("--restart", action="store_true", help="start over instead of resuming")
+    _model_options(parser)
+    _everything_options(parser)
+
+
+def _train(commands: _Commands) -> None:
+    parser = _command(commands, "train", "learning:train", "Train a small network; resumes.")
+    parser.add_argument("--config", default="nano", help="recipe: a TOML file, or the shipped nano")
+    parser.add_argument(
+        "--data", action="append", default=[], metavar="FOLDER",
+        help="data pack (index.csv), or folder with images/ and labels/; may be repeated; "
+        "$NAPARI_SAM_DATA by default",
+    )
+    parser.add_argument("-o", "--output", required=True, help="safetensors file to write")
+    parser.add_argument("--steps", type=int, help="instead of the recipe's")
+    parser.add_argument("--threads", type=int, help="processor threads")
+    parser.add_argument("--restart", action="store_true", help="start over instead of resuming")
+
+
+def _evaluate(commands: _Commands) -> None:
+    parser = _command(
+        commands, "evaluate", "learning:evaluate",
+        "Score a model by simulated clicks, boxes and everything, beside classical baselines.",
+    )
+    parser.add_argument(
+        "--data", action="append", default=[], metavar="FOLDER",
+        help="data pack or folder with images/ and labels/; $NAPARI_SAM_DATA by default",
+    )
+    parser.add_argument("--split", default="val", help="split of a data pack")
+    parser.add_argument("--source", action="append", help="only this source; may be repeated")
+    parser.add_argument("--clicks", type=int, default=3, help="simulated clicks")
+    parser.add_argument("--max-objects", type=int, default=40, help="objects prompted per image")
+    parser.add_argument("--modes", default="instances", help="comma-separated modes of everything")
+    parser.add_argument("--json", metavar="FILE", help="write the scores here, too")
+    _model_options(parser)
+
+
+def _models(commands: _Commands) -> None:
+    parser = _command(commands, "models", "models:models", "List, or download, known models.")
+    parser.add_argument("--download", metavar="NAME", help="fetch a model into the cache")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Numbers:
+    count: int
+
+    def __call__(self, text: str) -> tuple[float, ...]:
+        try:
+            values = tuple(float(word) for word in text.split(","))
+        except ValueError:
+            values = ()
+        if len(values) != self.count:
+            raise argparse.ArgumentTypeError(
+                f"expected {self.count} numbers with commas between, got {text!r}"
+            )
+        return values
+
+
+def _numbers(count: int) -> _Numbers:
+    return _Numbers(count)

@@ -1,0 +1,73 @@
+"""Where a network runs and in which precision: the one place that decides."""
+
+from __future__ import annotations
+
+import torch
+
+
+def resolve_device(device: str | torch.device = "auto") -> torch.device:
+    """Choose a device.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        ``"auto"`` takes CUDA, then Apple's MPS, then the CPU; anything else is torch's name of a
+        device.
+
+    Raises
+    ------
+    ValueError
+        If the device is unknown or not there.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError as error:
+        raise ValueError(f"Unknown device {device!r}; use 'auto', 'cpu', 'cuda' or 'mps'") from error
+    present = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not present.get(chosen.type, True):
+        raise ValueError(f"Device {device!r} is not available here; use 'auto' or 'cpu'")
+    return chosen
+
+
+def available_devices() -> tuple[str, ...]:
+    """Return what a user may choose from, ``"auto"`` first."""
+    devices = ["auto", "cpu"]
+    if torch.backends.mps.is_available():
+        devices.append("mps")
+    devices += [f"cuda:{index}" for index in range(torch.cuda.device_count())]
+    return tuple(devices)
+
+
+def resolve_encoder_dtype(device: torch.device, precision: str = "auto") -> torch.dtype:
+    """Choose the precision of the image encoder; everything after it stays in float32.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the network runs.
+    precision : str
+        ``"auto"`` is bfloat16 on CUDA devices that compute in it (float16 on older ones) and
+        float32 elsewhere; or ``"float32"``, ``"bfloat16"``, ``"float16"``.
+
+    Raises
+    ------
+    ValueError
+        If the precision is unknown.
+    """
+    named = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if precision in named:
+        return named[precision]
+    if precision != "auto":
+        raise ValueError(f"Unknown precision {precision!r}; use 'auto' or one of {sorted(named)}")
+    if device.type != "cuda":
+        return torch.float32
+    fast_bfloat16 = torch.cuda.get_device_capability(device)[0] >= 8
+    return torch.bfloat16 if fast_bfloat16 else torch.float16

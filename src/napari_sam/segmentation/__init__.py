@@ -1,0 +1,1 @@
+"""Pixels and prompts to masks and labels."""

@@ -1,0 +1,150 @@
+"""Prompts in image coordinates to a network's decoder and back.
+
+This is the one place where (row, col) of the image becomes (x, y) of the network's input.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from napari_sam.model.sam import EncodedImage, PromptBatch, Sam
+from napari_sam.segmentation.images import Geometry
+from napari_sam.segmentation.prompts import Prompts
+
+WINDOW = 40
+"""Side, in image tokens, of what a small network's decoder looks at around a prompt."""
+_MARGIN = 8
+_NOTHING = -16.0
+"""Logit of pixels outside the decoded window."""
+
+
+def alike(prompts: Sequence[Prompts]) -> Iterator[list[int]]:
+    """Group prompts that can be decoded in one call: as many points, box and mask or not."""
+
+    def kind(index: int) -> tuple[int, bool, bool]:
+        prompt = prompts[index]
+        return prompt.n_points, prompt.box is not None, prompt.mask_input is not None
+
+    for _, group in itertools.groupby(sorted(range(len(prompts)), key=kind), key=kind):
+        yield list(group)
+
+
+def to_batch(prompts: Sequence[Prompts], geometry: Geometry, device: torch.device) -> PromptBatch:
+    """Stack prompts that are alike, in pixels (x, y) of the network's input."""
+    rows, cols = geometry.scale
+    first = prompts[0]
+    points = labels = boxes = masks = None
+    if first.n_points:
+        stacked = np.stack([np.asarray(p.points) for p in prompts])
+        points = _tensor(stacked[..., ::-1] * (cols, rows), device)
+        labels = torch.from_numpy(np.stack([np.asarray(p.point_labels) for p in prompts])).to(device)
+    if first.box is not None:
+        stacked = np.stack([np.asarray(p.box) for p in prompts])
+        boxes = _tensor(stacked[:, [1, 0, 3, 2]] * (cols, rows, cols, rows), device)
+    if first.mask_input is not None:
+        masks = _tensor(np.stack([np.asarray(p.mask_input) for p in prompts])[:, None], device)
+    return PromptBatch(points, labels, boxes, masks)
+
+
+def _tensor(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], device: torch.device) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
+
+
+def decode_in_windows(
+    model: Sam, image: EncodedImage, batch: PromptBatch
+) -> tuple[Tensor, Tensor]:
+    """Decode each object in a window of the image around its prompts.
+
+    A small network is trained on such windows; the cost of a click then does not grow with the
+    image. Windows grow where prompts lie far apart.
+
+    Parameters
+    ----------
+    model : Sam
+        A network with skip features.
+    image : EncodedImage
+        Of one image, (1, C, h, w).
+    batch : PromptBatch
+        B objects.
+
+    Returns
+    -------
+    logits, predicted_iou : Tensor
+        (B, 1 + candidates, 4 h, 4 w), very negative outside the windows, and (B, 1 + candidates).
+    """
+    grid = image.features.shape[-2:]
+    corners, side = _place_windows(batch, grid, model.prompt_encoder.stride)
+    height, width = min(side, grid[0]), min(side, grid[1])
+    if (height, width) == tuple(grid):
+        return model.decode(image, batch)
+    cut = EncodedImage(
+        _cut(image.features, corners, (height, width), 1),
+        tuple(
+            _cut(skip, corners, (height, width), finer)
+            for skip, finer in zip(image.skips, (2, 4), strict=True)
+        ),
+    )
+    origin = corners.flip(-1).float() * model.prompt_encoder.stride
+    masks = batch.masks
+    if masks is not None:
+        own = torch.arange(len(masks))
+        masks = _cut(masks, corners, (height, width), 4, own)
+    local = batch.shifted(-origin)._replace(masks=masks)
+    logits, iou = model.decode(cut, local, origin)
+    full = logits.new_full((*logits.shape[:2], 4 * grid[0], 4 * grid[1]), _NOTHING)
+    for index, (top, left) in enumerate((4 * corners).tolist()):
+        full[index, :, top : top + 4 * height, left : left + 4 * width] = logits[index]
+    return full, iou
+
+
+def _place_windows(
+    batch: PromptBatch, grid: Sequence[int], stride: int
+) -> tuple[Tensor, int]:
+    """Return the corners (B, 2), (row, col) in tokens, and the common side of the windows."""
+    low, high = _extent(batch, stride)
+    needed = int((high - low).max().ceil()) + _MARGIN
+    side = WINDOW if needed <= WINDOW else -(-needed // _MARGIN) * _MARGIN
+    limit = torch.tensor([max(0, length - side) for length in grid], device=low.device)
+    corners = ((low + high - side) / 2).round().long()
+    return torch.minimum(corners.clamp(min=0), limit), side
+
+
+def _extent(batch: PromptBatch, stride: int) -> tuple[Tensor, Tensor]:
+    """Return the bounds of each object's prompts, (B, 2) as (row, col) in tokens."""
+    given = []
+    if batch.points is not None:
+        given.append(batch.points)
+    if batch.boxes is not None:
+        given.append(batch.boxes.unflatten(1, (2, 2)))
+    if batch.masks is not None:
+        given.append(torch.stack([_mask_bounds(mask[0], stride) for mask in batch.masks]))
+    if not given:
+        raise ValueError("There is nothing to decode: a prompt needs a point, a box or a mask")
+    corners = torch.cat(given, dim=1).flip(-1) / stride
+    return corners.amin(1), corners.amax(1)
+
+
+def _mask_bounds(logits: Tensor, stride: int) -> Tensor:
+    """Return the corners (2, 2), (x, y) in pixels, of a low-resolution mask, or its centre."""
+    found = torch.nonzero(logits > 0).flip(-1).float()
+    if not len(found):
+        middle = logits.new_tensor([logits.shape[1] / 2, logits.shape[0] / 2])
+        found = middle[None]
+    return torch.stack([found.amin(0), found.amax(0)]) * (stride / 4)
+
+
+def _cut(
+    level: Tensor, corners: Tensor, size: tuple[int, int], finer: int, own: Tensor | None = None
+) -> Tensor:
+    """Cut windows out of level (1, c, H, W), or out of each object's own map."""
+    height, width = size[0] * finer, size[1] * finer
+    pieces = []
+    for index, (top, left) in enumerate((corners * finer).tolist()):
+        view = level[0 if own is None else index]
+        pieces.append(view[:, top : top + height, left : left + width])
+    return torch.stack(pieces)

@@ -1,0 +1,196 @@
+"""From any image array to what a network takes in: three channels of 0 ... 255, resized and padded."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+_PERCENTILES = (0.1, 99.9)
+_SAMPLED_PIXELS = 1_000_000
+_DEEPEST_STRIDE = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Geometry:
+    """How an image lies in a network's input.
+
+    Attributes
+    ----------
+    image_shape : (int, int)
+        Height and width of the image, pixels.
+    input_shape : (int, int)
+        Height and width after resizing.
+    padded_shape : (int, int)
+        Height and width after padding at the bottom and on the right.
+    """
+
+    image_shape: tuple[int, int]
+    input_shape: tuple[int, int]
+    padded_shape: tuple[int, int]
+
+    @property
+    def scale(self) -> tuple[float, float]:
+        """Input pixels for one image pixel, along rows and columns."""
+        return (
+            self.input_shape[0] / self.image_shape[0],
+            self.input_shape[1] / self.image_shape[1],
+        )
+
+
+def square_geometry(image_shape: tuple[int, int], size: int) -> Geometry:
+    """Fit an image into a square: the longer side becomes `size`, as for the official networks."""
+    scale = size / max(image_shape)
+    return Geometry(
+        image_shape=image_shape, input_shape=_scaled(image_shape, scale), padded_shape=(size, size)
+    )
+
+
+def free_geometry(image_shape: tuple[int, int], scale: float, max_size: int) -> Geometry:
+    """Scale an image, keep its longer side within `max_size`, and pad it to the deepest stride."""
+    scale = min(scale, max_size / max(image_shape))
+    height, width = _scaled(image_shape, scale)
+    return Geometry(
+        image_shape=image_shape,
+        input_shape=(height, width),
+        padded_shape=(_round_up(height), _round_up(width)),
+    )
+
+
+def _scaled(shape: tuple[int, int], scale: float) -> tuple[int, int]:
+    return max(1, int(shape[0] * scale + 0.5)), max(1, int(shape[1] * scale + 0.5))
+
+
+def _round_up(length: int) -> int:
+    return math.ceil(length / _DEEPEST_STRIDE) * _DEEPEST_STRIDE
+
+
+def check_image(image: NDArray[np.generic]) -> tuple[int, int]:
+    """Check that an array is an image; returns its height and width.
+
+    Raises
+    ------
+    TypeError
+        If its values are no real numbers.
+    ValueError
+        If it is empty or has another shape than (H, W) or (H, W, 3 or 4).
+    """
+    if image.dtype.kind not in "buif":
+        raise TypeError(f"An image must hold real numbers, got dtype {image.dtype}")
+    gray = image.ndim == 2
+    colour = image.ndim == 3 and image.shape[2] in (3, 4)
+    if not (gray or colour):
+        raise ValueError(
+            f"An image must have shape (H, W) or (H, W, 3 or 4), got {image.shape}; pass one slice "
+            "or channel at a time"
+        )
+    if 0 in image.shape:
+        raise ValueError(f"The image is empty: its shape is {image.shape}")
+    return image.shape[0], image.shape[1]
+
+
+def contrast_range(image: NDArray[np.generic]) -> tuple[float, float]:
+    """Return the values that become black and white: percentiles 0.1 and 99.9 of the finite pixels.
+
+    Parameters
+    ----------
+    image : ndarray
+        Any shape; about a million evenly spaced values are looked at.
+    """
+    values = np.asarray(image).reshape(-1)
+    step = max(1, values.size // _SAMPLED_PIXELS)
+    sampled = values[::step].astype(np.float64)
+    sampled = sampled[np.isfinite(sampled)]
+    if not sampled.size:
+        return 0.0, 1.0
+    low, high = np.percentile(sampled, _PERCENTILES)
+    if low == high:
+        low, high = sampled.min(), sampled.max()
+    return float(low), float(high)
+
+
+def to_display_range(
+    image: NDArray[np.generic], contrast_limits: tuple[float, float] | None = None
+) -> NDArray[np.float32]:
+    """Map an image to 0 ... 255.
+
+    Parameters
+    ----------
+    image : ndarray
+        (H, W) or (H, W, 3 or 4); alpha is dropped. uint8 colour stays as it is unless
+        `contrast_limits` are given. NaN and infinite pixels become the nearest limit, with a
+        warning.
+    contrast_limits : (float, float), optional
+        Values that become black and white; see `contrast_range` for the default.
+
+    Returns
+    -------
+    ndarray
+        (H, W, 1) or (H, W, 3) float32. A constant image becomes middle gray.
+    """
+    check_image(image)
+    channels = image[..., :3] if image.ndim == 3 else image[..., None]
+    if contrast_limits is None and image.ndim == 3 and image.dtype == np.uint8:
+        return np.ascontiguousarray(channels, dtype=np.float32)
+    low, high = contrast_limits if contrast_limits is not None else contrast_range(channels)
+    if not (np.isfinite(low) and np.isfinite(high) and low <= high):
+        raise ValueError(f"contrast_limits must be finite and rising, got ({low}, {high})")
+    values = np.array(channels, dtype=np.float32)
+    if image.dtype.kind == "f":
+        _replace_not_finite(values, low, high)
+    if low == high:
+        return np.full_like(values, 127.5)
+    values -= low
+    values *= 255 / (high - low)
+    return np.clip(values, 0, 255, out=values)
+
+
+def _replace_not_finite(values: NDArray[np.float32], low: float, high: float) -> None:
+    finite = np.isfinite(values)
+    if finite.all():
+        return
+    count = int((~finite).sum())
+    warnings.warn(
+        f"The image has {count} pixels that are NaN or infinite; they count as its lowest value "
+        "(positive infinity as its highest)",
+        stacklevel=4,
+    )
+    np.nan_to_num(values, copy=False, nan=low, posinf=high, neginf=low)
+
+
+def to_pixels(displayed: NDArray[np.float32], geometry: Geometry, device: torch.device) -> Tensor:
+    """Resize an image of `to_display_range` to a network's input.
+
+    Parameters
+    ----------
+    displayed : ndarray
+        (H, W, 1 or 3) float32, 0 ... 255.
+    geometry : Geometry
+        Size before padding.
+    device : torch.device
+        Where the pixels go.
+
+    Returns
+    -------
+    Tensor
+        (1, 3, h, w) float32, whole numbers of 0 ... 255, not padded.
+    """
+    pixels = torch.from_numpy(np.ascontiguousarray(displayed)).permute(2, 0, 1)[None].to(device)
+    if geometry.input_shape != geometry.image_shape:
+        pixels = functional.interpolate(
+            pixels, geometry.input_shape, mode="bilinear", align_corners=False, antialias=True
+        )
+    return pixels.round().clamp(0, 255).expand(1, 3, -1, -1)
+
+
+def pad(pixels: Tensor, geometry: Geometry) -> Tensor:
+    """Pad normalised pixels (1, 3, h, w) with zeros to the padded shape."""
+    bottom = geometry.padded_shape[0] - pixels.shape[-2]
+    right = geometry.padded_shape[1] - pixels.shape[-1]
+    return functional.pad(pixels, (0, right, 0, bottom))

@@ -1,0 +1,360 @@
+"""Embed an image once, then answer prompts: values in, values out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from napari_sam.model.configs import ConvEncoderConfig, ViTConfig
+from napari_sam.model.devices import resolve_encoder_dtype
+from napari_sam.model.registry import load_model
+from napari_sam.model.sam import EncodedImage, Sam
+from napari_sam.segmentation.decoding import alike, decode_in_windows, to_batch
+from napari_sam.segmentation.images import (
+    Geometry,
+    check_image,
+    free_geometry,
+    pad,
+    square_geometry,
+    to_display_range,
+    to_pixels,
+)
+from napari_sam.segmentation.instances import instances_from_maps, median_diameter
+from napari_sam.segmentation.prompts import Prompts
+
+_FIRST_LOOK = 768
+"""Longest side of the quick pass that estimates how large objects are, pixels."""
+_LARGEST_SCALE = 4.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageEmbedding:
+    """An image as a network sees it; prompts are answered from it.
+
+    Attributes
+    ----------
+    image : EncodedImage
+        Features and skip features, on the predictor's device, float32.
+    geometry : Geometry
+        How the image lies in the network's input.
+    object_diameter : float or None
+        Diameter of objects that the image was scaled by, image pixels; None where the network's
+        input has a fixed size.
+    model_name : str
+        The model that made it.
+    """
+
+    image: EncodedImage
+    geometry: Geometry
+    object_diameter: float | None
+    model_name: str
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width of the image, pixels."""
+        return self.geometry.image_shape
+
+    @property
+    def features(self) -> Tensor:
+        """(1, C, h, w)."""
+        return self.image.features
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MaskPrediction:
+    """Candidate masks of one object.
+
+    Attributes
+    ----------
+    masks : ndarray
+        (M, H, W) bool; M is 3, or 1 without multimask output.
+    predicted_iou : ndarray
+        (M,) float32, what the network expects each mask's IoU with the truth to be.
+    low_res_logits : ndarray
+        (M, h, w) float32; one of them can be given back as `Prompts.mask_input`.
+    """
+
+    masks: NDArray[np.bool_]
+    predicted_iou: NDArray[np.float32]
+    low_res_logits: NDArray[np.float32]
+
+    @property
+    def best(self) -> int:
+        """Index of the candidate with the highest predicted IoU."""
+        return int(self.predicted_iou.argmax())
+
+
+class Predictor:
+    """Answers prompts with one network.
+
+    Parameters
+    ----------
+    model : Sam, str or Path
+        A network, a known model's name, or the path of a checkpoint.
+    device : str
+        Where a model given by name or path is loaded to; see `napari_sam.model.load_model`.
+    precision : str
+        Of the image encoder: ``"auto"``, ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+    on_progress : callable, optional
+        Called with bytes done and in all while a model is downloaded.
+    """
+
+    def __init__(
+        self,
+        model: Sam | str | Path = "nano",
+        device: str = "auto",
+        *,
+        precision: str = "auto",
+        on_progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        if isinstance(model, Sam):
+            self.model_name = "custom"
+            self._model = model.eval()
+        else:
+            self.model_name = str(model)
+            self._model = load_model(model, device, on_progress=on_progress)
+        self._dtype = resolve_encoder_dtype(self._model.device, precision)
+
+    def __repr__(self) -> str:
+        """Name model and device."""
+        return f"Predictor({self.model_name!r}, device={self.device!r})"
+
+    @property
+    def model(self) -> Sam:
+        """The network."""
+        return self._model
+
+    @property
+    def device(self) -> str:
+        """Where the network runs."""
+        return str(self._model.device)
+
+    @property
+    def has_instance_decoder(self) -> bool:
+        """Whether the network finds all instances without prompts."""
+        return self._model.instance_decoder is not None
+
+    def embed(
+        self,
+        image: NDArray[np.generic],
+        *,
+        contrast_limits: tuple[float, float] | None = None,
+        object_diameter: float | None = None,
+    ) -> ImageEmbedding:
+        """Embed an image.
+
+        Parameters
+        ----------
+        image : ndarray
+            (H, W) or (H, W, 3 or 4), any real dtype.
+        contrast_limits : (float, float), optional
+            Values that become black and white; by default percentiles 0.1 and 99.9, and uint8
+            colour as it is.
+        object_diameter : float, optional
+            Typical diameter of an object in image pixels. Networks whose input may have any size
+            see the image at the scale that suits it; by default a quick first pass estimates it.
+
+        Returns
+        -------
+        ImageEmbedding
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the array is no image, or the diameter is not positive.
+        """
+        image = np.asarray(image)
+        shape = check_image(image)
+        if object_diameter is not None and not object_diameter > 0:
+            raise ValueError(f"object_diameter must be positive, got {object_diameter}")
+        displayed = to_display_range(image, contrast_limits)
+        encoder = self._model.config.encoder
+        if isinstance(encoder, ViTConfig):
+            return self._embed(displayed, square_geometry(shape, encoder.image_size), None)
+        if object_diameter is None:
+            object_diameter = self._estimated_diameter(displayed, encoder)
+        scale = min(self._diameter / object_diameter, _LARGEST_SCALE)
+        geometry = free_geometry(shape, scale, encoder.max_size)
+        return self._embed(displayed, geometry, object_diameter)
+
+    @overload
+    def predict(
+        self, embedding: ImageEmbedding, prompts: Prompts, *, multimask_output: bool = True
+    ) -> MaskPrediction: ...
+
+    @overload
+    def predict(
+        self, embedding: ImageEmbedding, prompts: Sequence[Prompts], *, multimask_output: bool = True
+    ) -> list[MaskPrediction]: ...
+
+    def predict(
+        self,
+        embedding: ImageEmbedding,
+        prompts: Prompts | Sequence[Prompts],
+        *,
+        multimask_output: bool = True,
+    ) -> MaskPrediction | list[MaskPrediction]:
+        """Answer the prompts of one object or of many.
+
+        Parameters
+        ----------
+        embedding : ImageEmbedding
+            From `embed`.
+        prompts : Prompts or sequence of Prompts
+            One for each object.
+        multimask_output : bool
+            Three candidates (whole, part, sub-part) or one mask.
+
+        Returns
+        -------
+        MaskPrediction or list of MaskPrediction
+            In the order of the prompts.
+
+        Raises
+        ------
+        ValueError
+            If a prompt is empty or lies outside the image.
+        """
+        if isinstance(prompts, Prompts):
+            return self.predict(embedding, [prompts], multimask_output=multimask_output)[0]
+        if not prompts:
+            return []
+        logits, iou = self.decode(embedding, prompts, multimask_output=multimask_output)
+        return [
+            MaskPrediction(
+                masks=(self.upscale(embedding, one) > 0).cpu().numpy(),
+                predicted_iou=score.cpu().numpy(),
+                low_res_logits=one.cpu().numpy(),
+            )
+            for one, score in zip(logits, iou, strict=True)
+        ]
+
+    @torch.inference_mode()
+    def decode(
+        self, embedding: ImageEmbedding, prompts: Sequence[Prompts], *, multimask_output: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """Decode many objects, staying at low resolution.
+
+        Parameters
+        ----------
+        embedding : ImageEmbedding
+            From `embed`.
+        prompts : sequence of Prompts
+            B objects, at least one.
+        multimask_output : bool
+            Three candidates or one.
+
+        Returns
+        -------
+        low_res_logits : Tensor
+            (B, M, h, w) float32.
+        predicted_iou : Tensor
+            (B, M) float32.
+        """
+        low_res = tuple(4 * length for length in embedding.features.shape[-2:])
+        for prompt in prompts:
+            _check_prompt(prompt, embedding.image_shape, low_res)
+        answers: dict[int, tuple[Tensor, Tensor]] = {}
+        for group in alike(prompts):
+            batch = to_batch([prompts[i] for i in group], embedding.geometry, self._model.device)
+            if embedding.image.skips:
+                logits, iou = decode_in_windows(self._model, embedding.image, batch)
+            else:
+                logits, iou = self._model.decode(embedding.image, batch)
+            answers.update(zip(group, zip(logits, iou, strict=True), strict=True))
+        kept = slice(1, None) if multimask_output else slice(0, 1)
+        ordered = [answers[index] for index in range(len(prompts))]
+        return (
+            torch.stack([logits[kept] for logits, _ in ordered]),
+            torch.stack([iou[kept] for _, iou in ordered]),
+        )
+
+    @torch.inference_mode()
+    def upscale(self, embedding: ImageEmbedding, low_res_logits: Tensor) -> Tensor:
+        """Resize low-resolution logits (..., h, w) to the image's pixels (..., H, W)."""
+        geometry = embedding.geometry
+        stacked = low_res_logits.reshape(1, -1, *low_res_logits.shape[-2:]).float()
+        height, width = geometry.input_shape
+        padded = functional.interpolate(
+            stacked, geometry.padded_shape, mode="bilinear", align_corners=False
+        )[..., :height, :width]
+        resized = functional.interpolate(
+            padded, geometry.image_shape, mode="bilinear", align_corners=False
+        )
+        return resized.reshape(*low_res_logits.shape[:-2], *geometry.image_shape)
+
+    @torch.inference_mode()
+    def instance_maps(self, embedding: ImageEmbedding) -> NDArray[np.float32]:
+        """Predict the maps from which all instances follow.
+
+        Returns
+        -------
+        ndarray
+            (3, H, W) float32 in 0 ... 1: foreground, closeness to the object's centre, depth below
+            its boundary.
+
+        Raises
+        ------
+        ValueError
+            If the network has no instance decoder.
+        """
+        maps = self._model.instance_maps(embedding.image)[0]
+        resized: NDArray[np.float32] = self.upscale(embedding, maps).sigmoid().cpu().numpy()
+        return resized
+
+    @property
+    def _diameter(self) -> float:
+        return self._model.config.object_diameter or 36.0
+
+    @torch.inference_mode()
+    def _estimated_diameter(
+        self, displayed: NDArray[np.float32], encoder: ConvEncoderConfig
+    ) -> float:
+        """Estimate the objects' diameter in image pixels from the instances of a first look."""
+        shape = (displayed.shape[0], displayed.shape[1])
+        if not self.has_instance_decoder:
+            return self._diameter
+        geometry = free_geometry(shape, 1, min(_FIRST_LOOK, encoder.max_size))
+        look = self._embed(displayed, geometry, None)
+        maps = self.model.instance_maps(look.image)[0].sigmoid()
+        rows, cols = (round(length / 2) for length in geometry.input_shape)
+        labels = instances_from_maps(maps[:, :rows, :cols].cpu().numpy())
+        found = median_diameter(labels)
+        return self._diameter if found is None else 2 * found / geometry.scale[0]
+
+    @torch.inference_mode()
+    def _embed(
+        self, displayed: NDArray[np.float32], geometry: Geometry, object_diameter: float | None
+    ) -> ImageEmbedding:
+        model = self._model
+        pixels = pad(model.normalise(to_pixels(displayed, geometry, model.device)), geometry)
+        half = self._dtype != torch.float32
+        with torch.autocast(model.device.type, self._dtype, enabled=half):
+            encoded = model.encode(pixels.contiguous(memory_format=torch.channels_last))
+        return ImageEmbedding(
+            image=EncodedImage(
+                encoded.features.float(), tuple(skip.float() for skip in encoded.skips)
+            ),
+            geometry=geometry,
+            object_diameter=object_diameter,
+            model_name=self.model_name,
+        )
+
+
+def _check_prompt(prompt: Prompts, shape: tuple[int, int], low_res: tuple[int, ...]) -> None:
+    if prompt.is_empty:
+        raise ValueError("A prompt needs at least a point, a box or a mask_input")
+    prompt.check_inside(shape)
+    given = None if prompt.mask_input is None else np.asarray(prompt.mask_input).shape
+    if given is not None and given != low_res:
+        raise ValueError(
+            f"mask_input must have the shape {low_res} of this embedding's low_res_logits, got {given}"
+        )

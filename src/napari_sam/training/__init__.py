@@ -1,0 +1,1 @@
+"""Ground truth: samples, synthetic scenes, training, evaluation."""

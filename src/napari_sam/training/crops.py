@@ -1,0 +1,175 @@
+"""Random views of samples: scaled, turned, recoloured, and worn by optics and cameras."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch.nn import functional
+
+from napari_sam.training.samples import Sample
+
+_OVERHANG = 1.5
+"""A view may be this much larger than the sample's shorter side."""
+PADDING_COLOUR = np.array([[123.675], [116.28], [103.53]], np.float32)
+"""What lies outside an image: zero after normalisation, as where an image is padded in use."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Crop:
+    """A training view.
+
+    Attributes
+    ----------
+    image : ndarray
+        (3, S, S) float32, 0 ... 255.
+    labels : ndarray
+        (S, S) int32.
+    nested : ndarray or None
+        (S, S) int32, objects that contain those of `labels`.
+    """
+
+    image: NDArray[np.float32]
+    labels: NDArray[np.int32]
+    nested: NDArray[np.int32] | None
+
+
+def typical_diameter(labels: NDArray[np.integer]) -> float:
+    """Return the median equivalent diameter of the objects in labels (H, W), pixels."""
+    areas = np.bincount(labels.ravel())[1:]
+    areas = areas[areas >= 12]
+    if not len(areas):
+        return 32.0
+    return float(2 * np.sqrt(np.median(areas) / np.pi))
+
+
+def draw_crop(
+    sample: Sample, rng: np.random.Generator, *, size: int, diameter: float, spread: float = 0.5
+) -> Crop:
+    """Draw a random view of a sample.
+
+    Parameters
+    ----------
+    sample : Sample
+        Where from.
+    rng : Generator
+        Decides everything.
+    size : int
+        Height and width of the view, pixels.
+    diameter : float
+        Typical diameter of an object in the view, pixels.
+    spread : float
+        Standard deviation of the logarithm of the scale around it.
+
+    Returns
+    -------
+    Crop
+    """
+    scale = diameter / typical_diameter(sample.labels) * np.exp(rng.normal(0, spread))
+    whole = size / min(sample.labels.shape)
+    scale = float(np.clip(scale, max(0.25, whole / _OVERHANG), max(4, whole / _OVERHANG)))
+    grid = _view(sample, rng, size, scale)
+    outside = (grid[0].abs() > 1).any(-1).numpy()
+    image = _resample(_as_float(sample.image, rng), grid, scale, "bilinear")
+    labels = _resample(sample.labels[..., None], grid, 1, "nearest")[0].astype(np.int32)
+    nested = None
+    if sample.nested is not None:
+        nested = _resample(sample.nested[..., None], grid, 1, "nearest")[0].astype(np.int32)
+    worn = _wear(image, rng)
+    worn[:, outside] = PADDING_COLOUR
+    return Crop(image=worn, labels=labels, nested=nested)
+
+
+def _as_float(image: NDArray[np.generic], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return (H, W, 1 or 3) float32 in 0 ... 1; gray images are stretched, nearly as in use."""
+    if image.ndim == 3:
+        return image[..., :3].astype(np.float32) / 255
+    low, high = np.percentile(image[::2, ::2], [rng.uniform(0, 2), rng.uniform(98.5, 100)])
+    stretched = (image.astype(np.float32) - low) / max(float(high - low), 1e-6)
+    return np.clip(stretched, 0, 1)[..., None]
+
+
+def _view(
+    sample: Sample, rng: np.random.Generator, size: int, scale: float
+) -> torch.Tensor:
+    """Return a sampling grid (1, size, size, 2) that looks at the sample around some object."""
+    height, width = sample.labels.shape
+    angle = rng.choice([0, 90, 180, 270]) + (rng.uniform(-45, 45) if rng.random() < 0.5 else 0)
+    turn = np.deg2rad(angle)
+    flip = rng.choice([-1, 1])
+    span = size / scale
+    centre = [_along(rng, height, span), _along(rng, width, span)]
+    offsets = (torch.arange(size) + 0.5 - size / 2) / scale
+    down, right = torch.meshgrid(offsets, offsets * float(flip), indexing="ij")
+    cos, sin = float(np.cos(turn)), float(np.sin(turn))
+    rows = centre[0] + cos * down - sin * right
+    cols = centre[1] + sin * down + cos * right
+    return torch.stack([cols / width * 2 - 1, rows / height * 2 - 1], -1)[None]
+
+
+def _along(rng: np.random.Generator, length: int, span: float) -> float:
+    """Choose the centre of a view of `span` pixels on an axis of `length` pixels."""
+    if span >= length:
+        return length / 2
+    return float(rng.uniform(span / 2, length - span / 2))
+
+
+def _resample(
+    values: NDArray[np.generic], grid: torch.Tensor, scale: float, mode: str
+) -> NDArray[np.float32]:
+    """Look at values (H, W, C) through a grid; returns (C, size, size). Outside is zero."""
+    tensor = torch.from_numpy(np.ascontiguousarray(values.astype(np.float32))).permute(2, 0, 1)[None]
+    if scale < 0.75:
+        factor = min(max(scale * 1.3, 0.2), 1)
+        tensor = functional.interpolate(
+            tensor, scale_factor=factor, mode="bilinear", antialias=True
+        )
+    looked = functional.grid_sample(
+        tensor, grid.to(tensor.dtype), mode=mode, align_corners=False
+    )
+    return looked[0].numpy()
+
+
+def _wear(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Vary colour, light, sharpness and noise of an image (1 or 3, S, S) in 0 ... 1."""
+    image = _recolour(image, rng)
+    if rng.random() < 0.25:
+        image = 1 - image
+    image = np.clip(image, 0, 1) ** np.exp(rng.normal(0, 0.35))
+    if rng.random() < 0.3:
+        image = image * _gradient(image.shape[-1], rng)
+    if rng.random() < 0.3:
+        image = ndimage.gaussian_filter(image, (0, *[rng.uniform(0.3, 1.8)] * 2))
+    if rng.random() < 0.5:
+        image = image + rng.normal(0, rng.uniform(0.005, 0.08), image.shape)
+    image = (image - 0.5) * rng.uniform(0.6, 1.15) + 0.5 + rng.uniform(-0.12, 0.12)
+    return np.asarray(np.clip(image, 0, 1) * 255, np.float32)
+
+
+def _recolour(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return (3, S, S): gray as it is or tinted; colour as it is, mixed, or as gray."""
+    if image.shape[0] == 1:
+        gray = np.repeat(image, 3, axis=0)
+        if rng.random() < 0.85:
+            return gray
+        background, foreground = rng.uniform(0, 1, (2, 3, 1, 1))
+        return np.asarray(background + (foreground - background) * gray, np.float32)
+    chance = rng.random()
+    if chance < 0.3:
+        weights = rng.dirichlet([2, 2, 2])
+        gray = np.tensordot(weights, image, 1)[None]
+        return np.repeat(gray, 3, axis=0).astype(np.float32)
+    if chance < 0.8:
+        mix = np.eye(3) + rng.normal(0, 0.12, (3, 3))
+        return np.tensordot(mix, image, 1).astype(np.float32)
+    return image
+
+
+def _gradient(size: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return light (size, size) that changes linearly by up to half."""
+    slope = rng.uniform(-0.5, 0.5, 2)
+    ramp = np.linspace(-0.5, 0.5, size)
+    return np.asarray(1 + slope[0] * ramp[:, None] + slope[1] * ramp[None], np.float32)

@@ -1,0 +1,136 @@
+"""Everything that decides a training run, as one value and one file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import tomllib
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from napari_sam.model.configs import ConvEncoderConfig, DecoderConfig, SamConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """How a network is trained.
+
+    Attributes
+    ----------
+    network : dict
+        `encoder` and `decoder` keywords of a convolutional network, and `object_diameter`.
+    seed, steps : int
+        Source of chance; optimiser steps.
+    encoder_share : float
+        First part of the steps that trains only encoder and instance decoder.
+    frozen_norm_share : float
+        Last part of the steps in which batch norms keep their statistics.
+    batch_size, crop_size : int
+        Views per step, and their side in pixels (a multiple of 32).
+    objects_per_step : int
+        Objects decoded per step in windows of 16 x 16 tokens; fewer in larger windows.
+    windows : tuple of (int, float)
+        Side of the decoded window in tokens, and how often it is drawn.
+    rounds : tuple of (int, float)
+        Prompt rounds of a step (the first prompt included), and how often that many are drawn.
+    box_share : float
+        Objects whose first prompt is a box.
+    spread : float
+        Standard deviation of the logarithm of the views' scale.
+    sources : dict of str to float
+        How often a source is drawn; `synthetic` are generated scenes.
+    learning_rate, weight_decay : float
+        Of AdamW; the rate warms up over `warmup` steps and falls to zero as a cosine.
+    warmup : int
+        Steps.
+    ema : float
+        Decay of the averaged weights, which are the result.
+    iou_weight, instance_weight : float
+        Weights of these losses beside the mask loss.
+    checkpoint_every : int
+        Steps between states on disk.
+    """
+
+    network: dict[str, Any] = field(default_factory=dict)
+    seed: int = 0
+    steps: int = 4000
+    encoder_share: float = 0.15
+    frozen_norm_share: float = 0.15
+    batch_size: int = 4
+    crop_size: int = 256
+    objects_per_step: int = 32
+    windows: tuple[tuple[int, float], ...] = ((16, 0.65), (24, 0.15), (32, 0.2))
+    rounds: tuple[tuple[int, float], ...] = ((1, 0.3), (2, 0.4), (3, 0.3))
+    box_share: float = 0.35
+    spread: float = 0.45
+    sources: dict[str, float] = field(default_factory=lambda: {"synthetic": 1.0})
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.02
+    warmup: int = 150
+    ema: float = 0.998
+    iou_weight: float = 3.0
+    instance_weight: float = 3.0
+    checkpoint_every: int = 100
+
+    def __post_init__(self) -> None:
+        """Check what would only fail hours later."""
+        if self.crop_size % 32:
+            raise ValueError(f"crop_size must be a multiple of 32, got {self.crop_size}")
+        tokens = self.crop_size // 8
+        too_large = [side for side, _ in self.windows if side > tokens]
+        if too_large:
+            raise ValueError(f"windows {too_large} exceed the {tokens} tokens of a crop's side")
+        if self.steps < 1 or self.batch_size < 1:
+            raise ValueError("steps and batch_size must be at least 1")
+
+    def sam_config(self) -> SamConfig:
+        """Return the network's shape."""
+        network = dict(self.network)
+        encoder = {k: _tuples(v) for k, v in network.pop("encoder", {}).items()}
+        decoder = {"local_prompts": True, **network.pop("decoder", {})}
+        return SamConfig(
+            encoder=ConvEncoderConfig(**encoder),
+            decoder=DecoderConfig(**decoder),
+            instances=True,
+            **network,
+        )
+
+    def fingerprint(self) -> dict[str, Any]:
+        """Return what must be equal for a run to be resumed: all but its length and pace."""
+        values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
+        for name in ("steps", "checkpoint_every"):
+            del values[name]
+        return values
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read a recipe.
+
+    Parameters
+    ----------
+    path : str or Path
+        A TOML file, or the name of a recipe that comes with the package (``"nano"``).
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is neither.
+    ValueError
+        If the file names settings that do not exist.
+    """
+    shipped = Path(str(resources.files("napari_sam.training") / "recipes" / f"{path}.toml"))
+    file = shipped if shipped.is_file() else Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"No recipe {str(path)!r}: neither a file nor a shipped recipe")
+    values = tomllib.loads(file.read_text(encoding="utf-8"))
+    known = {field.name for field in dataclasses.fields(Recipe)}
+    unknown = sorted(values.keys() - known)
+    if unknown:
+        raise ValueError(f"{file.name} has unknown settings {unknown}; known: {sorted(known)}")
+    return Recipe(**{name: _tuples(value) for name, value in values.items()})
+
+
+def _tuples(value: Any) -> Any:  # noqa: ANN401
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

@@ -1,0 +1,105 @@
+"""Settings of a volume job."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, field
+
+from napari_sam.segmentation.everything import EverythingConfig
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VolumeConfig:
+    """Everything that decides the labels of a volume; a job refuses to resume under another.
+
+    Attributes
+    ----------
+    everything : EverythingConfig
+        How each slice is segmented.
+    level : int or str
+        Level of an OME-Zarr pyramid, by index (0 is the finest) or by path.
+    channel : int or str, optional
+        The channel, by index or name; may be left out where there is only one.
+    time : int, optional
+        The time point, by index; may be left out where there is only one.
+    link_iou_thresh : float
+        Objects of neighbouring slices are one where they are each other's best match and their
+        intersection over union reaches this, in (0, 1].
+    contrast_limits : tuple of float, optional
+        Intensities shown to the model as black and white; sampled from the volume if left out.
+    name : str
+        Name of the label image in the output: letters, digits, ``.``, ``_``, ``-``.
+    """
+
+    everything: EverythingConfig = field(
+        default_factory=EverythingConfig,
+        metadata={"label": "Each slice", "tooltip": "How each slice is segmented"},
+    )
+    level: int | str = field(
+        default=0,
+        metadata={
+            "label": "Level",
+            "tooltip": "Level of an OME-Zarr pyramid: an index (0 is the finest) or a path",
+        },
+    )
+    channel: int | str | None = field(
+        default=None,
+        metadata={
+            "label": "Channel",
+            "tooltip": "Channel to segment: an index or a name; empty where there is only one",
+        },
+    )
+    time: int | None = field(
+        default=None,
+        metadata={
+            "label": "Time point",
+            "tooltip": "Time point to segment; empty where there is only one",
+            "min": 0,
+            "step": 1,
+        },
+    )
+    link_iou_thresh: float = field(
+        default=0.25,
+        metadata={
+            "label": "Link IoU",
+            "tooltip": "Objects of neighbouring slices become one from this overlap "
+            "(intersection over union) on",
+            "min": 0.01,
+            "max": 1.0,
+            "step": 0.01,
+        },
+    )
+    contrast_limits: tuple[float, float] | None = field(
+        default=None,
+        metadata={
+            "label": "Contrast limits",
+            "tooltip": "Intensities taken as black and white; sampled from the volume if empty",
+        },
+    )
+    name: str = field(
+        default="sam",
+        metadata={"label": "Name", "tooltip": "Name of the label image in the output"},
+    )
+
+    def __post_init__(self) -> None:
+        """Check the values that no later step checks."""
+        if not 0 < self.link_iou_thresh <= 1:
+            raise ValueError(f"link_iou_thresh must be in (0, 1], got {self.link_iou_thresh}")
+        if self.contrast_limits is not None:
+            limits = tuple(float(limit) for limit in self.contrast_limits)
+            if len(limits) != 2 or not all(map(math.isfinite, limits)) or limits[0] >= limits[1]:
+                raise ValueError(
+                    "contrast_limits must be two numbers, the lower first, "
+                    f"got {self.contrast_limits}"
+                )
+            object.__setattr__(self, "contrast_limits", limits)
+        portable = _NAME.fullmatch(self.name) and not self.name.endswith(".")
+        if not portable or _RESERVED.fullmatch(self.name):
+            raise ValueError(
+                "name must be letters, digits, '.', '_' or '-', starting with a letter or digit, "
+                f"and a folder name on every system, got {self.name!r}"
+            )

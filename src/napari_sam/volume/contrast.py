@@ -1,0 +1,83 @@
+"""One contrast for a whole volume, and a digest that tells whether it is still the same volume."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam.volume.source import VolumeSource
+
+SAMPLED_SLICES = 8
+SAMPLED_PIXELS = 2**16
+PERCENTILES = (0.1, 99.9)  # those that an image on its own is shown to the model with
+
+
+@dataclass(frozen=True, kw_only=True)
+class VolumeSample:
+    """What a few slices tell about a volume.
+
+    Attributes
+    ----------
+    contrast_limits : tuple of float, optional
+        The intensities to be taken as black and white; None where pixels go in as they are
+        (8-bit RGB).
+    digest : str
+        The first 16 digits of the SHA-256 of the sampled slices.
+    """
+
+    contrast_limits: tuple[float, float] | None
+    digest: str
+
+
+def sample_volume(source: VolumeSource) -> VolumeSample:
+    """Sample up to 8 evenly spaced slices of a volume; always the same ones.
+
+    Parameters
+    ----------
+    source : VolumeSource
+        The volume.
+
+    Returns
+    -------
+    VolumeSample
+        Contrast limits at the percentiles 0.1 and 99.9 of up to 65,536 finite pixels per sampled
+        slice, and the digest of the whole sampled slices.
+    """
+    digest = hashlib.sha256()
+    pixels = []
+    for z in sampled_slices(source.shape[0]):
+        plane = source.read(z)
+        digest.update(plane.tobytes())
+        pixels.append(_thinned(plane))
+    as_it_is = source.is_rgb and source.dtype == np.uint8
+    limits = None if as_it_is else _limits(np.concatenate(pixels))
+    return VolumeSample(contrast_limits=limits, digest=digest.hexdigest()[:16])
+
+
+def sampled_slices(depth: int) -> list[int]:
+    """Return the indices of the slices that :func:`sample_volume` reads."""
+    evenly = np.linspace(0, depth - 1, min(depth, SAMPLED_SLICES)).round()
+    return [int(z) for z in np.unique(evenly)]
+
+
+def _thinned(plane: NDArray[Any]) -> NDArray[np.float64]:
+    """Return finite intensities of a regular grid of pixels, without an alpha channel."""
+    step = math.ceil(math.sqrt(plane.shape[0] * plane.shape[1] / SAMPLED_PIXELS))
+    values = plane[::step, ::step, ..., :3] if plane.ndim == 3 else plane[::step, ::step]
+    values = values.astype(np.float64).ravel()
+    return values[np.isfinite(values)]
+
+
+def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the percentiles; the extremes where those are equal, as in a nearly empty volume."""
+    if values.size == 0:
+        return 0.0, 1.0
+    low, high = np.percentile(values, PERCENTILES)
+    if low == high:
+        low, high = values.min(), values.max()
+    return float(low), float(high)

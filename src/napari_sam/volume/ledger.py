@@ -1,0 +1,256 @@
+"""The record of a volume job: what was asked, and what is done.
+
+The ledger is a text file of JSON lines that only grows. The first line is the job's header, put in
+place whole (temporary file, then ``os.replace``); every further line is appended, flushed and
+synced after the data it speaks of was written. Lines were chosen over rewriting the file for each
+slice because a slice then costs the same at the first and at the thousandth, and because a kill
+can only tear the last line, which has no line feed yet: on opening, the file is cut back to its
+last whole line. Every entry carries the CRC-32 of its data, so that data that a power cut took
+away (zarr does not sync its files) is noticed and made again. Entries hold no times and no
+machine names: equal jobs have equal ledgers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+LEDGER_FORMAT = 1
+
+
+class LedgerError(ValueError):
+    """A ledger cannot be read."""
+
+
+class JobMismatchError(ValueError):
+    """An output holds another job: other settings, another source or another model.
+
+    Attributes
+    ----------
+    fields : tuple of str
+        Names of what differs.
+    """
+
+    def __init__(self, message: str, fields: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.fields = fields
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoneSlice:
+    """A slice that was segmented: its highest id and the checksum of its labels."""
+
+    n_objects: int
+    checksum: str
+
+
+def checksum(*arrays: NDArray[Any]) -> str:
+    """Return the CRC-32 of arrays of integers, in the order given, as 8 hexadecimal digits."""
+    crc = 0
+    for array in arrays:
+        little_endian = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        crc = zlib.crc32(little_endian.tobytes(), crc)
+    return f"{crc:08x}"
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """Read the header of a ledger.
+
+    Raises
+    ------
+    LedgerError
+        If the file has no header of a known format.
+    """
+    with path.open("rb") as file:
+        header = _parse(file.readline())
+    if header is None or header.get("entry") != "job" or header.get("format") != LEDGER_FORMAT:
+        raise LedgerError(
+            f"{str(path)!r} is damaged or of another version; "
+            "start over with resume=False or choose another output"
+        )
+    return header
+
+
+def changed_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return what differs between two nested mappings: name of the field -> (old, new)."""
+    changes: dict[str, tuple[Any, Any]] = {}
+    for key in sorted(old.keys() | new.keys()):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            changes.update(changed_fields(before, after))
+        elif before != after:
+            changes[key] = (before, after)
+    return changes
+
+
+def check_same_job(header: Mapping[str, Any], job: Mapping[str, Any], output: Path) -> None:
+    """Refuse a job that differs from the one in the header.
+
+    Raises
+    ------
+    JobMismatchError
+        With the fields that differ, and both their values.
+    """
+    recorded = {key: header.get(key) for key in job}
+    changes = changed_fields(recorded, json.loads(json.dumps(job)))
+    if changes:
+        listed = ", ".join(f"{key} was {old}, now {new}" for key, (old, new) in changes.items())
+        raise JobMismatchError(
+            f"{output.name!r} belongs to another job: {listed}; "
+            "go back to the old settings, use another output, or start over with resume=False",
+            tuple(changes),
+        )
+
+
+class Ledger:
+    """The open record of a job; a context manager that closes its file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A ledger that :meth:`create` made.
+
+    Attributes
+    ----------
+    header : dict
+        What the job was asked to do.
+    slices : dict of int to DoneSlice
+        The slices that were segmented.
+    linked : tuple of (int, str) or None
+        Number of objects and checksum of the id table, once objects were linked.
+    written : dict of int to str
+        Checksum of each slice, over all levels, that was written with its final ids.
+    finished : bool
+        Whether the job is done.
+
+    Notes
+    -----
+    Entries build on each other: segmenting a slice anew takes back the linking, and linking anew
+    takes back what was written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.header = read_header(path)
+        self.slices: dict[int, DoneSlice] = {}
+        self.linked: tuple[int, str] | None = None
+        self.written: dict[int, str] = {}
+        self.finished = False
+        self._file = path.open("r+b")
+        self._replay()
+
+    @classmethod
+    def create(cls, path: Path, job: Mapping[str, Any]) -> Self:
+        """Begin a ledger, in place of one that is there.
+
+        Parameters
+        ----------
+        path : pathlib.Path
+            The file.
+        job : mapping
+            What the job is asked to do; plain values for JSON.
+        """
+        header = {"entry": "job", "format": LEDGER_FORMAT, **job}
+        temporary = path.with_name(path.name + ".partial")
+        with temporary.open("wb") as file:
+            file.write(_line(header))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        return cls(path)
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether nothing but the header was recorded."""
+        return not self.slices
+
+    def add_slice(self, z: int, done: DoneSlice) -> None:
+        """Record a segmented slice, unless the same is recorded already."""
+        if self.slices.get(z) != done:
+            entry = {"z": z, "objects": done.n_objects, "crc32": done.checksum}
+            self._append({"entry": "slice", **entry})
+
+    def add_linked(self, n_objects: int, table_checksum: str) -> None:
+        """Record the linking, unless the same is recorded already."""
+        if self.linked != (n_objects, table_checksum):
+            self._append({"entry": "linked", "objects": n_objects, "crc32": table_checksum})
+
+    def add_written(self, z: int, levels_checksum: str) -> None:
+        """Record a slice in the output, unless the same is recorded already."""
+        if self.written.get(z) != levels_checksum:
+            self._append({"entry": "written", "z": z, "crc32": levels_checksum})
+
+    def add_finished(self) -> None:
+        """Record the end of the job."""
+        self._append({"entry": "finished"})
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        """Return the ledger itself."""
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the file."""
+        self.close()
+
+    def _replay(self) -> None:
+        """Take in all whole lines and cut off what follows them."""
+        self._file.readline()
+        whole = self._file.tell()
+        while (entry := _parse(self._file.readline())) is not None:
+            self._take(entry)
+            whole = self._file.tell()
+        self._file.seek(whole)
+        self._file.truncate()
+
+    def _append(self, entry: Mapping[str, Any]) -> None:
+        self._file.write(_line(entry))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._take(entry)
+
+    def _take(self, entry: Mapping[str, Any]) -> None:
+        match entry["entry"]:
+            case "slice":
+                done = DoneSlice(n_objects=entry["objects"], checksum=entry["crc32"])
+                self.slices[entry["z"]] = done
+                self.linked = None
+                self.written.clear()
+            case "linked":
+                self.linked = (entry["objects"], entry["crc32"])
+                self.written.clear()
+            case "written":
+                self.written[entry["z"]] = entry["crc32"]
+            case "finished":
+                self.finished = True
+
+
+def _line(entry: Mapping[str, Any]) -> bytes:
+    return json.dumps(entry, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """Return the entry of a line, or None if the line is not whole."""
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        entry = json.loads(line)
+    except ValueError:
+        return None
+    return entry if isinstance(entry, dict) and "entry" in entry else None

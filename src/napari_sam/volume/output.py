@@ -1,0 +1,165 @@
+"""The output of a volume job on disk: whose it is, its groups and arrays, its metadata.
+
+An output belongs to this package if it did not exist, was empty, or has the folder of jobs that the
+first job puts there before anything else; a label image in it belongs to the job that has a ledger
+under its name. Anything else is left alone.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import zarr
+
+from napari_sam.volume.ledger import Ledger, check_same_job, read_header
+from napari_sam.volume.ome import label_attributes, label_names, labels_group_attributes
+from napari_sam.volume.plan import JOBS_FOLDER, VolumePlan
+from napari_sam.volume.source import VOLUME_AXES, VolumeSource
+
+
+class OutputError(ValueError):
+    """An output cannot be written because it is not ours or is not whole."""
+
+
+def claim_output(
+    plan: VolumePlan,
+    job: Mapping[str, Any],
+    contrast_limits: tuple[float, float] | None,
+    *,
+    resume: bool,
+) -> Ledger:
+    """Take an output for a job, and open its ledger.
+
+    What a killed job left half done is removed; a new ledger begins with nothing on disk.
+
+    Parameters
+    ----------
+    plan : VolumePlan
+        What will be written.
+    job : mapping
+        All that decides the result; compared with the job that is there.
+    contrast_limits : tuple of float, optional
+        Put down in a new ledger; a ledger that is there keeps its own.
+    resume : bool
+        Whether to go on with the job that is there, or to replace it.
+
+    Raises
+    ------
+    OutputError
+        If the output is not ours, or the labels of a finished job are gone.
+    JobMismatchError
+        If another job is there and shall be resumed.
+    """
+    _check_ours(plan)
+    if resume and plan.ledger.is_file():
+        check_same_job(read_header(plan.ledger), job, plan.output)
+        ledger = Ledger(plan.ledger)
+    else:
+        plan.job.mkdir(parents=True, exist_ok=True)
+        ledger = Ledger.create(plan.ledger, {**job, "contrast_limits": contrast_limits})
+    try:
+        _tidy(plan, ledger)
+    except BaseException:
+        ledger.close()
+        raise
+    return ledger
+
+
+def open_label_array(path: Path, shape: tuple[int, int, int]) -> zarr.Array[Any]:
+    """Open an array of labels, (Z, Y, X) uint32, one slice per chunk; make one if there is none."""
+    if (path / "zarr.json").is_file():
+        return zarr.open_array(store=path, mode="r+")
+    return zarr.create_array(
+        store=path,
+        shape=shape,
+        chunks=VolumePlan.chunks_of(shape),
+        dtype="uint32",
+        dimension_names=VOLUME_AXES,
+        zarr_format=3,
+    )
+
+
+def open_levels(plan: VolumePlan) -> list[zarr.Array[Any]]:
+    """Open the groups and all levels of the label image; make those that are not there."""
+    _ensure_group(plan.output, {})
+    _ensure_group(plan.labels_group, labels_group_attributes([]))
+    _ensure_group(plan.image, {})
+    return [
+        open_label_array(plan.image / str(index), shape)
+        for index, shape in enumerate(plan.level_shapes)
+    ]
+
+
+def publish(plan: VolumePlan, source: VolumeSource) -> None:
+    """Write the OME metadata of the label image, then enter it in the list of label images."""
+    levels = plan.levels(source.scale, source.translation)
+    attributes = label_attributes(plan.name, VOLUME_AXES, source.units, levels)
+    zarr.open_group(store=plan.image, mode="r+").attrs.put(attributes)
+    _list_image(plan, listed=True)
+
+
+def remove_scratch(plan: VolumePlan) -> None:
+    """Remove what is needed only while the job runs."""
+    shutil.rmtree(plan.scratch, ignore_errors=True)
+    plan.id_table.unlink(missing_ok=True)
+
+
+def _check_ours(plan: VolumePlan) -> None:
+    name = str(plan.output)
+    if plan.output.exists() and not plan.output.is_dir():
+        raise OutputError(f"output must be a folder, but {name!r} is a file; choose another output")
+    is_empty = not plan.output.exists() or next(plan.output.iterdir(), None) is None
+    if not is_empty and not plan.jobs.is_dir():
+        raise OutputError(
+            f"output must be new, empty or made by napari_sam, but {name!r} has other contents and "
+            f"no {JOBS_FOLDER}; choose another output (nothing was changed)"
+        )
+    if plan.image.exists() and not plan.ledger.is_file():
+        raise OutputError(
+            f"{name!r} has labels {plan.name!r} that no job here has made; "
+            "choose another name or another output (nothing was changed)"
+        )
+
+
+def _tidy(plan: VolumePlan, ledger: Ledger) -> None:
+    if ledger.finished:
+        if not (plan.image / "0" / "zarr.json").is_file():
+            raise OutputError(
+                f"the job in {str(plan.output)!r} was finished, but its labels {plan.name!r} are "
+                "gone; start over with resume=False"
+            )
+        remove_scratch(plan)
+    if ledger.is_fresh:
+        _list_image(plan, listed=False)
+        shutil.rmtree(plan.image, ignore_errors=True)
+        remove_scratch(plan)
+    _sweep(plan)
+
+
+def _sweep(plan: VolumePlan) -> None:
+    """Remove the temporary files of writes that a kill cut off."""
+    for folder in (plan.output, plan.labels_group):
+        for partial in folder.glob("*.partial"):
+            partial.unlink()
+    for folder in (plan.image, plan.job):
+        for partial in folder.rglob("*.partial"):
+            partial.unlink()
+
+
+def _ensure_group(path: Path, attributes: Mapping[str, Any]) -> None:
+    if not (path / "zarr.json").is_file():
+        zarr.create_group(store=path, attributes=dict(attributes), zarr_format=3)
+
+
+def _list_image(plan: VolumePlan, *, listed: bool) -> None:
+    """Enter the label image in the list of its group, or take it out."""
+    if not (plan.labels_group / "zarr.json").is_file():
+        return
+    group = zarr.open_group(store=plan.labels_group, mode="r+")
+    before = label_names(group.attrs.asdict())
+    after = sorted(set(before) - {plan.name} | ({plan.name} if listed else set()))
+    if after != before:
+        group.attrs.put(labels_group_attributes(after))

@@ -1,0 +1,130 @@
+"""A predictor that knows the answers: its objects are the bright components of the image.
+
+It needs no weights and answers at once, so that tests of everything around the network can be checked
+by eye. A point or box in an object answers that object; three candidates are the object, the object
+eroded by one pixel, and dilated by one pixel.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from torch import Tensor
+
+from napari_sam.segmentation.predictor import MaskPrediction
+from napari_sam.segmentation.prompts import Prompts
+
+SURE = 10.0
+SCORES = (0.95, 0.9, 0.85)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class OracleEmbedding:
+    """The components (H, W) of an image."""
+
+    components: NDArray[np.int32]
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        return self.components.shape
+
+    @property
+    def features(self) -> Tensor:
+        return torch.from_numpy(self.components.astype(np.float32))[None, None]
+
+    object_diameter: float | None = None
+    model_name: str = "oracle"
+
+
+class OraclePredictor:
+    """Same methods as `Predictor`; counts its calls."""
+
+    model_name = "oracle"
+    device = "cpu"
+
+    def __init__(
+        self, threshold: float = 0.5, *, seconds: float = 0.0, has_instance_decoder: bool = True
+    ) -> None:
+        self.threshold = threshold
+        self.seconds = seconds
+        self.has_instance_decoder = has_instance_decoder
+        self.n_embed = 0
+        self.n_decode = 0
+
+    def embed(
+        self,
+        image: NDArray[np.generic],
+        *,
+        contrast_limits: tuple[float, float] | None = None,
+        object_diameter: float | None = None,
+    ) -> OracleEmbedding:
+        self.n_embed += 1
+        time.sleep(self.seconds)
+        gray = np.asarray(image, np.float64)
+        if gray.ndim == 3:
+            gray = gray[..., :3].mean(-1)
+        return OracleEmbedding(components=ndimage.label(gray > self.threshold)[0])
+
+    def decode(
+        self, embedding: OracleEmbedding, prompts: Sequence[Prompts], *, multimask_output: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        self.n_decode += 1
+        masks = np.stack([self._candidates(embedding, prompt) for prompt in prompts])
+        if not multimask_output:
+            masks = masks[:, :1]
+        logits = torch.from_numpy(np.where(masks, SURE, -SURE).astype(np.float32))
+        scores = torch.tensor(SCORES[: masks.shape[1]]).expand(len(masks), -1).clone()
+        scores[~logits.amax((2, 3)).gt(0)] = 0
+        return logits, scores
+
+    def upscale(self, embedding: OracleEmbedding, low_res_logits: Tensor) -> Tensor:
+        return low_res_logits
+
+    def predict(
+        self, embedding: OracleEmbedding, prompts: Prompts | Sequence[Prompts], *,
+        multimask_output: bool = True,
+    ) -> MaskPrediction | list[MaskPrediction]:
+        if isinstance(prompts, Prompts):
+            return self.predict(embedding, [prompts], multimask_output=multimask_output)[0]
+        logits, scores = self.decode(embedding, prompts, multimask_output=multimask_output)
+        return [
+            MaskPrediction(
+                masks=one.numpy() > 0, predicted_iou=score.numpy(), low_res_logits=one.numpy()
+            )
+            for one, score in zip(logits, scores, strict=True)
+        ]
+
+    def instance_maps(self, embedding: OracleEmbedding) -> NDArray[np.float32]:
+        """Foreground; closeness and depth are 1 well inside, so that every component is one seed."""
+        inside = (embedding.components > 0).astype(np.float32)
+        return np.stack([inside, inside, inside])
+
+    def _candidates(self, embedding: OracleEmbedding, prompt: Prompts) -> NDArray[np.bool_]:
+        wanted, unwanted = self._named(embedding, prompt)
+        mask = np.isin(embedding.components, sorted(wanted - unwanted - {0}))
+        return np.stack([mask, ndimage.binary_erosion(mask), ndimage.binary_dilation(mask)])
+
+    @staticmethod
+    def _named(embedding: OracleEmbedding, prompt: Prompts) -> tuple[set[int], set[int]]:
+        """Return the components that the prompt asks for, and those it excludes."""
+        components = embedding.components
+        wanted: set[int] = set()
+        unwanted: set[int] = set()
+        if prompt.points is not None:
+            high = np.array(components.shape) - 1
+            for point, label in zip(prompt.points, prompt.point_labels, strict=True):
+                row, col = np.clip(np.round(point).astype(int), 0, high)
+                (wanted if label else unwanted).add(int(components[row, col]))
+        if prompt.box is not None:
+            top, left, bottom, right = np.round(prompt.box).astype(int)
+            inside = components[max(top, 0) : bottom + 1, max(left, 0) : right + 1]
+            counts = np.bincount(inside.ravel(), minlength=2)
+            counts[0] = 0
+            wanted.add(int(counts.argmax()))
+        return wanted, unwanted
