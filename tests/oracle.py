@@ -46,6 +46,7 @@ class OraclePredictor:
     """Same methods as `Predictor`; counts its calls."""
 
     model_name = "oracle"
+    model_digest = "oracle"
     device = "cpu"
 
     def __init__(
@@ -72,7 +73,11 @@ class OraclePredictor:
         return OracleEmbedding(components=ndimage.label(gray > self.threshold)[0])
 
     def decode(
-        self, embedding: OracleEmbedding, prompts: Sequence[Prompts], *, multimask_output: bool = True
+        self,
+        embedding: OracleEmbedding,
+        prompts: Sequence[Prompts],
+        *,
+        multimask_output: bool = True,
     ) -> tuple[Tensor, Tensor]:
         self.n_decode += 1
         masks = np.stack([self._candidates(embedding, prompt) for prompt in prompts])
@@ -87,7 +92,10 @@ class OraclePredictor:
         return low_res_logits
 
     def predict(
-        self, embedding: OracleEmbedding, prompts: Prompts | Sequence[Prompts], *,
+        self,
+        embedding: OracleEmbedding,
+        prompts: Prompts | Sequence[Prompts],
+        *,
         multimask_output: bool = True,
     ) -> MaskPrediction | list[MaskPrediction]:
         if isinstance(prompts, Prompts):

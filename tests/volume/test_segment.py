@@ -7,6 +7,8 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
+from tests.oracle import OraclePredictor
+from tests.volume.toys import drawn_volume, tree, write_image
 
 from napari_sam.segmentation.everything import EverythingConfig
 from napari_sam.volume import (
@@ -18,8 +20,6 @@ from napari_sam.volume import (
     open_source,
     segment_volume,
 )
-from tests.oracle import OraclePredictor
-from tests.volume.toys import drawn_volume, tree, write_image
 
 
 @pytest.fixture
@@ -186,7 +186,7 @@ def test_another_job_is_refused(predictor, tmp_path, volume, config, model, fiel
     next(job)
     job.close()
     before = tree(tmp_path)
-    predictor.model_name = model
+    predictor.model_digest = model
     with pytest.raises(JobMismatchError, match=r"'out.zarr' belongs to another job") as caught:
         segment_volume(predictor, volume, tmp_path / "out.zarr", config)
     assert caught.value.fields == fields

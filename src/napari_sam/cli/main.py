@@ -69,14 +69,18 @@ def _model_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument(
-        "--object-diameter", type=float, metavar="PIXELS",
+        "--object-diameter",
+        type=float,
+        metavar="PIXELS",
         help="typical object; estimated by default (only for nano)",
     )
 
 
 def _demo(commands: _Commands) -> None:
     parser = _command(
-        commands, "demo", "demo:demo",
+        commands,
+        "demo",
+        "demo:demo",
         "Prompt, segment everything and run a volume; shown in napari, or written to a folder "
         "where there is no display.",
     )
@@ -91,18 +95,28 @@ def _segment(commands: _Commands) -> None:
     parser.add_argument("image", help=_IMAGES)
     numbers = "comma-separated numbers, in pixels"
     parser.add_argument(
-        "--point", action="append", default=[], type=_numbers(2), metavar="ROW,COL",
+        "--point",
+        action="append",
+        default=[],
+        type=_numbers(2),
+        metavar="ROW,COL",
         help=f"a point in the object ({numbers}); may be repeated",
     )
     parser.add_argument(
-        "--background", action="append", default=[], type=_numbers(2), metavar="ROW,COL",
+        "--background",
+        action="append",
+        default=[],
+        type=_numbers(2),
+        metavar="ROW,COL",
         help="a point outside the object; may be repeated",
     )
     parser.add_argument(
         "--box", type=_numbers(4), metavar="R0,C0,R1,C1", help="a box around the object"
     )
     parser.add_argument(
-        "--candidate", type=int, choices=(1, 2, 3),
+        "--candidate",
+        type=int,
+        choices=(1, 2, 3),
         help="which of the three masks to keep; the best scored by default",
     )
     parser.add_argument("-o", "--output", required=True, help="mask to write (tif or png)")
@@ -122,7 +136,9 @@ def _everything(commands: _Commands) -> None:
 def _everything_options(parser: argparse.ArgumentParser) -> None:
     """Add an option for each setting of `EverythingConfig` that has a name of its own."""
     group = parser.add_argument_group("settings", "defaults are those of the reference")
-    group.add_argument("--mode", choices=("auto", "grid", "instances"), help="how objects are found")
+    group.add_argument(
+        "--mode", choices=("auto", "grid", "instances"), help="how objects are found"
+    )
     for name, kind in EVERYTHING_NUMBERS.items():
         group.add_argument("--" + name.replace("_", "-"), type=kind, metavar=kind.__name__.upper())
 
@@ -147,7 +163,9 @@ EVERYTHING_NUMBERS: dict[str, type] = {
 
 def _volume(commands: _Commands) -> None:
     parser = _command(
-        commands, "volume", "volumes:volume",
+        commands,
+        "volume",
+        "volumes:volume",
         "Segment every slice of a volume and link the objects through z; resumes after a kill.",
     )
     parser.add_argument("source", help="zarr array or OME-Zarr group (0.4, 0.5)")
@@ -167,7 +185,10 @@ def _train(commands: _Commands) -> None:
     parser = _command(commands, "train", "learning:train", "Train a small network; resumes.")
     parser.add_argument("--config", default="nano", help="recipe: a TOML file, or the shipped nano")
     parser.add_argument(
-        "--data", action="append", default=[], metavar="FOLDER",
+        "--data",
+        action="append",
+        default=[],
+        metavar="FOLDER",
         help="data pack (index.csv), or folder with images/ and labels/; may be repeated; "
         "$NAPARI_SAM_DATA by default",
     )
@@ -179,11 +200,16 @@ def _train(commands: _Commands) -> None:
 
 def _evaluate(commands: _Commands) -> None:
     parser = _command(
-        commands, "evaluate", "learning:evaluate",
+        commands,
+        "evaluate",
+        "learning:evaluate",
         "Score a model by simulated clicks, boxes and everything, beside classical baselines.",
     )
     parser.add_argument(
-        "--data", action="append", default=[], metavar="FOLDER",
+        "--data",
+        action="append",
+        default=[],
+        metavar="FOLDER",
         help="data pack or folder with images/ and labels/; $NAPARI_SAM_DATA by default",
     )
     parser.add_argument("--split", default="val", help="split of a data pack")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import re
 from collections.abc import Mapping
@@ -59,10 +60,12 @@ def read_checkpoint(path: str | Path) -> Sam:
         model = Sam(config)
     _check_names(model, tensors, path)
     model = model.to_empty(device="cpu")
-    model.load_state_dict({
-        name: tensor.float() if tensor.is_floating_point() else tensor
-        for name, tensor in tensors.items()
-    })
+    model.load_state_dict(
+        {
+            name: tensor.float() if tensor.is_floating_point() else tensor
+            for name, tensor in tensors.items()
+        }
+    )
     model.reset_constants()
     return model.eval()
 
@@ -94,6 +97,15 @@ def write_checkpoint(
     partial = path.with_name(path.name + ".partial")
     save_file(tensors, partial, metadata=text)
     partial.replace(path)
+
+
+def model_digest(model: Sam) -> str:
+    """Return a sha256, in hexadecimal, of a network's shape and weights."""
+    digest = hashlib.sha256(model.config.to_json().encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -228,4 +240,3 @@ def _check_names(model: Sam, tensors: dict[str, Tensor], path: Path) -> None:
 def _listed(names: list[str]) -> str:
     more = len(names) - _SHOWN
     return ", ".join(names[:_SHOWN]) + (f" and {more} more" if more > 0 else "")
-

@@ -73,7 +73,6 @@ def _stage(before: int, after: int, count: int, *, stride: int) -> nn.Sequential
     return nn.Sequential(first, *(ResidualBlock(after, after) for _ in range(count - 1)))
 
 
-
 class _Skip(nn.Module):
     """Fuse a coarse map into the finer one below it."""
 

@@ -87,7 +87,12 @@ class ConvNorm(nn.Sequential):
     """3x3 (or 1x1) convolution without bias, batch norm, and optionally ReLU."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, *, kernel: int = 3, stride: int = 1,
+        self,
+        in_channels: int,
+        out_channels: int,
+        *,
+        kernel: int = 3,
+        stride: int = 1,
         relu: bool = True,
     ) -> None:
         layers: list[nn.Module] = [

@@ -63,8 +63,13 @@ class LocalPrompts(nn.Module):
         return projected * (labels != PADDING)[..., None].to(projected.dtype)
 
     def maps(
-        self, points: Tensor | None, labels: Tensor | None, boxes: Tensor | None,
-        grid: tuple[int, int], stride: int, count: int,
+        self,
+        points: Tensor | None,
+        labels: Tensor | None,
+        boxes: Tensor | None,
+        grid: tuple[int, int],
+        stride: int,
+        count: int,
     ) -> Tensor:
         """Draw the prompts on a grid.
 
@@ -104,8 +109,12 @@ class LocalPrompts(nn.Module):
         return drawn.unflatten(2, grid)
 
     def forward(
-        self, points: Tensor | None, labels: Tensor | None, boxes: Tensor | None,
-        grid: tuple[int, int], count: int,
+        self,
+        points: Tensor | None,
+        labels: Tensor | None,
+        boxes: Tensor | None,
+        grid: tuple[int, int],
+        count: int,
     ) -> tuple[Tensor, Tensor]:
         """Return what is added to image tokens (B, C, h, w) and to skips (B, C / 4, 2 h, 2 w)."""
         coarse = self.maps(points, labels, boxes, grid, self.stride, count)

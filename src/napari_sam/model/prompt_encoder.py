@@ -29,9 +29,7 @@ class PositionEmbeddingRandom(nn.Module):
 
     def __init__(self, num_pos_feats: int) -> None:
         super().__init__()
-        self.register_buffer(
-            "positional_encoding_gaussian_matrix", torch.randn(2, num_pos_feats)
-        )
+        self.register_buffer("positional_encoding_gaussian_matrix", torch.randn(2, num_pos_feats))
 
     def forward(self, coords: Tensor) -> Tensor:
         """Encode coords (..., 2), (x, y) with the unit square as range, to (..., 2 * feats)."""
@@ -154,7 +152,9 @@ class PromptEncoder(nn.Module):
             sparse = torch.cat(embeddings, dim=1)
         else:
             count = 1 if masks is None else len(masks)
-            sparse = self.no_mask_embed.weight.new_zeros(count, 0, self.no_mask_embed.weight.shape[1])
+            sparse = self.no_mask_embed.weight.new_zeros(
+                count, 0, self.no_mask_embed.weight.shape[1]
+            )
         if masks is not None:
             return sparse, self.mask_downscaling(masks)
         return sparse, self.no_mask_embed.weight[..., None, None]

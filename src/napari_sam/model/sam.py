@@ -160,7 +160,9 @@ class Sam(nn.Module):
         """Add to the tokens of the points the image features under them."""
         levels = (image.features, *image.skips)
         if len(image.features) == 1 and len(points) > 1:
-            flat = self.local_prompts.sample(levels, points.reshape(1, -1, 2), labels.reshape(1, -1))
+            flat = self.local_prompts.sample(
+                levels, points.reshape(1, -1, 2), labels.reshape(1, -1)
+            )
             sampled = flat.reshape(*points.shape[:2], -1)
         else:
             sampled = self.local_prompts.sample(levels, points, labels)

@@ -96,9 +96,7 @@ class TwoWayTransformer(nn.Module):
         self.layers = nn.ModuleList(
             TwoWayAttentionBlock(dim, config, first=index == 0) for index in range(config.depth)
         )
-        self.final_attn_token_to_image = CrossAttention(
-            dim, config.attention_dim, config.num_heads
-        )
+        self.final_attn_token_to_image = CrossAttention(dim, config.attention_dim, config.num_heads)
         self.norm_final_attn = nn.LayerNorm(dim)
 
     def forward(self, tokens: Tensor, image: Tensor, image_pe: Tensor) -> tuple[Tensor, Tensor]:

@@ -42,7 +42,9 @@ def to_batch(prompts: Sequence[Prompts], geometry: Geometry, device: torch.devic
     if first.n_points:
         stacked = np.stack([np.asarray(p.points) for p in prompts])
         points = _tensor(stacked[..., ::-1] * (cols, rows), device)
-        labels = torch.from_numpy(np.stack([np.asarray(p.point_labels) for p in prompts])).to(device)
+        labels = torch.from_numpy(np.stack([np.asarray(p.point_labels) for p in prompts])).to(
+            device
+        )
     if first.box is not None:
         stacked = np.stack([np.asarray(p.box) for p in prompts])
         boxes = _tensor(stacked[:, [1, 0, 3, 2]] * (cols, rows, cols, rows), device)
@@ -51,13 +53,13 @@ def to_batch(prompts: Sequence[Prompts], geometry: Geometry, device: torch.devic
     return PromptBatch(points, labels, boxes, masks)
 
 
-def _tensor(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], device: torch.device) -> Tensor:
+def _tensor(
+    values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], device: torch.device
+) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
 
 
-def decode_in_windows(
-    model: Sam, image: EncodedImage, batch: PromptBatch
-) -> tuple[Tensor, Tensor]:
+def decode_in_windows(model: Sam, image: EncodedImage, batch: PromptBatch) -> tuple[Tensor, Tensor]:
     """Decode each object in a window of the image around its prompts.
 
     A small network is trained on such windows; the cost of a click then does not grow with the
@@ -102,9 +104,7 @@ def decode_in_windows(
     return full, iou
 
 
-def _place_windows(
-    batch: PromptBatch, grid: Sequence[int], stride: int
-) -> tuple[Tensor, int]:
+def _place_windows(batch: PromptBatch, grid: Sequence[int], stride: int) -> tuple[Tensor, int]:
     """Return the corners (B, 2), (row, col) in tokens, and the common side of the windows."""
     low, high = _extent(batch, stride)
     needed = int((high - low).max().ceil()) + _MARGIN

@@ -42,13 +42,20 @@ class EverythingPredictor(Protocol):
         """Whether `instance_maps` works."""
 
     def embed(
-        self, image: NDArray[np.generic], *, contrast_limits: tuple[float, float] | None = None,
+        self,
+        image: NDArray[np.generic],
+        *,
+        contrast_limits: tuple[float, float] | None = None,
         object_diameter: float | None = None,
     ) -> Any:  # noqa: ANN401
         """Embed an image."""
 
     def decode(
-        self, embedding: Any, prompts: Sequence[Prompts], *, multimask_output: bool = True  # noqa: ANN401
+        self,
+        embedding: Any,
+        prompts: Sequence[Prompts],
+        *,
+        multimask_output: bool = True,  # noqa: ANN401
     ) -> tuple[Tensor, Tensor]:
         """Decode prompts at low resolution."""
 
@@ -60,7 +67,10 @@ class EverythingPredictor(Protocol):
 
 
 def _setting(
-    default: Any, label: str, tooltip: str, **hints: Any  # noqa: ANN401
+    default: Any,
+    label: str,
+    tooltip: str,
+    **hints: Any,  # noqa: ANN401
 ) -> Any:  # noqa: ANN401
     return field(default=default, metadata={"label": label, "tooltip": tooltip, **hints})
 
@@ -97,58 +107,117 @@ class EverythingConfig:
         "auto", "Mode", "auto takes the instance decoder where the model has one", choices=MODES
     )
     object_diameter: float | None = _setting(
-        None, "Object diameter", "Typical object in pixels; empty estimates it", min=1, max=4096,
+        None,
+        "Object diameter",
+        "Typical object in pixels; empty estimates it",
+        min=1,
+        max=4096,
         step=1,
     )
     min_mask_region_area: int = _setting(
-        0, "Smallest region", "Smaller objects, holes and islands are removed (pixels)", min=0,
-        max=1_000_000, step=10,
+        0,
+        "Smallest region",
+        "Smaller objects, holes and islands are removed (pixels)",
+        min=0,
+        max=1_000_000,
+        step=10,
     )
     points_per_side: int = _setting(
         32, "Points per side", "Grid points along one side of the image", min=1, max=256, step=1
     )
     pred_iou_thresh: float = _setting(
-        0.88, "Predicted IoU", "Masks that the model scores lower are dropped", min=0.0, max=1.0,
+        0.88,
+        "Predicted IoU",
+        "Masks that the model scores lower are dropped",
+        min=0.0,
+        max=1.0,
         step=0.01,
     )
     stability_score_thresh: float = _setting(
-        0.95, "Stability", "Masks that change more with their threshold are dropped", min=0.0,
-        max=1.0, step=0.01,
+        0.95,
+        "Stability",
+        "Masks that change more with their threshold are dropped",
+        min=0.0,
+        max=1.0,
+        step=0.01,
     )
     stability_score_offset: float = _setting(
-        1.0, "Stability offset", "How far the threshold is moved to test stability (logits)",
-        min=0.0, max=10.0, step=0.1, advanced=True,
+        1.0,
+        "Stability offset",
+        "How far the threshold is moved to test stability (logits)",
+        min=0.0,
+        max=10.0,
+        step=0.1,
+        advanced=True,
     )
     box_nms_thresh: float = _setting(
-        0.7, "Box overlap", "Of masks whose boxes overlap more, the better stays", min=0.0, max=1.0,
-        step=0.05, advanced=True,
+        0.7,
+        "Box overlap",
+        "Of masks whose boxes overlap more, the better stays",
+        min=0.0,
+        max=1.0,
+        step=0.05,
+        advanced=True,
     )
     crop_n_layers: int = _setting(
-        0, "Crop layers", "Segment crops too: finds smaller objects, takes longer", min=0, max=3,
-        step=1, advanced=True,
+        0,
+        "Crop layers",
+        "Segment crops too: finds smaller objects, takes longer",
+        min=0,
+        max=3,
+        step=1,
+        advanced=True,
     )
     crop_nms_thresh: float = _setting(
-        0.7, "Crop overlap limit", "As box overlap, between crops", min=0.0, max=1.0, step=0.05,
+        0.7,
+        "Crop overlap limit",
+        "As box overlap, between crops",
+        min=0.0,
+        max=1.0,
+        step=0.05,
         advanced=True,
     )
     crop_overlap_ratio: float = _setting(
-        512 / 1500, "Crop margin", "How far crops overlap, of the image's shorter side", min=0.0,
-        max=0.9, step=0.05, advanced=True,
+        512 / 1500,
+        "Crop margin",
+        "How far crops overlap, of the image's shorter side",
+        min=0.0,
+        max=0.9,
+        step=0.05,
+        advanced=True,
     )
     crop_n_points_downscale_factor: int = _setting(
-        1, "Fewer points in crops", "Points per side are divided by this in each layer", min=1,
-        max=8, step=1, advanced=True,
+        1,
+        "Fewer points in crops",
+        "Points per side are divided by this in each layer",
+        min=1,
+        max=8,
+        step=1,
+        advanced=True,
     )
     points_per_batch: int = _setting(
-        64, "Points at once", "More is faster and takes more memory", min=1, max=1024, step=16,
+        64,
+        "Points at once",
+        "More is faster and takes more memory",
+        min=1,
+        max=1024,
+        step=16,
         advanced=True,
     )
     foreground_thresh: float = _setting(
-        0.5, "Foreground", "Instances mode: foreground is above this probability", min=0.0, max=1.0,
+        0.5,
+        "Foreground",
+        "Instances mode: foreground is above this probability",
+        min=0.0,
+        max=1.0,
         step=0.05,
     )
     seed_thresh: float = _setting(
-        0.5, "Seeds", "Instances mode: higher splits touching objects more", min=0.0, max=1.0,
+        0.5,
+        "Seeds",
+        "Instances mode: higher splits touching objects more",
+        min=0.0,
+        max=1.0,
         step=0.05,
     )
 
@@ -171,8 +240,10 @@ class EverythingConfig:
 
 
 def segment_everything(
-    predictor: EverythingPredictor, image: NDArray[np.generic],
-    config: EverythingConfig | None = None, *,
+    predictor: EverythingPredictor,
+    image: NDArray[np.generic],
+    config: EverythingConfig | None = None,
+    *,
     contrast_limits: tuple[float, float] | None = None,
 ) -> NDArray[np.uint32]:
     """Segment everything in an image.
@@ -197,8 +268,10 @@ def segment_everything(
 
 
 def generate_masks(
-    predictor: EverythingPredictor, image: NDArray[np.generic],
-    config: EverythingConfig | None = None, *,
+    predictor: EverythingPredictor,
+    image: NDArray[np.generic],
+    config: EverythingConfig | None = None,
+    *,
     contrast_limits: tuple[float, float] | None = None,
 ) -> list[MaskRecord]:
     """Find masks on a grid of points, whatever `config.mode` says.
@@ -217,8 +290,10 @@ def generate_masks(
 
 
 def iter_everything(
-    predictor: EverythingPredictor, image: NDArray[np.generic],
-    config: EverythingConfig | None = None, *,
+    predictor: EverythingPredictor,
+    image: NDArray[np.generic],
+    config: EverythingConfig | None = None,
+    *,
     contrast_limits: tuple[float, float] | None = None,
 ) -> Generator[Progress, None, NDArray[np.uint32]]:
     """Segment everything step by step: yields `Progress`, returns what `segment_everything` does."""
@@ -243,8 +318,10 @@ def iter_everything(
 
 
 def iter_masks(
-    predictor: EverythingPredictor, image: NDArray[np.generic],
-    config: EverythingConfig | None = None, *,
+    predictor: EverythingPredictor,
+    image: NDArray[np.generic],
+    config: EverythingConfig | None = None,
+    *,
     contrast_limits: tuple[float, float] | None = None,
 ) -> Generator[Progress, None, list[MaskRecord]]:
     """Find masks step by step: yields `Progress`, returns what `generate_masks` does."""
@@ -311,8 +388,12 @@ def _points_per_side(config: EverythingConfig, layer: int) -> int:
 
 
 def _masks_at(
-    predictor: EverythingPredictor, embedding: Any, points: NDArray[np.float64],  # noqa: ANN401
-    config: EverythingConfig, crop: tuple[int, int, int, int], shape: tuple[int, int],
+    predictor: EverythingPredictor,
+    embedding: Any,
+    points: NDArray[np.float64],  # noqa: ANN401
+    config: EverythingConfig,
+    crop: tuple[int, int, int, int],
+    shape: tuple[int, int],
 ) -> list[MaskRecord]:
     """Decode a batch of points (N, 2) of a crop and keep the masks that pass the filters."""
     logits, iou = predictor.decode(embedding, [Prompts(points=[point]) for point in points])
@@ -335,9 +416,7 @@ def _masks_at(
     ]
 
 
-def _at_crop_edge(
-    boxes: Tensor, crop: tuple[int, int, int, int], shape: tuple[int, int]
-) -> Tensor:
+def _at_crop_edge(boxes: Tensor, crop: tuple[int, int, int, int], shape: tuple[int, int]) -> Tensor:
     """Tell which boxes (N, 4) end at an edge of their crop that is no edge of the image."""
     inclusive = boxes - torch.tensor([0, 0, 1, 1], device=boxes.device)
     placed = inclusive + torch.tensor([crop[0], crop[1]] * 2, device=boxes.device)
@@ -349,7 +428,11 @@ def _at_crop_edge(
 
 
 def _record(
-    mask: Tensor, box: Tensor, iou: float, stability: float, point: NDArray[np.float64],
+    mask: Tensor,
+    box: Tensor,
+    iou: float,
+    stability: float,
+    point: NDArray[np.float64],
     crop: tuple[int, int, int, int],
 ) -> MaskRecord:
     top, left, bottom, right = box.tolist()
@@ -387,9 +470,7 @@ def _across_crops(records: list[MaskRecord], config: EverythingConfig) -> list[M
     return [records[index] for index in kept]
 
 
-def _without_small_regions(
-    records: list[MaskRecord], config: EverythingConfig
-) -> list[MaskRecord]:
+def _without_small_regions(records: list[MaskRecord], config: EverythingConfig) -> list[MaskRecord]:
     """Fill holes, drop islands, then drop duplicates, keeping masks that needed no repair."""
     cleaned, untouched = [], []
     for record in records:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import overload
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from napari_sam.model.checkpoints import model_digest
 from napari_sam.model.configs import ConvEncoderConfig, ViTConfig
 from napari_sam.model.devices import resolve_encoder_dtype
 from napari_sam.model.registry import load_model
@@ -33,6 +35,8 @@ from napari_sam.segmentation.prompts import Prompts
 _FIRST_LOOK = 768
 """Longest side of the quick pass that estimates how large objects are, pixels."""
 _LARGEST_SCALE = 4.0
+_SMALLEST_INPUT = 256
+"""No image is shrunk below this longest side, pixels."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -137,6 +141,11 @@ class Predictor:
         """Where the network runs."""
         return str(self._model.device)
 
+    @cached_property
+    def model_digest(self) -> str:
+        """A sha256 of the network's shape and weights: tells models apart whatever their names."""
+        return model_digest(self._model)
+
     @property
     def has_instance_decoder(self) -> bool:
         """Whether the network finds all instances without prompts."""
@@ -182,6 +191,7 @@ class Predictor:
         if object_diameter is None:
             object_diameter = self._estimated_diameter(displayed, encoder)
         scale = min(self._diameter / object_diameter, _LARGEST_SCALE)
+        scale = max(scale, min(1.0, _SMALLEST_INPUT / max(shape)))
         geometry = free_geometry(shape, scale, encoder.max_size)
         return self._embed(displayed, geometry, object_diameter)
 
@@ -192,7 +202,11 @@ class Predictor:
 
     @overload
     def predict(
-        self, embedding: ImageEmbedding, prompts: Sequence[Prompts], *, multimask_output: bool = True
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[Prompts],
+        *,
+        multimask_output: bool = True,
     ) -> list[MaskPrediction]: ...
 
     def predict(
@@ -239,7 +253,11 @@ class Predictor:
 
     @torch.inference_mode()
     def decode(
-        self, embedding: ImageEmbedding, prompts: Sequence[Prompts], *, multimask_output: bool = True
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[Prompts],
+        *,
+        multimask_output: bool = True,
     ) -> tuple[Tensor, Tensor]:
         """Decode many objects, staying at low resolution.
 

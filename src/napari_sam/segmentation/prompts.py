@@ -128,7 +128,9 @@ def _labels(
             f"point_labels must have shape ({len(points)},), one for each point, got {labels.shape}"
         )
     if not np.isin(labels, (0, 1)).all():
-        raise ValueError(f"point_labels must be 1 (object) or 0 (background), got {labels.tolist()}")
+        raise ValueError(
+            f"point_labels must be 1 (object) or 0 (background), got {labels.tolist()}"
+        )
     return labels.astype(np.int64)
 
 

@@ -92,9 +92,7 @@ def _as_float(image: NDArray[np.generic], rng: np.random.Generator) -> NDArray[n
     return np.clip(stretched, 0, 1)[..., None]
 
 
-def _view(
-    sample: Sample, rng: np.random.Generator, size: int, scale: float
-) -> torch.Tensor:
+def _view(sample: Sample, rng: np.random.Generator, size: int, scale: float) -> torch.Tensor:
     """Return a sampling grid (1, size, size, 2) that looks at the sample around some object."""
     height, width = sample.labels.shape
     angle = rng.choice([0, 90, 180, 270]) + (rng.uniform(-45, 45) if rng.random() < 0.5 else 0)
@@ -121,15 +119,15 @@ def _resample(
     values: NDArray[np.generic], grid: torch.Tensor, scale: float, mode: str
 ) -> NDArray[np.float32]:
     """Look at values (H, W, C) through a grid; returns (C, size, size). Outside is zero."""
-    tensor = torch.from_numpy(np.ascontiguousarray(values.astype(np.float32))).permute(2, 0, 1)[None]
+    tensor = torch.from_numpy(np.ascontiguousarray(values.astype(np.float32))).permute(2, 0, 1)[
+        None
+    ]
     if scale < 0.75:
         factor = min(max(scale * 1.3, 0.2), 1)
         tensor = functional.interpolate(
             tensor, scale_factor=factor, mode="bilinear", antialias=True
         )
-    looked = functional.grid_sample(
-        tensor, grid.to(tensor.dtype), mode=mode, align_corners=False
-    )
+    looked = functional.grid_sample(tensor, grid.to(tensor.dtype), mode=mode, align_corners=False)
     return looked[0].numpy()
 
 

@@ -17,9 +17,7 @@ def mask_iou(mask: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
     return int((mask & truth).sum()) / union if union else 1.0
 
 
-def iou_matrix(
-    truth: NDArray[np.integer], predicted: NDArray[np.integer]
-) -> NDArray[np.float64]:
+def iou_matrix(truth: NDArray[np.integer], predicted: NDArray[np.integer]) -> NDArray[np.float64]:
     """Return the IoU of every true with every predicted object.
 
     Parameters

@@ -54,7 +54,10 @@ class Sample:
 
 
 def read_pack(
-    folder: str | Path, *, split: str | None = None, sources: Iterable[str] | None = None,
+    folder: str | Path,
+    *,
+    split: str | None = None,
+    sources: Iterable[str] | None = None,
     read_volume: VolumeReader | None = None,
 ) -> list[Sample]:
     """Read a data pack: a folder with ``index.csv``, npz archives and volumes.

@@ -46,9 +46,7 @@ def draw_scene(seed: int | list[int], *, size: int = 384) -> Sample:
     )
 
 
-def smooth_noise(
-    rng: np.random.Generator, size: int, scale: float
-) -> NDArray[np.float32]:
+def smooth_noise(rng: np.random.Generator, size: int, scale: float) -> NDArray[np.float32]:
     """Return noise (size, size) with features of about `scale` pixels, mean 0, deviation 1."""
     coarse = max(2, round(size / scale))
     small = rng.standard_normal((coarse + 3, coarse + 3))
@@ -154,7 +152,9 @@ def _expose(picture: NDArray[np.float32], rng: np.random.Generator) -> NDArray[n
     image = ndimage.gaussian_filter(image, rng.uniform(0.3, 1.8))
     image = (image - image.min()) / (np.ptp(image) + 1e-6)
     photons = np.exp(rng.uniform(np.log(15), np.log(400)))
-    image = rng.poisson(image * photons) / photons + rng.normal(0, rng.uniform(0, 0.06), image.shape)
+    image = rng.poisson(image * photons) / photons + rng.normal(
+        0, rng.uniform(0, 0.06), image.shape
+    )
     if rng.random() < 0.4:
         image = 1 - image
     return (np.clip(image, 0, 1) * 255).astype(np.uint8)

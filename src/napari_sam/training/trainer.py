@@ -177,14 +177,20 @@ class Trainer:
         masks, iou = [], []
         for with_box, part in zip((True, False), parts, strict=True):
             if len(part):
-                rounds = self._rounds(_windows(image, batch, part), batch, part, with_box, generator)
+                rounds = self._rounds(
+                    _windows(image, batch, part), batch, part, with_box, generator
+                )
                 masks.append(len(part) * rounds[0])
                 iou.append(len(part) * rounds[1])
         count = len(batch.object_masks)
         return {"masks": sum(masks) / count, "iou": sum(iou) / count}
 
     def _rounds(
-        self, image: EncodedImage, batch: Batch, part: Tensor, with_box: bool,
+        self,
+        image: EncodedImage,
+        batch: Batch,
+        part: Tensor,
+        with_box: bool,
         generator: torch.Generator,
     ) -> tuple[Tensor, Tensor]:
         target = batch.object_masks[part]
@@ -210,7 +216,9 @@ class Trainer:
                 more, kinds = corrections(shown, target, generator)
                 new = _to_pixels(more, scale)[:, None]
                 points = new if points is None else torch.cat([points, new], 1)
-                labels = kinds[:, None] if labels is None else torch.cat([labels, kinds[:, None]], 1)
+                labels = (
+                    kinds[:, None] if labels is None else torch.cat([labels, kinds[:, None]], 1)
+                )
                 previous = shown[:, None].clamp(-32, 32)
         return torch.stack(masks).mean(), torch.stack(ious).mean()
 

@@ -43,8 +43,8 @@ class VolumePredictor(EverythingPredictor, Protocol):
     """What a volume job asks of a predictor."""
 
     @property
-    def model_name(self) -> str:
-        """Tells models apart: a job does not resume with another one."""
+    def model_digest(self) -> str:
+        """Tells models apart, whatever their names: a job does not resume with another one."""
 
 
 def segment_volume(
@@ -119,7 +119,7 @@ def iter_volume(
     plan = plan_volume(output, config.name, volume.shape)
     sample = sample_volume(volume)
     description = {
-        "model": predictor.model_name,
+        "model": predictor.model_digest[:16],
         "source_shape": volume.shape,
         "source_dtype": str(volume.dtype),
         "source_scale": volume.scale,

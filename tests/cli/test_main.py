@@ -1,0 +1,139 @@
+"""Every command runs on small images with the model that ships."""
+
+import dataclasses
+import json
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from napari_sam.cli import main
+from napari_sam.cli.main import EVERYTHING_NUMBERS
+from napari_sam.segmentation.everything import EverythingConfig
+
+
+@pytest.fixture
+def picture(tmp_path):
+    """A picture of two bright discs on a dark, noisy ground."""
+    rows, cols = np.mgrid[:96, :128]
+    image = np.random.default_rng(0).normal(30, 4, (96, 128))
+    for row, col in ((30, 36), (60, 90)):
+        image[np.hypot(rows - row, cols - col) < 14] += 150
+    path = tmp_path / "discs.png"
+    iio.imwrite(path, image.clip(0, 255).astype(np.uint8))
+    return path
+
+
+def test_a_click_gives_a_mask(picture, tmp_path, capsys):
+    output = tmp_path / "mask.tif"
+    assert main(["segment", str(picture), "--point", "30,36", "-o", str(output)]) == 0
+    mask = tifffile.imread(output)
+    assert mask.shape == (96, 128)
+    assert mask[30, 36] == 1
+    assert mask[60, 90] == 0
+    assert 0.5 < mask.sum() / (np.pi * 14**2) < 1.6
+    assert "predicted IoU" in capsys.readouterr().out
+
+
+def test_a_box_and_a_background_point(picture, tmp_path):
+    output = tmp_path / "mask.png"
+    words = ["--box", "44,74,76,106", "--background", "10,10", "--candidate", "1"]
+    assert main(["segment", str(picture), *words, "-o", str(output)]) == 0
+    assert iio.imread(output)[60, 90] == 1
+
+
+@pytest.mark.parametrize("mode", ["instances", "grid"])
+def test_everything_finds_both_discs(picture, tmp_path, mode):
+    output = tmp_path / "labels.tif"
+    settings = ["--mode", mode, "--points-per-side", "12", "--pred-iou-thresh", "0.6"]
+    settings += ["--stability-score-thresh", "0.7"]
+    assert main(["everything", str(picture), "-o", str(output), *settings]) == 0
+    labels = tifffile.imread(output)
+    assert labels[30, 36] != 0
+    assert labels[60, 90] not in (0, labels[30, 36])
+
+
+def test_a_volume_is_segmented_and_resumed(tmp_path, capsys):
+    stack = np.zeros((3, 64, 64), np.uint8)
+    stack[:, 20:44, 20:44] = 200
+    zarr.save_array(tmp_path / "in.zarr", stack)
+    words = ["volume", str(tmp_path / "in.zarr"), str(tmp_path / "out.zarr")]
+    assert main(words) == 0
+    assert main(words) == 0
+    assert "3 slices from before" in capsys.readouterr().out
+    labels = zarr.open_array(tmp_path / "out.zarr" / "labels" / "sam" / "0", mode="r")
+    assert labels.shape == stack.shape
+
+
+def test_training_and_evaluating(tmp_path, capsys):
+    data = tmp_path / "data"
+    for name in ("images", "labels"):
+        (data / name).mkdir(parents=True)
+    labels = np.zeros((64, 64), np.uint8)
+    labels[10:30, 10:30], labels[35:60, 30:60] = 1, 2
+    tifffile.imwrite(data / "images" / "a.tif", (labels > 0) * np.uint8(200))
+    tifffile.imwrite(data / "labels" / "a.tif", labels)
+    scores = tmp_path / "scores.json"
+    words = ["evaluate", "--data", str(data), "--json", str(scores), "--clicks", "2"]
+    assert main(words) == 0
+    assert "| data | 2 |" in capsys.readouterr().out
+    assert 0 <= json.loads(scores.read_text())["scores"]["data"]["2 clicks"] <= 1
+    recipe = tmp_path / "tiny.toml"
+    recipe.write_text(
+        "batch_size = 1\ncrop_size = 64\nobjects_per_step = 2\nwindows = [[4, 1.0]]\n"
+        "[network.encoder]\nchannels = [8, 8, 8, 8, 8]\nout_channels = 16\n"
+        "[network.decoder]\nnum_heads = 2\nmlp_dim = 16\nattention_dim = 8\n"
+        "iou_head_hidden_dim = 16\n"
+    )
+    model = tmp_path / "tiny.safetensors"
+    words = ["train", "--config", str(recipe), "--data", str(data), "-o", str(model)]
+    assert main([*words, "--steps", "2"]) == 0
+    assert main(["evaluate", "--data", str(data), "--model", str(model)]) == 0
+
+
+def test_models_are_listed(capsys):
+    assert main(["models"]) == 0
+    out = capsys.readouterr().out
+    assert "nano" in out
+    assert "sam_vit" not in out
+    assert "Apache-2.0" in out
+
+
+def test_the_shell_offers_every_setting_of_everything():
+    fields = {field.name for field in dataclasses.fields(EverythingConfig)}
+    assert {*EVERYTHING_NUMBERS, "mode", "object_diameter"} == fields
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["segment", "nowhere.png", "--point", "1,1", "-o", "{dir}/m.tif"], "No image at"),
+        (["segment", "{image}", "-o", "{dir}/m.tif"], "Say where the object is"),
+        (["segment", "{image}", "--point", "500,1", "-o", "{dir}/m.tif"], "lies outside"),
+        (["segment", "{image}", "--point", "5,1", "-o", "{dir}/m.jpg"], "written as tif or png"),
+        (["segment", "{image}", "--point", "5,1", "-o", "{dir}/no/m.tif"], "does not exist"),
+        (["everything", "{image}", "-o", "{dir}/m.tif", "--model", "x"], "Unknown model 'x'"),
+        (["everything", "{dir}", "-o", "{dir}/m.tif"], ""),
+        (["everything", "{garbage}", "-o", "{dir}/m.tif"], "damaged or no image"),
+        (["everything", "{image}", "-o", "{dir}/m.tif", "--points-per-side", "0"], "between 1"),
+        (["evaluate", "--data", "{dir}"], "No pairs"),
+        (["train", "--config", "nope", "-o", "{dir}/x.safetensors"], "No recipe"),
+    ],
+)
+def test_errors_are_told_in_a_line(words, message, picture, tmp_path, capsys):
+    garbage = tmp_path / "garbage.png"
+    garbage.write_bytes(b"no picture")
+    names = {"image": picture, "dir": tmp_path, "garbage": garbage}
+    assert main([word.format(**names) for word in words]) == 1
+    err = capsys.readouterr().err
+    assert message in err
+    assert err.startswith("napari-sam: ")
+    assert err.count("\n") == 1
+
+
+def test_wrong_numbers_are_a_usage_error(capsys):
+    with pytest.raises(SystemExit):
+        main(["segment", "x.png", "--point", "1;2", "-o", "m.tif"])
+    assert "expected 2 numbers" in capsys.readouterr().err

@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+import tifffile
+
+from napari_sam.training.samples import Sample, read_folder, read_pack
+
+
+@pytest.fixture
+def pack(tmp_path):
+    image = np.arange(48, dtype=np.uint8).reshape(6, 8)
+    labels = (image > 20).astype(np.uint16)
+    np.savez(tmp_path / "cells.npz", **{"img/a": image, "lab/a": labels, "lab2/a": labels * 2})
+    (tmp_path / "index.csv").write_text(
+        "id,source,file,split,modality,cluster,group\n"
+        "a,cells,cells.npz,train,phase,c1,g1\n"
+        "v,stacks,volumes/v.zarr,val,em,,\n"
+    )
+    return tmp_path
+
+
+def test_a_pack_gives_its_samples(pack):
+    (sample,) = read_pack(pack, split="train")
+    assert (sample.name, sample.source) == ("a", "cells")
+    assert sample.tags == {"modality": "phase", "cluster": "c1", "group": "g1"}
+    assert sample.labels.sum() == 27
+    assert sample.nested.max() == 2
+
+
+def test_volumes_become_slices_along_all_axes(pack):
+    labels = np.zeros((8, 8, 8), int)
+    labels[:, 1:3, 1:3], labels[:, 5:7, 5:7] = 1, 2
+    samples = read_pack(pack, split="val", read_volume=lambda path: (labels * 9, labels))
+    axes = {sample.tags["axis"] for sample in samples}
+    assert "z" in axes
+    assert all(len(np.unique(sample.labels)) == 3 for sample in samples)
+
+
+def test_volumes_without_a_reader_are_named_and_left_out(pack, caplog):
+    assert read_pack(pack, split="val") == []
+    assert "v" in caplog.text
+
+
+def test_a_folder_that_is_no_pack(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"index\.csv"):
+        read_pack(tmp_path)
+
+
+def test_a_users_folder(tmp_path):
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+        tifffile.imwrite(tmp_path / name / "one.tif", np.eye(5, dtype=np.uint8))
+    tifffile.imwrite(tmp_path / "images" / "unpaired.tif", np.eye(5, dtype=np.uint8))
+    (sample,) = read_folder(tmp_path)
+    assert sample.name == "one"
+    assert sample.labels.sum() == 5
+
+
+def test_a_folder_without_pairs_says_what_is_expected(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"images/NAME\.tif"):
+        read_folder(tmp_path)
+
+
+def test_image_and_labels_must_fit():
+    with pytest.raises(ValueError, match=r"\(4, 5\).*\(4, 4\)"):
+        Sample(name="x", source="y", image=np.zeros((4, 5)), labels=np.zeros((4, 4), int))

@@ -1,0 +1,109 @@
+import dataclasses
+
+import pytest
+import torch
+
+from napari_sam.model import read_checkpoint
+from napari_sam.segmentation.progress import run
+from napari_sam.training.batches import SampleSource, draw_batch
+from napari_sam.training.recipe import Recipe, read_recipe
+from napari_sam.training.trainer import Trainer, iter_train
+
+TINY = Recipe(
+    network={
+        "object_diameter": 24.0,
+        "encoder": {"channels": [8, 8, 16, 16, 16], "blocks": [1, 1, 1, 1, 1], "out_channels": 32},
+        "decoder": {
+            "num_heads": 2,
+            "mlp_dim": 32,
+            "attention_dim": 16,
+            "iou_head_hidden_dim": 32,
+        },
+    },
+    steps=4,
+    encoder_share=0.25,
+    frozen_norm_share=0.25,
+    batch_size=1,
+    crop_size=64,
+    objects_per_step=4,
+    windows=((4, 0.5), (8, 0.5)),
+    warmup=2,
+    checkpoint_every=2,
+)
+
+
+def train(path, recipe=TINY, **options):
+    return run(iter_train(recipe, [], path, **options))
+
+
+def weights(path):
+    return read_checkpoint(path).state_dict()
+
+
+def test_a_stopped_and_resumed_run_equals_one_in_a_piece(tmp_path):
+    whole = train(tmp_path / "whole.safetensors")
+    job = iter_train(TINY, [], tmp_path / "parts.safetensors")
+    for event in job:
+        if event.step == 3:
+            break
+    job.close()
+    parts = train(tmp_path / "parts.safetensors")
+    one, other = weights(whole), weights(parts)
+    assert all(torch.allclose(one[name], other[name], atol=1e-5) for name in one)
+
+
+def test_the_result_loads_and_says_its_shape(tmp_path):
+    model = read_checkpoint(train(tmp_path / "tiny.safetensors"))
+    assert model.config == TINY.sam_config()
+    assert (tmp_path / "tiny.csv").read_text().count("\n") == TINY.steps + 1
+
+
+def test_another_recipe_is_refused_and_named(tmp_path):
+    train(tmp_path / "tiny.safetensors")
+    other = dataclasses.replace(TINY, learning_rate=0.5)
+    with pytest.raises(ValueError, match="learning_rate"):
+        train(tmp_path / "tiny.safetensors", other)
+    longer = dataclasses.replace(TINY, steps=5)
+    train(tmp_path / "tiny.safetensors", longer)
+
+
+def test_starting_over_forgets_the_state(tmp_path):
+    train(tmp_path / "tiny.safetensors")
+    events = list(iter_train(TINY, [], tmp_path / "tiny.safetensors", resume=False))
+    assert [event.step for event in events] == [1, 2, 3, 4]
+    assert (tmp_path / "tiny.csv").read_text().count("\n") == TINY.steps + 1
+
+
+def test_the_loss_falls_on_one_batch(tmp_path):
+    recipe = dataclasses.replace(TINY, steps=1000, encoder_share=0, learning_rate=3e-3)
+    trainer = Trainer(recipe, tmp_path / "tiny.safetensors")
+    batch = draw_batch(SampleSource([], recipe.sources), recipe, 0)
+    losses = [sum(trainer.train_step(batch).values()) for _ in range(25)]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+def test_batches_are_the_same_from_the_same_step():
+    source = SampleSource([], TINY.sources)
+    one, same, other = (draw_batch(source, TINY, step) for step in (5, 5, 6))
+    assert torch.equal(one.images, same.images)
+    assert torch.equal(one.object_masks, same.object_masks)
+    assert not torch.equal(one.images, other.images)
+
+
+def test_the_shipped_recipe_reads():
+    recipe = read_recipe("nano")
+    assert recipe.sam_config().instances
+    assert sum(recipe.sources.values()) == pytest.approx(1)
+
+
+def test_recipes_with_faults(tmp_path):
+    path = tmp_path / "r.toml"
+    path.write_text("lerning_rate = 1.0\n")
+    with pytest.raises(ValueError, match="lerning_rate"):
+        read_recipe(path)
+    with pytest.raises(FileNotFoundError, match="nanoo"):
+        read_recipe("nanoo")
+    with pytest.raises(ValueError, match="multiple of 32"):
+        Recipe(crop_size=100)
+    with pytest.raises(ValueError, match="exceed"):
+        Recipe(crop_size=64, windows=((16, 1.0),))
