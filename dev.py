@@ -1,6 +1,7 @@
 """Set up this checkout and run it: ``python3 dev.py demo``, ``python3 dev.py test``.
 
-Needs nothing but Python 3.11 or later with pip and venv. Everything goes into ``.venv``.
+Needs nothing but Python 3.11 or later with pip and venv. Everything goes into ``.venv``. Words after
+the command are passed on: ``python3 dev.py test -k prompts``, ``python3 dev.py demo --no-window``.
 """
 
 from __future__ import annotations
@@ -8,20 +9,28 @@ from __future__ import annotations
 import argparse
 import ctypes
 import hashlib
+import importlib.util
+import json
 import os
 import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parent
 VENV = ROOT / ".venv"
 BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 PYTHON = BIN / ("python.exe" if os.name == "nt" else "python")
-CPU_TORCH = "2.13.0"
+PIP = (PYTHON, "-m", "pip", "install", "--disable-pip-version-check")
+
+TORCH = "2.13.0"
 CPU_INDEX = "https://download.pytorch.org/whl/cpu"
-LIBRARIES = {
+CUDA_PARTS = ("cuda-", "nvidia-", "triton")
+
+QT_LIBRARIES = {
     "libGL.so.1": "libgl1",
     "libEGL.so.1": "libegl1",
     "libfontconfig.so.1": "libfontconfig1",
@@ -29,98 +38,134 @@ LIBRARIES = {
     "libdbus-1.so.3": "libdbus-1-3",
     "libxkbcommon.so.0": "libxkbcommon0",
 }
+"""Shared libraries that PyQt6's wheels take from the system, and the Debian packages with them."""
+WINDOW_LIBRARIES = {
+    "libxkbcommon-x11.so.0": "libxkbcommon-x11-0",
+    "libxcb-cursor.so.0": "libxcb-cursor0",
+    "libxcb-icccm.so.4": "libxcb-icccm4",
+    "libxcb-keysyms.so.1": "libxcb-keysyms1",
+    "libxcb-shape.so.0": "libxcb-shape0",
+}
+"""The same for a window on an X11 display."""
 
 
 def main() -> int:
-    """Run the command that the shell names."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    """Run the command that the shell names; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("command", choices=("demo", "test", "lint", "install"))
-    command, rest = parser.parse_known_args()
-    if sys.version_info < (3, 11):
-        print(f"napari-sam needs Python 3.11 or later, this is {platform.python_version()}")
-        return 1
+    arguments, rest = parser.parse_known_args()
+    if sys.version_info < (3, 11):  # noqa: UP036 - that is what it tells
+        sys.exit(f"napari-sam needs Python 3.11 or later, this is {platform.python_version()}")
     install()
-    missing = missing_libraries()
-    if missing:
-        print("\nQt needs system libraries that are missing here; install them with\n")
-        print("    sudo apt-get install --no-install-recommends " + " ".join(missing) + "\n")
-    if command.command == "demo":
-        return run(BIN / "napari-sam", "demo", *rest, check=False)
-    if command.command == "install":
-        return 0
-    status = lint()
-    if command.command == "test":
-        plugins = ["-p", "no:napari", "-p", "no:pytest-qt"] if missing else []
-        status = run(PYTHON, "-m", "pytest", *plugins, *rest, check=False) or status
-    return status
+    commands = {"demo": demo, "test": test, "lint": lint, "install": lambda _: 0}
+    return commands[arguments.command](rest)
+
+
+def demo(words: list[str]) -> int:
+    """Run the demo; without its window where the system cannot show one."""
+    libraries = QT_LIBRARIES | (WINDOW_LIBRARIES if os.environ.get("DISPLAY") else {})
+    hidden = ["--no-window"] if tell_missing(libraries) else []
+    return run(BIN / "napari-sam", "demo", *hidden, *words)
+
+
+def test(words: list[str]) -> int:
+    """Run the linters, then the tests; returns the tests' status, or the linters' if they pass."""
+    lint_status = lint([])
+    without_qt = ["-p", "no:napari", "-p", "no:pytest-qt"] if tell_missing(QT_LIBRARIES) else []
+    return run(PYTHON, "-m", "pytest", *without_qt, *words) or lint_status
+
+
+def lint(words: list[str]) -> int:
+    """Run every check that is no test; returns a failure's status if there is one."""
+    checks: tuple[tuple[Path | str, ...], ...] = (
+        (PYTHON, "-m", "ruff", "check", "."),
+        (PYTHON, "-m", "ruff", "format", "--check", "."),
+        (BIN / "lint-imports",),
+        (PYTHON, "-m", "mypy"),
+        (PYTHON, "-m", "npe2", "validate", "napari-sam"),
+    )
+    return max([run(*check, *words) for check in checks])
 
 
 def install() -> None:
-    """Make the environment and install into it, unless pyproject.toml is as it was."""
-    wanted = hashlib.sha256((ROOT / "pyproject.toml").read_bytes()).hexdigest()
-    stamp = VENV / "installed"
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+    """Make the environment and install into it, unless that was done for this pyproject.toml."""
+    pyproject = (ROOT / "pyproject.toml").read_bytes()
+    wanted = hashlib.sha256(pyproject + bytes(ROOT)).hexdigest()
+    stamp = VENV / "installed.sha256"
+    if PYTHON.exists() and stamp.is_file() and stamp.read_text(encoding="ascii") == wanted:
         return
     if not PYTHON.exists():
         make_environment()
-    pip = (PYTHON, "-m", "pip", "install", "--disable-pip-version-check")
-    if not has_torch():
-        install_torch(pip)
-    run(*pip, "--editable", f"{ROOT}[all]")
-    stamp.write_text(wanted, encoding="utf-8")
+    if run(PYTHON, "-c", "import torch", quiet=True) != 0:
+        install_torch()
+    must(*PIP, "--editable", f"{ROOT}[all]")
+    stamp.write_text(wanted, encoding="ascii")
 
 
 def make_environment() -> None:
     """Make .venv; say what to install where Python lacks the means."""
-    try:
-        import ensurepip  # noqa: F401, PLC0415
-    except ImportError:
-        sys.exit("This Python cannot make environments; run: sudo apt-get install python3-venv")
-    print(f"Making {VENV}")
-    run(sys.executable, "-m", "venv", VENV)
+    if importlib.util.find_spec("ensurepip") is None:
+        sys.exit(
+            "This Python cannot make virtual environments. On Debian and Ubuntu:\n\n"
+            "    sudo apt-get install python3-venv\n"
+        )
+    must(sys.executable, "-m", "venv", VENV)
 
 
-def has_torch() -> bool:
-    """Tell whether torch is in the environment."""
-    return run(PYTHON, "-c", "import torch", check=False, quiet=True) == 0
+def install_torch() -> None:
+    """Install a build of torch for the CPU where nothing but pip's choice is for GPUs.
 
-
-def install_torch(pip: tuple[Path | str, ...]) -> None:
-    """Install the CPU build of torch where there is no NVIDIA GPU, and pip's own choice elsewhere.
-
-    The default build for Linux brings gigabytes of CUDA libraries. A CPU build sorts above it where
-    one can be had: in a local folder of wheels that pip is set up with, or in PyTorch's own index.
+    On Linux, pip's choice brings gigabytes of CUDA libraries. Without an NVIDIA GPU they are of no
+    use, so they are never fetched unasked. Elsewhere, pip's choice is left to the ordinary install.
     """
     if sys.platform != "linux" or shutil.which("nvidia-smi"):
         return
-    if platform.machine() != "x86_64":
+    print("There is no NVIDIA GPU here (no nvidia-smi): taking the build of PyTorch for CPUs.")
+    index = ("--retries", "0", "--extra-index-url", CPU_INDEX)
+    if run(*PIP, *index, "--no-deps", f"torch=={TORCH}+cpu") == 0:
         return
-    if run(*pip, "--no-index", f"torch=={CPU_TORCH}", "--no-deps", check=False, quiet=True) == 0:
-        run(*pip, f"torch=={CPU_TORCH}")
+    print("It is not to be had there; looking whether another build for CPUs is.")
+    if is_for_cpu(f"torch=={TORCH}") and run(*PIP, f"torch=={TORCH}") == 0:
         return
-    found = run(
-        *pip,
-        "--retries",
-        "0",
-        "--extra-index-url",
-        CPU_INDEX,
-        f"torch=={CPU_TORCH}+cpu",
-        check=False,
+    sys.exit(
+        f"\nNo build of PyTorch for CPUs could be reached, neither at {CPU_INDEX}\n"
+        "nor among pip's own sources. Run this again with a connection, or install any PyTorch from\n"
+        "2.5 on into the environment and run this again. The one for GPUs, about 3 GB:\n\n"
+        f"    {PYTHON} -m pip install torch\n"
     )
-    if found != 0:
-        sys.exit(
-            f"\nThe CPU build of torch could not be had from {CPU_INDEX}. With a connection, run this "
-            f"again; or install any torch by hand and run this again:\n\n    {PYTHON} -m pip install "
-            "torch      (about 3 GB: the build for GPUs)\n"
+
+
+def is_for_cpu(requirement: str) -> bool:
+    """Tell whether pip could install this build of torch without a part of CUDA."""
+    command = [str(word) for word in (*PIP, "--dry-run", "--quiet", "--report", "-", requirement)]
+    answer = subprocess.run(command, cwd=ROOT, check=False, stdout=subprocess.PIPE)
+    return answer.returncode == 0 and not cuda_parts(json.loads(answer.stdout))
+
+
+def cuda_parts(report: Mapping[str, Any]) -> list[str]:
+    """Return the names of CUDA's packages in an installation report of pip."""
+    names = [item["metadata"]["name"] for item in report["install"]]
+    return [name for name in names if name.startswith(CUDA_PARTS)]
+
+
+def tell_missing(libraries: Mapping[str, str]) -> bool:
+    """Print how to get the system libraries that are missing; returns whether any is."""
+    missing = missing_packages(libraries) if sys.platform == "linux" else []
+    if missing:
+        print(
+            "\nQt needs system libraries that are not here. On Debian and Ubuntu:\n\n"
+            f"    sudo apt-get install --no-install-recommends {' '.join(missing)}\n\n"
+            "Going on without Qt.\n"
         )
+    return bool(missing)
 
 
-def missing_libraries() -> list[str]:
-    """Return the Debian packages of system libraries that Qt needs and that are not there."""
-    if sys.platform != "linux":
-        return []
+def missing_packages(libraries: Mapping[str, str]) -> list[str]:
+    """Return the Debian packages of those shared libraries that cannot be loaded."""
     missing = []
-    for library, package in LIBRARIES.items():
+    for library, package in libraries.items():
         try:
             ctypes.CDLL(library)
         except OSError:
@@ -128,28 +173,24 @@ def missing_libraries() -> list[str]:
     return missing
 
 
-def lint() -> int:
-    """Run every check that needs no test; returns the first failure."""
-    checks = (
-        (PYTHON, "-m", "ruff", "check", "."),
-        (BIN / "lint-imports",),
-        (PYTHON, "-m", "mypy"),
-        (BIN / "npe2", "validate", "napari.yaml"),
-    )
-    return max([run(*check, check=False) for check in checks])
-
-
-def run(*words: Path | str, check: bool = True, quiet: bool = False) -> int:
-    """Run a program in the checkout; with `check`, stop here where it fails."""
+def run(*words: Path | str, quiet: bool = False) -> int:
+    """Run a program in the checkout; returns its exit status."""
     if not quiet:
         print("$", *words, flush=True)
     output = subprocess.DEVNULL if quiet else None
     command = [str(word) for word in words]
-    status = subprocess.run(command, cwd=ROOT, check=False, stdout=output, stderr=output).returncode
-    if check and status:
+    return subprocess.run(command, cwd=ROOT, check=False, stdout=output, stderr=output).returncode
+
+
+def must(*words: Path | str) -> None:
+    """Run a program; end here with its exit status where it fails."""
+    status = run(*words)
+    if status:
         sys.exit(status)
-    return status
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

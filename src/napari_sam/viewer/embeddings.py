@@ -1,0 +1,50 @@
+"""Embeddings of the planes that were looked at last."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+
+from napari_sam.segmentation.predictor import ImageEmbedding
+
+
+class EmbeddingCache:
+    """A bounded store, least recently used out first; safe to use from any thread.
+
+    Parameters
+    ----------
+    capacity : int
+        Embeddings kept.
+    """
+
+    def __init__(self, capacity: int = 8) -> None:
+        self._capacity = capacity
+        self._kept: OrderedDict[Hashable, ImageEmbedding] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """Return how many embeddings are kept."""
+        return len(self._kept)
+
+    def __contains__(self, key: Hashable) -> bool:
+        """Tell whether an embedding is kept."""
+        return key in self._kept
+
+    def get(self, key: Hashable, make: Callable[[], ImageEmbedding]) -> ImageEmbedding:
+        """Return the embedding of a key, making it where it is not kept."""
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        embedding = make()
+        with self._lock:
+            self._kept[key] = embedding
+            while len(self._kept) > self._capacity:
+                self._kept.popitem(last=False)
+        return embedding
+
+    def clear(self) -> None:
+        """Forget everything: the image changed."""
+        with self._lock:
+            self._kept.clear()

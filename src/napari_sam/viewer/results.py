@@ -1,0 +1,144 @@
+"""Results of segmenting everything as Labels layers that fill while they come."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam.viewer.layers import Plane, level_0, new_labels_like
+from napari_sam.viewer.napari_private import unwrapped
+from napari_sam.volume import VolumeReport, VolumeSource
+from napari_sam.volume.report import VolumeEvent
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels
+
+SLICE_NAME = "SAM everything"
+STACK_NAME = "SAM volume"
+
+
+def show_slice_labels(
+    viewer: ViewerModel, image: Image, plane: Plane, labels: NDArray[np.uint32]
+) -> Labels:
+    """Put labels (H, W) of a plane into a Labels layer with the image's shape.
+
+    The layer of an earlier run on another slice of the image is filled on, with labels above those
+    it has.
+    """
+    name = f"{SLICE_NAME}: {image.name}"
+    shape = tuple(level_0(image).shape)[: image.ndim]
+    found = [layer for layer in viewer.layers if layer.name == name and layer.data.shape == shape]
+    layer = unwrapped(found[0]) if found else new_labels_like(viewer, image, name)
+    others = int(layer.data.max(initial=0)) if len(shape) > 2 else 0
+    moved = np.where(labels > 0, labels + others, 0)
+    if moved.max(initial=0) > np.iinfo(layer.data.dtype).max:
+        layer.data = layer.data.astype(np.uint32)
+    layer.data[plane.selection] = moved
+    layer.refresh()
+    return layer
+
+
+def stack_source(image: Image, plane: Plane) -> VolumeSource:
+    """Return a layer's stack (Z, Y, X) as the source of a volume job, read slice by slice.
+
+    Time and other axes before z stay where the viewer stands.
+
+    Raises
+    ------
+    ValueError
+        If the layer is no stack, or the viewer shows another plane than the last two axes.
+    """
+    ndim = image.ndim
+    if ndim < 3:
+        raise ValueError(f"Layer {image.name!r} has no slices; use 'This slice'")
+    if plane.axes != (ndim - 2, ndim - 1):
+        raise ValueError("A stack is segmented along its first axis: show the last two axes")
+    array = level_0(image)
+    leading = plane.index[: ndim - 3]
+    if leading:
+        import dask.array as da
+
+        lazy = array if isinstance(array, da.Array) else da.from_array(array)
+        array = lazy[leading]
+    return VolumeSource(
+        array=array,
+        stored_axes=("z", "y", "x", "c") if image.rgb else ("z", "y", "x"),
+        scale=_triple(image.scale),
+        translation=_triple(image.translate),
+        units=tuple(str(unit) for unit in image.units[-3:]),
+    )
+
+
+def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    z, row, col = (float(value) for value in values[-3:])
+    return z, row, col
+
+
+class StackResult:
+    """A Labels layer on the store that a volume job writes, so that it holds nothing in memory.
+
+    Parameters
+    ----------
+    viewer, image, plane
+        What is segmented.
+    output : Path
+        The job's OME-Zarr group.
+    """
+
+    def __init__(self, viewer: ViewerModel, image: Image, plane: Plane, output: Path) -> None:
+        self._viewer = viewer
+        self._image = image
+        self._plane = plane
+        self._output = output
+        self._stage = ""
+        self._layer: Labels | None = None
+
+    def show(self, event: VolumeEvent) -> None:
+        """Show the slice that is done, where it is the one that the viewer shows."""
+        path = self._store(event.stage)
+        if path is None or not path.exists():
+            return
+        if event.stage != self._stage:
+            self._stage = event.stage
+            self._open(path)
+        if self._layer is not None and event.z == self._shown_z():
+            self._layer.refresh()
+
+    def finish(self, report: VolumeReport) -> Labels:
+        """Show the final labels."""
+        return self._open(report.labels_path / "0")
+
+    def _store(self, stage: str) -> Path | None:
+        from napari_sam.volume.plan import plan_volume
+
+        shape = tuple(level_0(self._image).shape)[self._image.ndim - 3 : self._image.ndim]
+        plan = plan_volume(self._output, "sam", (shape[0], shape[1], shape[2]))
+        return {"segment": plan.scratch, "write": plan.image / "0"}.get(stage)
+
+    def _shown_z(self) -> int:
+        position = self._image.world_to_data(self._viewer.dims.point)
+        return round(float(position[self._image.ndim - 3]))
+
+    def _open(self, path: Path) -> Labels:
+        import zarr
+
+        array: Any = zarr.open_array(path, mode="r")
+        if self._layer is not None and self._layer in self._viewer.layers:
+            self._layer.data = array
+            return self._layer
+        image = self._image
+        self._layer = unwrapped(
+            self._viewer.add_labels(
+                array,
+                name=f"{STACK_NAME}: {image.name}",
+                scale=image.scale[-3:],
+                translate=image.translate[-3:],
+                units=image.units[-3:],
+            )
+        )
+        self._layer.editable = False
+        return self._layer

@@ -1,0 +1,254 @@
+"""The dock "Everything": all objects of a slice, or of a whole stack as a job that resumes."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QFormLayout,
+    QGroupBox,
+    QHBoxLayout,
+    QLabel,
+    QLineEdit,
+    QProgressBar,
+    QPushButton,
+    QRadioButton,
+    QScrollArea,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_sam.segmentation.everything import EverythingConfig
+from napari_sam.viewer.layers import Plane, level_0, read_array, shown_plane
+from napari_sam.viewer.napari_private import unwrapped
+from napari_sam.viewer.results import StackResult, show_slice_labels, stack_source
+from napari_sam.widgets.choosers import LayerChooser
+from napari_sam.widgets.config_form import ConfigForm
+from napari_sam.widgets.models import ModelBox
+from napari_sam.widgets.workers import Runner, report_error
+
+if TYPE_CHECKING:
+    import napari
+
+    from napari_sam.segmentation.progress import Progress
+    from napari_sam.volume import VolumeReport
+
+
+class EverythingWidget(QWidget):
+    """Segment everything in the shown slice or in the whole stack.
+
+    Parameters
+    ----------
+    napari_viewer : napari.Viewer
+        The viewer that the dock belongs to.
+    """
+
+    def __init__(self, napari_viewer: napari.Viewer) -> None:
+        super().__init__()
+        self._viewer = unwrapped(napari_viewer)
+        self._runner = Runner(self)
+        self._target: Any = None
+        self._stack: StackResult | None = None
+        self._build()
+        self._viewer.layers.events.removed.connect(self._on_removed)
+
+    def use_predictor(self, predictor: object) -> None:
+        """Use a predictor that was made elsewhere."""
+        self.models.use(predictor)
+
+    def run(self) -> None:
+        """Start the job that the dock shows."""
+        image = self.image.layer
+        if image is None:
+            self._say("Open an image first")
+            return
+        try:
+            config = self.form.value()
+            plane = shown_plane(self._viewer, image)
+            output = self._checked_output() if self.whole_stack.isChecked() else None
+        except ValueError as error:
+            report_error(error)
+            return
+        self._set_running(True)
+
+        def start(predictor: Any) -> None:  # noqa: ANN401
+            if output is None:
+                self._run_slice(predictor, image, plane, config)
+            else:
+                self._run_stack(predictor, image, plane, config, output)
+
+        self.models.when_loaded(start)
+
+    def cancel(self) -> None:
+        """Stop the job; what a stack has done is on disk, and running again resumes it."""
+        self._runner.cancel()
+        self._set_running(False)
+        self._say("Stopped")
+
+    # building
+
+    def _build(self) -> None:
+        outer = QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
+        page = QWidget()
+        layout = QVBoxLayout(page)
+        scroll.setWidget(page)
+        outer.addWidget(scroll)
+        self.image = LayerChooser(self._viewer, (Image,), parent=self)
+        self.models = ModelBox(self)
+        top = QFormLayout()
+        top.addRow("Image", self.image)
+        layout.addLayout(top)
+        layout.addWidget(self.models)
+        layout.addWidget(self._target_box())
+        settings = QGroupBox("Settings")
+        inside = QVBoxLayout(settings)
+        self.form: ConfigForm[EverythingConfig] = ConfigForm(EverythingConfig, settings)
+        inside.addWidget(self.form)
+        layout.addWidget(settings)
+        layout.addStretch(1)
+        outer.addWidget(self._run_box())
+        self.models.status.connect(self._say)
+
+    def _target_box(self) -> QGroupBox:
+        box = QGroupBox("What")
+        layout = QVBoxLayout(box)
+        self.this_slice = QRadioButton("This slice")
+        self.whole_stack = QRadioButton("Whole stack, linked through z")
+        self.this_slice.setChecked(True)
+        layout.addWidget(self.this_slice)
+        layout.addWidget(self.whole_stack)
+        self.output = QLineEdit()
+        self.output.setPlaceholderText("OME-Zarr folder for the result")
+        self.output.setToolTip("A job that stopped goes on when it is run again on the same folder")
+        self.browse = QPushButton("Choose ...")
+        self.browse.clicked.connect(self._browse)
+        line = QHBoxLayout()
+        line.addWidget(self.output, 1)
+        line.addWidget(self.browse)
+        layout.addLayout(line)
+        for widget in (self.output, self.browse):
+            widget.setEnabled(False)
+            self.whole_stack.toggled.connect(widget.setEnabled)
+        return box
+
+    def _run_box(self) -> QWidget:
+        box = QWidget()
+        layout = QVBoxLayout(box)
+        self.progress = QProgressBar()
+        self.progress.setRange(0, 1)
+        self.progress.setValue(0)
+        self.start_button = QPushButton("Run")
+        self.cancel_button = QPushButton("Cancel")
+        self.cancel_button.setEnabled(False)
+        self.start_button.clicked.connect(lambda _=False: self.run())
+        self.cancel_button.clicked.connect(lambda _=False: self.cancel())
+        line = QHBoxLayout()
+        line.addWidget(self.start_button, 1)
+        line.addWidget(self.cancel_button)
+        self.status = QLabel("Finds every object, without prompts")
+        self.status.setWordWrap(True)
+        layout.addLayout(line)
+        layout.addWidget(self.progress)
+        layout.addWidget(self.status)
+        return box
+
+    def _browse(self) -> None:
+        path, _ = QFileDialog.getSaveFileName(self, "Result", "labels.ome.zarr", "OME-Zarr (*.zarr)")
+        if path:
+            self.output.setText(path)
+
+    def _checked_output(self) -> Path:
+        text = self.output.text().strip()
+        if not text:
+            raise ValueError("Choose the OME-Zarr folder that the stack's labels go to")
+        return Path(text)
+
+    # jobs
+
+    def _run_slice(
+        self, predictor: Any, image: Image, plane: Plane, config: EverythingConfig  # noqa: ANN401
+    ) -> None:
+        from napari_sam.segmentation.everything import iter_everything
+
+        array = level_0(image)
+
+        def job() -> Generator[Progress, None, np.ndarray]:
+            return (yield from iter_everything(predictor, read_array(array, plane), config))
+
+        def show(labels: np.ndarray) -> None:
+            if image in self._viewer.layers:
+                self._target = show_slice_labels(self._viewer, image, plane, labels)
+                self._say(f"{int(labels.max(initial=0))} objects in {self._target.name!r}")
+
+        self._start(job, show, image)
+
+    def _run_stack(
+        self,
+        predictor: Any,  # noqa: ANN401
+        image: Image,
+        plane: Plane,
+        config: EverythingConfig,
+        output: Path,
+    ) -> None:
+        from napari_sam.volume import VolumeConfig, iter_volume
+
+        try:
+            source = stack_source(image, plane)
+        except ValueError as error:
+            report_error(error)
+            self._set_running(False)
+            return
+        self._stack = StackResult(self._viewer, image, plane, output)
+
+        def job() -> Generator[Progress, None, VolumeReport]:
+            volume = VolumeConfig(everything=config)
+            return (yield from iter_volume(predictor, source, output, volume))
+
+        def show(report: VolumeReport) -> None:
+            if self._stack is not None and image in self._viewer.layers:
+                self._target = self._stack.finish(report)
+                self._say(f"{report.n_objects} objects in {report.labels_path}")
+
+        self._start(job, show, image)
+
+    def _start(self, job: Any, show: Any, source: Any) -> None:  # noqa: ANN401
+        self._source = source
+        self._runner.start(job, on_event=self._on_event, on_result=show, on_end=self._on_end)
+
+    def _on_event(self, event: Progress) -> None:
+        self.progress.setRange(0, max(event.total, 1))
+        self.progress.setValue(event.done)
+        self._say(f"{event.stage}: {event.done} of {event.total}")
+        z = getattr(event, "z", None)
+        if self._stack is not None and z is not None:
+            self._stack.show(event)
+
+    def _on_end(self) -> None:
+        self._set_running(False)
+        self._stack = None
+
+    def _on_removed(self, event: Any) -> None:  # noqa: ANN401
+        """Stop a job whose image is gone, as when the viewer closes."""
+        if self._runner.busy and unwrapped(event.value) is getattr(self, "_source", None):
+            self.cancel()
+
+    def _set_running(self, running: bool) -> None:  # noqa: FBT001
+        self.start_button.setEnabled(not running)
+        self.cancel_button.setEnabled(running)
+        if running:
+            self.progress.setRange(0, 0)
+        elif self.progress.maximum() == 0:
+            self.progress.setRange(0, 1)
+            self.progress.setValue(0)
+
+    def _say(self, text: str) -> None:
+        self.status.setText(text)
