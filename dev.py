@@ -1,7 +1,7 @@
 """Set up this checkout and run it: ``python3 dev.py demo``, ``python3 dev.py test``.
 
-Needs nothing but Python 3.11 or later with pip and venv. Everything goes into ``.venv``. Words after
-the command are passed on: ``python3 dev.py test -k prompts``, ``python3 dev.py demo --no-window``.
+Needs nothing but Python 3.11 or later with pip and venv. Everything goes into ``.venv``. Words
+after demo and test are passed on: ``dev.py demo --no-window``, ``dev.py test -k prompts``.
 """
 
 from __future__ import annotations
@@ -59,8 +59,11 @@ def main() -> int:
     if sys.version_info < (3, 11):  # noqa: UP036 - that is what it tells
         sys.exit(f"napari-sam needs Python 3.11 or later, this is {platform.python_version()}")
     install()
-    commands = {"demo": demo, "test": test, "lint": lint, "install": lambda _: 0}
-    return commands[arguments.command](rest)
+    if arguments.command == "demo":
+        return demo(rest)
+    if arguments.command == "test":
+        return test(rest)
+    return lint() if arguments.command == "lint" else 0
 
 
 def demo(words: list[str]) -> int:
@@ -72,12 +75,12 @@ def demo(words: list[str]) -> int:
 
 def test(words: list[str]) -> int:
     """Run the linters, then the tests; returns the tests' status, or the linters' if they pass."""
-    lint_status = lint([])
+    lint_status = lint()
     without_qt = ["-p", "no:napari", "-p", "no:pytest-qt"] if tell_missing(QT_LIBRARIES) else []
     return run(PYTHON, "-m", "pytest", *without_qt, *words) or lint_status
 
 
-def lint(words: list[str]) -> int:
+def lint() -> int:
     """Run every check that is no test; returns a failure's status if there is one."""
     checks: tuple[tuple[Path | str, ...], ...] = (
         (PYTHON, "-m", "ruff", "check", "."),
@@ -86,7 +89,7 @@ def lint(words: list[str]) -> int:
         (PYTHON, "-m", "mypy"),
         (PYTHON, "-m", "npe2", "validate", "napari-sam"),
     )
-    return max([run(*check, *words) for check in checks])
+    return max([run(*check) for check in checks])
 
 
 def install() -> None:
@@ -131,8 +134,8 @@ def install_torch() -> None:
         return
     sys.exit(
         f"\nNo build of PyTorch for CPUs could be reached, neither at {CPU_INDEX}\n"
-        "nor among pip's own sources. Run this again with a connection, or install any PyTorch from\n"
-        "2.5 on into the environment and run this again. The one for GPUs, about 3 GB:\n\n"
+        "nor among pip's own sources. Run this again with a connection; or install any PyTorch\n"
+        "from 2.5 on into the environment and run this again. The one for GPUs, about 3 GB:\n\n"
         f"    {PYTHON} -m pip install torch\n"
     )
 

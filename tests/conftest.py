@@ -1,71 +1,138 @@
-"""What every test needs: Qt without a screen, OpenGL answers without a GPU, and no user files."""
+"""What every test stands on: no display, no user's files, a fixed seed."""
 
-from __future__ import annotations
-
+import atexit
+import ctypes
 import os
+import random
+import shutil
+import sys
+import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+HOME = Path(tempfile.mkdtemp(prefix="napari-sam-tests-"))
+atexit.register(shutil.rmtree, HOME, ignore_errors=True)
+
+# Before napari, Qt and pooch are imported: they read these once, and subprocesses inherit them.
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+os.environ["NAPARI_CONFIG"] = str(HOME / "settings.yaml")
 os.environ["NAPARI_ENSURE_PLUGIN_MAIN_THREAD"] = "1"
-os.environ.pop("NAPARI_SAM_MODELS", None)
+for variable in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "LOCALAPPDATA"):
+    os.environ[variable] = str(HOME / variable.lower())
+for variable in ("NAPARI_SAM_MODELS", "NAPARI_SAM_DATA"):
+    os.environ.pop(variable, None)
 
-_GL_EXTENSIONS = "GL_ARB_texture_float"
-_GL_MAX_3D_TEXTURE_SIZE = 32883
 
-
-def _has_qt() -> bool:
+def can_load(*libraries):
+    """Tell whether Linux's shared libraries are here; elsewhere they come with the wheels."""
     try:
-        from qtpy import QtWidgets  # noqa: F401
-    except Exception:  # noqa: BLE001  (qtpy raises its own errors; a missing library raises ImportError)
+        for library in libraries if sys.platform == "linux" else ():
+            ctypes.CDLL(library)
+    except OSError:
         return False
     return True
 
 
-HAS_QT = _has_qt()
-collect_ignore = [] if HAS_QT else ["widgets", "viewer"]
+def has_qt():
+    """Tell whether a Qt binding is installed and finds its libraries."""
+    try:
+        import qtpy.QtWidgets  # noqa: F401
+    except (ImportError, RuntimeError):
+        return False
+    return True
 
 
-def pytest_report_header() -> str:
-    return "" if HAS_QT else "Qt cannot be loaded: tests of viewer and docks are left out"
+HAS_LAYERS = can_load("libfontconfig.so.1", "libGL.so.1")
+HAS_QT = HAS_LAYERS and has_qt()
+SHOWS_WINDOWS = HAS_QT and os.environ["QT_QPA_PLATFORM"] not in ("offscreen", "minimal")
+
+collect_ignore = []
+if not HAS_QT:
+    collect_ignore.append("widgets")
+if not HAS_LAYERS:
+    collect_ignore.append("viewer")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _no_user_files(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Keep the user's cache and settings out of the tests."""
-    home = tmp_path_factory.mktemp("home")
-    for name in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "LOCALAPPDATA"):
-        os.environ[name] = str(home / name.lower())
+def pytest_addoption(parser, pluginmanager):
+    """Leave pytest-qt out where there is no Qt: it would end the run when it is configured."""
+    plugin = pluginmanager.get_plugin("pytest-qt")
+    if plugin is not None and not HAS_QT:
+        pluginmanager.unregister(plugin)
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _opengl_answers() -> None:
-    """Answer vispy's questions about OpenGL where no driver does, so that layers can be added."""
-    if not HAS_QT:
-        return
-    import napari._vispy.utils.gl  # noqa: F401
-    from vispy.gloo import gl
+def pytest_report_header():
+    """Say which tests are not even collected."""
+    return [
+        f"napari-sam: a library of Qt is missing: without tests/{name}" for name in collect_ignore
+    ]
 
-    ask = gl.glGetParameter
-    answers = {
-        gl.GL_EXTENSIONS: _GL_EXTENSIONS,
-        gl.GL_MAX_TEXTURE_SIZE: 16384,
-        _GL_MAX_3D_TEXTURE_SIZE: 2048,
+
+def pytest_collection_modifyitems(items):
+    """Skip what this machine lacks the means for."""
+    window = "needs a window: run with QT_QPA_PLATFORM=xcb on a display, xvfb-run's for instance"
+    needs = {
+        "needs_gl": (SHOWS_WINDOWS, window),
+        "needs_qt": (HAS_QT, "needs Qt: pip install 'napari-sam[all]'"),
+        "needs_layers": (HAS_LAYERS, "needs libGL and fontconfig"),
     }
+    for item in items:
+        for marker, (is_met, reason) in needs.items():
+            if marker in item.keywords and not is_met:
+                item.add_marker(pytest.mark.skip(reason=reason))
 
-    def answer(name: int) -> object:
-        try:
-            value = ask(name)
-        except Exception:  # noqa: BLE001  (vispy fails in many ways without a driver)
-            value = None
-        return value or answers.get(name, value)
 
-    gl.glGetParameter = answer
+@pytest.fixture(autouse=True)
+def seed():
+    """Start every test from the same state of chance."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002 - libraries draw from it
+    if "torch" in sys.modules:
+        sys.modules["torch"].manual_seed(0)
 
 
 @pytest.fixture
-def models_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def models_folder(tmp_path, monkeypatch):
     """A folder that NAPARI_SAM_MODELS names."""
     monkeypatch.setenv("NAPARI_SAM_MODELS", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def answers_without_gl():
+    """Let napari build its layers where Qt has no OpenGL, as on the offscreen platform.
+
+    napari asks OpenGL for its limits when a layer is added. Where the question fails, it gets the
+    answers of an ordinary card; where OpenGL is there, OpenGL's own.
+    """
+    import napari._vispy.utils.gl  # noqa: F401 - it configures vispy, so it must be imported first
+    from vispy.gloo import gl
+
+    ordinary = {
+        gl.GL_EXTENSIONS: "GL_ARB_texture_float",
+        gl.GL_MAX_TEXTURE_SIZE: 16384,
+        0x8073: 2048,  # GL_MAX_3D_TEXTURE_SIZE
+    }
+    ask = gl.glGetParameter
+
+    def answer(parameter):
+        try:
+            value = ask(parameter)
+        except (AttributeError, RuntimeError, OSError):
+            if parameter not in ordinary:
+                raise
+            value = None
+        return value or ordinary.get(parameter, value)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gl, "glGetParameter", answer)
+        yield
+
+
+if HAS_QT:
+
+    @pytest.fixture
+    def make_napari_viewer(answers_without_gl, make_napari_viewer):
+        """napari's fixture, also where there is no OpenGL."""
+        return make_napari_viewer

@@ -151,9 +151,10 @@ def test_a_stack_with_scale_translation_and_rotation():
     stack = np.zeros((5, 40, 50))
     stack[2] = drawn()
     session = session_on(
-        stack, scale=(3, 2, 2), translate=(10, 5, 7), rotate=np.array(
-            [[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]]
-        )
+        stack,
+        scale=(3, 2, 2),
+        translate=(10, 5, 7),
+        rotate=np.array([[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]]),
     )
     session.viewer.dims.set_point(0, 10 + 3 * 2)
     session.add_point((8, 8))

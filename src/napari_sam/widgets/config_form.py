@@ -118,7 +118,12 @@ def _editor(field: dataclasses.Field[Any]) -> tuple[QWidget, Callable[[], Any], 
     if isinstance(default, float):
         number = _number(hints)
         number.setValue(default)
-        return number, lambda: round(number.value(), 6), number.valueChanged
+        shown = number.value()  # rounded: an untouched editor stands for the default itself
+
+        def read_number() -> float:
+            return default if number.value() == shown else number.value()
+
+        return number, read_number, number.valueChanged
     if default is None and "min" in hints:
         optional = _number({**hints, "min": hints["min"] - hints["step"]})
         optional.setDecimals(1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels, Points, Shapes
 from qtpy.QtCore import QTimer
+from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import (
     QButtonGroup,
     QCheckBox,
@@ -66,6 +67,7 @@ class SegmentWidget(QWidget):
         self._runner = Runner(self)
         self._waiting = False
         self._removing = False
+        self._closed = False
         self._watched: dict[str, Any] = {}
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -144,6 +146,17 @@ class SegmentWidget(QWidget):
         layer = self.points.layer
         if layer is not None:
             self._set_polarity(NEGATIVE if polarity_of(layer) == POSITIVE else POSITIVE)
+
+    def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
+        """Leave prompts unanswered while the dock is closed (a minimised window is not)."""
+        self._closed = not event.spontaneous()
+        super().hideEvent(event)
+
+    def showEvent(self, event: QShowEvent) -> None:  # noqa: N802
+        """Answer what was prompted meanwhile."""
+        self._closed = False
+        self._schedule()
+        super().showEvent(event)
 
     # building
 
@@ -294,7 +307,7 @@ class SegmentWidget(QWidget):
     def _collect(self) -> None:
         """Read the prompt layers; predict, or take the preview away."""
         image = self.image.layer
-        if image is None or not self.isVisible():
+        if image is None or self._closed:
             return
         if self._session is None:
             if self._has_prompts():

@@ -1,0 +1,284 @@
+"""The docks in a real viewer window (offscreen): clicks to masks, jobs, cancel, errors."""
+
+import time
+
+import numpy as np
+import pytest
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QTimer
+
+from napari_sam.widgets import EverythingWidget, SegmentWidget
+from tests.oracle import OraclePredictor
+
+SQUARE = np.s_[5:15, 5:15]
+BAR = np.s_[20:35, 20:45]
+TOTAL = 100 + 15 * 25
+
+
+def drawn() -> np.ndarray:
+    image = np.zeros((40, 50))
+    image[SQUARE] = image[BAR] = 1
+    return image
+
+
+@pytest.fixture
+def viewer(make_napari_viewer):
+    return make_napari_viewer()
+
+
+def open_segment(viewer, image=None, predictor=None, **options) -> SegmentWidget:
+    viewer.add_image(drawn() if image is None else image, name="drawn", **options)
+    dock = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(dock, name="Segment")
+    dock.show()
+    dock.use_predictor(predictor or OraclePredictor())
+    return dock
+
+
+def open_everything(viewer, image=None, predictor=None) -> EverythingWidget:
+    viewer.add_image(drawn() if image is None else image, name="drawn")
+    dock = EverythingWidget(viewer)
+    viewer.window.add_dock_widget(dock, name="Everything")
+    dock.show()
+    dock.use_predictor(predictor or OraclePredictor())
+    return dock
+
+
+def has_mask(dock: SegmentWidget, pixels: int) -> bool:
+    prediction = None if dock.session is None else dock.session.prediction
+    return prediction is not None and int(prediction.masks[0].sum()) == pixels
+
+
+def test_click_mask_commit_undo(viewer, qtbot):
+    dock = open_segment(viewer)
+    points = dock.new_points()
+    points.add((8, 8))
+    qtbot.waitUntil(lambda: has_mask(dock, 100))
+    assert dock.candidates[0].isChecked()
+    assert "IoU 0.95\n100 px" in dock.candidates[0].text()
+    points.add((30, 30))
+    qtbot.waitUntil(lambda: has_mask(dock, TOTAL))
+    dock.toggle_polarity()
+    points.add((31, 31))
+    qtbot.waitUntil(lambda: has_mask(dock, 100))
+    assert dock.commit() == 1
+    labels = dock.output.layer
+    assert labels.data.sum() == 100
+    assert len(points.data) == 0
+    undo = next(call for key, call in points.keymap.items() if str(key) == "Ctrl+Z")
+    undo(points)  # Ctrl+Z on the prompts reaches the labels
+    assert labels.data.sum() == 0
+
+
+def test_removing_and_moving_points_predicts_anew(viewer, qtbot):
+    dock = open_segment(viewer)
+    points = dock.new_points()
+    points.add([(8, 8), (30, 30)])
+    qtbot.waitUntil(lambda: has_mask(dock, TOTAL))
+    points.selected_data = {0}
+    points.remove_selected()
+    qtbot.waitUntil(lambda: has_mask(dock, TOTAL - 100))
+    points.data = np.array([[8.0, 8.0]])
+    qtbot.waitUntil(lambda: has_mask(dock, 100))
+
+
+def test_a_box_and_another_candidate(viewer, qtbot):
+    dock = open_segment(viewer)
+    shapes = dock.new_boxes()
+    shapes.add_rectangles([[18, 18], [36, 46]])
+    qtbot.waitUntil(lambda: has_mask(dock, 15 * 25))
+    dock.candidates[1].click()
+    dock.findChild(type(dock.candidates[0]), "commit").click()
+    assert (dock.output.layer.data == 1).sum() == 13 * 23
+    assert len(shapes.data) == 0
+
+
+def test_prompts_belong_to_their_slice(viewer, qtbot):
+    dock = open_segment(viewer, np.stack([drawn(), drawn()]))
+    viewer.dims.set_current_step(0, 0)
+    points = dock.new_points()
+    points.add((0, 8, 8))
+    qtbot.waitUntil(lambda: has_mask(dock, 100))
+    viewer.dims.set_current_step(0, 1)
+    qtbot.waitUntil(lambda: dock.session.prediction is None)
+    viewer.dims.set_current_step(0, 0)
+    qtbot.waitUntil(lambda: has_mask(dock, 100))
+    dock.commit()
+    assert dock.output.layer.data[0].sum() == 100
+    assert dock.output.layer.data[1].sum() == 0
+
+
+def test_committing_into_a_chosen_label_of_a_chosen_layer(viewer, qtbot):
+    dock = open_segment(viewer)
+    mine = viewer.add_labels(np.zeros((40, 50), np.int32), name="mine")
+    dock.output.choose(mine)
+    dock.label_id.setValue(9)
+    dock.new_points().add((8, 8))
+    qtbot.waitUntil(lambda: has_mask(dock, 100))
+    assert dock.commit() == 9
+    assert (mine.data == 9).sum() == 100
+
+
+def test_errors_are_one_notification_that_says_what_to_do(viewer, qtbot):
+    dock = open_segment(viewer)
+    dock.new_points().add((8, 8))
+    qtbot.waitUntil(lambda: has_mask(dock, 100))
+    import dask.array as da
+
+    dock.output.choose(viewer.add_labels(da.zeros((40, 50), dtype=np.uint8), name="lazy"))
+    told = []
+    notification_manager.notification_ready.connect(told.append)
+    try:
+        assert dock.commit() is None
+    finally:
+        notification_manager.notification_ready.disconnect(told.append)
+    assert len(told) == 1
+    assert "dask array and cannot be written" in told[0].message
+
+
+def test_an_error_in_a_worker_is_one_notification(viewer, qtbot):
+    class Broken(OraclePredictor):
+        def embed(self, *arguments, **options):
+            raise ValueError("the weights are on fire; buy water")
+
+    told = []
+    notification_manager.notification_ready.connect(told.append)
+    try:
+        dock = open_segment(viewer, predictor=Broken())
+        dock.new_points().add((8, 8))
+        qtbot.waitUntil(lambda: bool(told))
+        qtbot.wait(50)
+    finally:
+        notification_manager.notification_ready.disconnect(told.append)
+    assert [note.message for note in told] == ["the weights are on fire; buy water"]
+
+
+def test_two_viewers_are_independent(make_napari_viewer, qtbot):
+    docks = [open_segment(make_napari_viewer()) for _ in range(2)]
+    docks[0].new_points().add((8, 8))
+    qtbot.waitUntil(lambda: has_mask(docks[0], 100))
+    docks[0].commit()
+    assert docks[1].session is None
+    assert [layer.name for layer in docks[1]._viewer.layers] == ["drawn"]
+
+
+class Heartbeat:
+    """Longest time between two turns of the event loop."""
+
+    def __init__(self, parent) -> None:
+        self.longest = 0.0
+        self._last = time.perf_counter()
+        self._timer = QTimer(parent)
+        self._timer.setInterval(5)
+        self._timer.timeout.connect(self._beat)
+        self._timer.start()
+
+    def _beat(self) -> None:
+        now = time.perf_counter()
+        self.longest = max(self.longest, now - self._last)
+        self._last = now
+
+
+def test_the_gui_never_waits_for_an_embedding(viewer, qtbot):
+    from napari_sam.segmentation.predictor import Predictor
+
+    image = np.random.default_rng(0).normal(100, 20, (900, 900)).astype(np.float32)
+    rows, cols = np.mgrid[:900, :900]
+    image[np.hypot(rows - 450, cols - 450) < 30] += 100
+    dock = open_segment(viewer, image, Predictor("nano", "cpu"))
+    points = dock.new_points()
+    qtbot.wait(200)
+    heart = Heartbeat(dock)
+    points.add((450, 450))
+    qtbot.wait(30)  # the click itself is napari's
+    heart.longest = 0.0
+    qtbot.waitUntil(lambda: dock.session is not None and dock._runner.busy, timeout=20_000)
+    heart.longest = 0.0
+    qtbot.waitUntil(lambda: dock.session.prediction is not None, timeout=60_000)
+    assert heart.longest < 0.1
+
+
+def test_everything_on_a_slice(viewer, qtbot):
+    dock = open_everything(viewer)
+    dock.run()
+    qtbot.waitUntil(lambda: dock._target is not None)
+    assert dock._target.data.max() == 2
+    assert dock.start_button.isEnabled()
+
+
+def test_everything_uses_the_form(viewer, qtbot):
+    dock = open_everything(viewer)
+    dock.form.editors["min_mask_region_area"].setValue(200)
+    dock.run()
+    qtbot.waitUntil(lambda: dock._target is not None)
+    assert np.array_equal(np.asarray(dock._target.data) > 0, _bar())
+
+
+def _bar():
+    mask = np.zeros((40, 50), bool)
+    mask[BAR] = True
+    return mask
+
+
+def test_slices_fill_one_layer(viewer, qtbot):
+    dock = open_everything(viewer, np.stack([drawn(), drawn()]))
+    for z in (0, 1):
+        viewer.dims.set_current_step(0, z)
+        dock._target = None
+        dock.run()
+        qtbot.waitUntil(lambda: dock._target is not None and not dock._runner.busy)
+    assert sorted(np.unique(dock._target.data[0])) == [0, 1, 2]
+    assert sorted(np.unique(dock._target.data[1])) == [0, 3, 4]
+
+
+def test_a_stack_is_linked_and_shown_from_disk(viewer, qtbot, tmp_path):
+    dock = open_everything(viewer, np.stack([drawn()] * 4))
+    dock.whole_stack.setChecked(True)
+    dock.output.setText(str(tmp_path / "out.zarr"))
+    dock.run()
+    qtbot.waitUntil(lambda: dock._target is not None, timeout=20_000)
+    assert sorted(np.unique(np.asarray(dock._target.data))) == [0, 1, 2]
+    assert "2 objects" in dock.status.text()
+
+
+def test_a_cancelled_stack_resumes(viewer, qtbot, tmp_path):
+    predictor = OraclePredictor(seconds=0.05)
+    dock = open_everything(viewer, np.stack([drawn()] * 12), predictor)
+    dock.whole_stack.setChecked(True)
+    dock.output.setText(str(tmp_path / "out.zarr"))
+    dock.run()
+    qtbot.waitUntil(lambda: dock.progress.value() >= 3 and dock.progress.maximum() == 12)
+    dock.cancel()
+    qtbot.wait(300)
+    before = predictor.n_embed
+    assert before < 12
+    dock.run()
+    qtbot.waitUntil(lambda: dock._target is not None, timeout=20_000)
+    assert predictor.n_embed == 12
+
+
+def test_a_stack_needs_somewhere_to_go(viewer, qtbot):
+    dock = open_everything(viewer, np.stack([drawn()] * 2))
+    dock.whole_stack.setChecked(True)
+    told = []
+    notification_manager.notification_ready.connect(told.append)
+    try:
+        dock.run()
+    finally:
+        notification_manager.notification_ready.disconnect(told.append)
+    assert "Choose the OME-Zarr folder" in told[0].message
+
+
+def test_closing_the_viewer_ends_a_job(make_napari_viewer, qtbot, tmp_path):
+    viewer = make_napari_viewer()
+    predictor = OraclePredictor(seconds=0.05)
+    dock = open_everything(viewer, np.stack([drawn()] * 200), predictor)
+    dock.whole_stack.setChecked(True)
+    dock.output.setText(str(tmp_path / "out.zarr"))
+    dock.run()
+    qtbot.waitUntil(lambda: predictor.n_embed >= 2)
+    viewer.close()
+    qtbot.wait(300)
+    stopped_at = predictor.n_embed
+    qtbot.wait(300)
+    assert predictor.n_embed == stopped_at < 200
