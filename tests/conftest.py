@@ -64,9 +64,7 @@ def pytest_addoption(parser, pluginmanager):
 
 def pytest_report_header():
     """Say which tests are not even collected."""
-    return [
-        f"napari-sam: a library of Qt is missing: without tests/{name}" for name in collect_ignore
-    ]
+    return [f"napari-sam: Qt lacks a library: without tests/{name}" for name in collect_ignore]
 
 
 def pytest_collection_modifyitems(items):

@@ -1,8 +1,8 @@
 """A predictor that knows the answers: its objects are the bright components of the image.
 
-It needs no weights and answers at once, so that tests of everything around the network can be checked
-by eye. A point or box in an object answers that object; three candidates are the object, the object
-eroded by one pixel, and dilated by one pixel.
+It needs no weights and answers at once, so that tests of everything around the network can be
+checked by eye. A point or box in an object answers that object; three candidates are the object,
+the object eroded by one pixel, and dilated by one pixel.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ class OraclePredictor:
         ]
 
     def instance_maps(self, embedding: OracleEmbedding) -> NDArray[np.float32]:
-        """Foreground; closeness and depth are 1 well inside, so that every component is one seed."""
+        """Foreground; closeness and depth are 1 inside, so that every component is one seed."""
         inside = (embedding.components > 0).astype(np.float32)
         return np.stack([inside, inside, inside])
 

@@ -2,10 +2,10 @@ import json
 
 import numpy as np
 import pytest
-from tests.oracle import OraclePredictor
 
 from napari_sam.training.evaluate import EvaluateConfig, evaluate
 from napari_sam.training.samples import Sample
+from tests.oracle import OraclePredictor
 
 
 def drawn(source: str) -> Sample:

@@ -56,7 +56,8 @@ def test_image_and_labels_move_together():
         rng = np.random.default_rng(seed)
         crop = draw_crop(disc_sample(25), rng, size=128, diameter=50, spread=0.2)
         inside, outside = crop.image[:, crop.labels > 0], crop.image[:, crop.labels == 0]
-    PLACE
+        contrast = np.abs(np.median(inside, axis=1) - np.median(outside, axis=1)).max()
+        assert contrast > 10
 
 
 def test_views_are_the_same_from_the_same_seed():

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.oracle import OraclePredictor
-from tests.volume.toys import drawn_volume, tree
 
 from napari_sam.volume import segment_volume
+from tests.oracle import OraclePredictor
+from tests.volume.toys import drawn_volume, tree
 
 ROOT = Path(__file__).parents[2]
 

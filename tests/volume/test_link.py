@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from tests.volume.toys import draw
 
 from napari_sam.volume.link import DisjointSets, Linker, match_slices
+from tests.volume.toys import draw
 
 
 def link(*planes, iou_thresh=0.25):

@@ -7,8 +7,6 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
-from tests.oracle import OraclePredictor
-from tests.volume.toys import drawn_volume, tree, write_image
 
 from napari_sam.segmentation.everything import EverythingConfig
 from napari_sam.volume import (
@@ -20,6 +18,8 @@ from napari_sam.volume import (
     open_source,
     segment_volume,
 )
+from tests.oracle import OraclePredictor
+from tests.volume.toys import drawn_volume, tree, write_image
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import dask.array as da
 import numpy as np
 import pytest
 import zarr
-from tests.volume.toys import write_image
 
 from napari_sam.volume import OmeMetadataError, open_source
+from tests.volume.toys import write_image
 
 
 def counted(*shape, dtype=np.uint16):

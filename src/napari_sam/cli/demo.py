@@ -51,7 +51,7 @@ def demo(arguments: argparse.Namespace) -> None:
     result = _compute(predictor, folder)
     reason = "--no-window was given" if arguments.no_window else why_no_window()
     if reason is None:
-        _show(result, predictor)
+        _show(result)
     else:
         paths = list(_write(result, folder))
         print(f"No napari window: {reason}. Results and pictures:")
@@ -68,7 +68,7 @@ def why_no_window() -> str | None:
     if os.environ.get("QT_QPA_PLATFORM") in ("offscreen", "minimal"):
         return "Qt runs without a display (QT_QPA_PLATFORM)"
     try:
-        import qtpy  # noqa: F401
+        import qtpy  # noqa: F401, TID251
     except ImportError:
         return "no Qt binding is installed; pip install 'napari-sam[all]'"
     return None
@@ -108,7 +108,7 @@ def _volume(predictor: Predictor, stack: NDArray[np.generic], folder: Path) -> V
     source, output = folder / "stack.zarr", folder / "stack_labels.zarr"
     for old in (source, output):
         shutil.rmtree(old, ignore_errors=True)
-    zarr.save_array(source, stack)
+    zarr.create_array(source, data=np.ascontiguousarray(stack))
     job = iter_volume(predictor, source, output)
     for event in job:
         if event.stage == "segment" and event.done >= len(stack) // 2:
@@ -161,7 +161,7 @@ def outlined(image: NDArray[np.generic], labels: NDArray[np.integer]) -> NDArray
     return np.asarray(np.clip(tinted, 0, 1) * 255, np.uint8)
 
 
-def _show(result: DemoResult, predictor: Predictor) -> None:
+def _show(result: DemoResult) -> None:
     """Open napari with the results and both docks."""
     import napari
 

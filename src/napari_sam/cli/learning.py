@@ -84,6 +84,7 @@ def read_labelled_volume(path: Path) -> tuple[NDArray[np.generic], NDArray[np.ge
     """Read the image and the first label image (Z, Y, X) of an OME-Zarr group into memory."""
     import zarr
 
-    group = zarr.open_group(path, mode="r")
-    name = sorted(group["labels"].group_keys())[0]
-    return np.asarray(group["0"][:]), np.asarray(group[f"labels/{name}/0"][:])
+    names = zarr.open_group(path / "labels", mode="r").group_keys()
+    image = zarr.open_array(path / "0", mode="r")
+    labels = zarr.open_array(path / "labels" / min(names) / "0", mode="r")
+    return np.asarray(image[:]), np.asarray(labels[:])

@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import sys
 from collections.abc import Sequence
+from typing import TypeAlias
 
 _DESCRIPTION = "Segment Anything for images and volumes, in napari and from the shell."
 _IMAGES = "image file (tif, png, jpg) or zarr array"
@@ -54,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-_Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
+_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 
 
 def _command(commands: _Commands, name: str, run: str, text: str) -> argparse.ArgumentParser:

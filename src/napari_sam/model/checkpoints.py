@@ -121,8 +121,8 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise CheckpointError(
-            f"{path.name} cannot be read as weights alone: it is damaged, or it holds code, which is "
-            "never run; load a plain state dict or safetensors"
+            f"{path.name} cannot be read as weights alone: it is damaged, or it holds code, which "
+            "is never run; load a plain state dict or safetensors"
         ) from error
     for key in _NESTED:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):

@@ -86,4 +86,5 @@ class _Skip(nn.Module):
         """Map (B, c, h / 2, w / 2) and (B, d, h, w) to (B, out_channels, h, w)."""
         detail = self.from_fine(fine)
         fused: Tensor = detail + upsample_like(self.from_coarse(coarse), detail)
-        return fused + self.smooth(fused)
+        smoothed: Tensor = fused + self.smooth(fused)
+        return smoothed

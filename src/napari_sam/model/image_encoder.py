@@ -85,7 +85,7 @@ class Attention(nn.Module):
 
 
 def into_windows(x: Tensor, size: int) -> Tensor:
-    """Cut x (B, H, W, C) into windows (B * n, size, size, C), padding bottom and right with zeros."""
+    """Cut x (B, H, W, C) into windows (B * n, size, size, C), padded at the ends with zeros."""
     batch, height, width, dim = x.shape
     x = functional.pad(x, (0, 0, 0, -width % size, 0, -height % size))
     rows, cols = x.shape[1] // size, x.shape[2] // size

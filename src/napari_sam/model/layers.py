@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -71,7 +73,7 @@ class MLP(nn.Module):
         super().__init__()
         widths = [input_dim, *[hidden_dim] * (num_layers - 1), output_dim]
         self.layers = nn.ModuleList(
-            nn.Linear(before, after) for before, after in zip(widths, widths[1:], strict=False)
+            nn.Linear(before, after) for before, after in itertools.pairwise(widths)
         )
 
     def forward(self, x: Tensor) -> Tensor:

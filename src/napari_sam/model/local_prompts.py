@@ -1,9 +1,10 @@
 """What a small network is told about prompts beyond tokens: where they are, and what lies there.
 
 A light decoder trained on little data finds it hard to learn where a click is from positional
-encodings alone. Two inputs help: the image features under each point, added to the point's token, and
-maps of the prompts (closeness to positive and negative points, inside of the box), added to the image
-tokens. Interactive segmentation networks before SAM used such maps throughout (Sofiiuk et al. 2022).
+encodings alone. Two inputs help: the image features under each point, added to the point's token,
+and maps of the prompts (closeness to positive and negative points, inside of the box), added to the
+image tokens. Interactive segmentation networks before SAM used such maps throughout (Sofiiuk et al.
+2022).
 """
 
 from __future__ import annotations
@@ -106,7 +107,8 @@ class LocalPrompts(nn.Module):
             depth = torch.minimum(centres - low, high - centres).amin(-1)
             drawn[:, -2] = torch.sigmoid(depth / (stride / 2))
             drawn[:, -1] = 1
-        return drawn.unflatten(2, grid)
+        maps: Tensor = drawn.unflatten(2, grid)
+        return maps
 
     def forward(
         self,

@@ -1,4 +1,4 @@
-"""Image and prompt embeddings to masks and their predicted IoU (Kirillov et al. 2023, appendix A)."""
+"""Image and prompt embeddings to masks and predicted IoU (Kirillov et al. 2023, appendix A)."""
 
 from __future__ import annotations
 

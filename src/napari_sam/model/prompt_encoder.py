@@ -87,23 +87,14 @@ class PromptEncoder(nn.Module):
         """
         matrix = self.pe_layer.positional_encoding_gaussian_matrix
         centres = token_centres(height, width, self.stride, matrix.device)
-        if origin is not None:
-            centres = centres + origin[:, None, None]
-        else:
-            centres = centres[None]
+        centres = centres[None] if origin is None else centres + origin[:, None, None]
         encoded: Tensor = self.pe_layer(centres / self.image_size)
         return encoded.permute(0, 3, 1, 2)
 
     def embed_points(self, points: Tensor, labels: Tensor) -> Tensor:
         """Embed points (B, N, 2) in pixels with labels (B, N) of 1, 0 or -1 to (B, N, C)."""
         positions = self.pe_layer((points + 0.5) / self.image_size)
-        kinds = torch.cat(
-            [
-                self.not_a_point_embed.weight,
-                self.point_embeddings[0].weight,
-                self.point_embeddings[1].weight,
-            ]
-        )
+        kinds = torch.cat([self.not_a_point_embed.weight, self._kinds()[:2]])
         there = (labels != PADDING)[..., None].to(positions.dtype)
         embedded: Tensor = positions * there + kinds[labels + 1]
         return embedded
@@ -111,9 +102,12 @@ class PromptEncoder(nn.Module):
     def embed_boxes(self, boxes: Tensor) -> Tensor:
         """Embed boxes (B, 4), (x_min, y_min, x_max, y_max) in pixels, to corners (B, 2, C)."""
         positions = self.pe_layer((boxes.reshape(-1, 2, 2) + 0.5) / self.image_size)
-        corners = torch.cat([self.point_embeddings[2].weight, self.point_embeddings[3].weight])
-        embedded: Tensor = positions + corners
+        embedded: Tensor = positions + self._kinds()[2:]
         return embedded
+
+    def _kinds(self) -> Tensor:
+        """Stack the embeddings (4, C): background, foreground, first and last corner of a box."""
+        return torch.cat(list(self.point_embeddings.parameters()))
 
     def forward(
         self,

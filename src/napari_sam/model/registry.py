@@ -1,7 +1,7 @@
 """The models one can name, where their files come from, and how a name becomes a network.
 
-A file is looked for in the folder that the environment variable ``NAPARI_SAM_MODELS`` names, then in
-the user's cache, then in the package (``nano``); only then is it downloaded, and its sha256 checked.
+A file is looked for in the folder that the environment variable ``NAPARI_SAM_MODELS`` names, then
+in the user's cache; only then is it downloaded. Its sha256 is checked. ``nano`` is in the package.
 """
 
 from __future__ import annotations

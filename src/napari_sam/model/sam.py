@@ -139,10 +139,11 @@ class Sam(nn.Module):
         height, width = image.features.shape[-2:]
         features = image.features + dense
         skips = image.skips
-        if self.local_prompts is not None:
+        local = self.local_prompts
+        if local is not None:
             if prompts.points is not None and prompts.labels is not None:
-                sparse = self._with_samples(sparse, image, prompts.points, prompts.labels)
-            on_tokens, on_skips = self.local_prompts(
+                sparse = _with_samples(local, sparse, image, prompts.points, prompts.labels)
+            on_tokens, on_skips = local(
                 prompts.points, prompts.labels, prompts.boxes, (height, width), count
             )
             features = features + on_tokens
@@ -153,21 +154,6 @@ class Sam(nn.Module):
             features, positions, sparse.expand(count, -1, -1), skips or None
         )
         return decoded
-
-    def _with_samples(
-        self, sparse: Tensor, image: EncodedImage, points: Tensor, labels: Tensor
-    ) -> Tensor:
-        """Add to the tokens of the points the image features under them."""
-        levels = (image.features, *image.skips)
-        if len(image.features) == 1 and len(points) > 1:
-            flat = self.local_prompts.sample(
-                levels, points.reshape(1, -1, 2), labels.reshape(1, -1)
-            )
-            sampled = flat.reshape(*points.shape[:2], -1)
-        else:
-            sampled = self.local_prompts.sample(levels, points, labels)
-        count = points.shape[1]
-        return torch.cat([sparse[:, :count] + sampled, sparse[:, count:]], dim=1)
 
     def instance_maps(self, image: EncodedImage) -> Tensor:
         """Predict the instance decoder's logits (B, 3, 4 h, 4 w).
@@ -181,3 +167,17 @@ class Sam(nn.Module):
             raise ValueError("This model has no instance decoder; use mode='grid'")
         maps: Tensor = self.instance_decoder(image.features, image.skips)
         return maps
+
+
+def _with_samples(
+    local: LocalPrompts, sparse: Tensor, image: EncodedImage, points: Tensor, labels: Tensor
+) -> Tensor:
+    """Add to the tokens of the points the image features under them."""
+    levels = (image.features, *image.skips)
+    if len(image.features) == 1 and len(points) > 1:
+        flat = local.sample(levels, points.reshape(1, -1, 2), labels.reshape(1, -1))
+        sampled = flat.reshape(*points.shape[:2], -1)
+    else:
+        sampled = local.sample(levels, points, labels)
+    count = points.shape[1]
+    return torch.cat([sparse[:, :count] + sampled, sparse[:, count:]], dim=1)

@@ -43,7 +43,8 @@ class CrossAttention(nn.Module):
         return projected
 
     def _heads(self, x: Tensor) -> Tensor:
-        return x.unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+        split: Tensor = x.unflatten(2, (self.num_heads, -1))
+        return split.transpose(1, 2)
 
 
 class TwoWayAttentionBlock(nn.Module):

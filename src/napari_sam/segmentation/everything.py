@@ -1,8 +1,8 @@
 """Segment everything in an image, without prompts.
 
 Mode ``"grid"`` is the paper's automatic mask generation (Kirillov et al. 2023, appendix B): a grid
-of points, three masks for each, filters on predicted IoU and stability, non-maximum suppression, and
-optionally crops. Mode ``"instances"`` takes the instance decoder of networks that have one.
+of points, three masks for each, filters on predicted IoU and stability, non-maximum suppression,
+and optionally crops. Mode ``"instances"`` takes the instance decoder of networks that have one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class EverythingPredictor(Protocol):
         *,
         contrast_limits: tuple[float, float] | None = None,
         object_diameter: float | None = None,
-    ) -> Any:  # noqa: ANN401
+    ) -> Any:
         """Embed an image."""
 
     def decode(
@@ -55,14 +55,14 @@ class EverythingPredictor(Protocol):
         embedding: Any,
         prompts: Sequence[Prompts],
         *,
-        multimask_output: bool = True,  # noqa: ANN401
+        multimask_output: bool = True,
     ) -> tuple[Tensor, Tensor]:
         """Decode prompts at low resolution."""
 
-    def upscale(self, embedding: Any, low_res_logits: Tensor) -> Tensor:  # noqa: ANN401
+    def upscale(self, embedding: Any, low_res_logits: Tensor) -> Tensor:
         """Resize logits to the image."""
 
-    def instance_maps(self, embedding: Any) -> NDArray[np.float32]:  # noqa: ANN401
+    def instance_maps(self, embedding: Any) -> NDArray[np.float32]:
         """Predict foreground, closeness to centre and depth."""
 
 
@@ -70,8 +70,8 @@ def _setting(
     default: Any,
     label: str,
     tooltip: str,
-    **hints: Any,  # noqa: ANN401
-) -> Any:  # noqa: ANN401
+    **hints: Any,
+) -> Any:
     return field(default=default, metadata={"label": label, "tooltip": tooltip, **hints})
 
 
@@ -296,7 +296,7 @@ def iter_everything(
     *,
     contrast_limits: tuple[float, float] | None = None,
 ) -> Generator[Progress, None, NDArray[np.uint32]]:
-    """Segment everything step by step: yields `Progress`, returns what `segment_everything` does."""
+    """Segment everything step by step: yields `Progress`, returns the labels (H, W)."""
     config = config or EverythingConfig()
     if config.resolved_mode(predictor) == "grid":
         records = yield from iter_masks(predictor, image, config, contrast_limits=contrast_limits)
@@ -390,7 +390,7 @@ def _points_per_side(config: EverythingConfig, layer: int) -> int:
 def _masks_at(
     predictor: EverythingPredictor,
     embedding: Any,
-    points: NDArray[np.float64],  # noqa: ANN401
+    points: NDArray[np.float64],
     config: EverythingConfig,
     crop: tuple[int, int, int, int],
     shape: tuple[int, int],

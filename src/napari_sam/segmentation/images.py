@@ -1,4 +1,4 @@
-"""From any image array to what a network takes in: three channels of 0 ... 255, resized and padded."""
+"""From any image array to a network's input: three channels of 0 ... 255, resized and padded."""
 
 from __future__ import annotations
 

@@ -57,7 +57,8 @@ def consecutive(labels: NDArray[np.integer], *, min_area: int = 0) -> NDArray[np
     kept[0] = False
     numbers = np.zeros(len(areas), np.uint32)
     numbers[kept] = np.arange(1, kept.sum() + 1)
-    return numbers[labels]
+    renumbered: NDArray[np.uint32] = numbers[labels]
+    return renumbered
 
 
 def median_diameter(labels: NDArray[np.integer]) -> float | None:

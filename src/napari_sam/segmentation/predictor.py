@@ -374,5 +374,6 @@ def _check_prompt(prompt: Prompts, shape: tuple[int, int], low_res: tuple[int, .
     given = None if prompt.mask_input is None else np.asarray(prompt.mask_input).shape
     if given is not None and given != low_res:
         raise ValueError(
-            f"mask_input must have the shape {low_res} of this embedding's low_res_logits, got {given}"
+            f"mask_input must have the shape {low_res} of this embedding's low_res_logits, "
+            f"got {given}"
         )

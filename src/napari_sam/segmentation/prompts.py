@@ -155,6 +155,7 @@ def _mask(values: ArrayLike | None) -> NDArray[np.float32] | None:
     mask = _floats(values, "mask_input").astype(np.float32)
     if mask.ndim != 2:
         raise ValueError(
-            f"mask_input must have shape (h, w), the low_res_logits of one candidate, got {mask.shape}"
+            "mask_input must have shape (h, w), the low_res_logits of one candidate, "
+            f"got {mask.shape}"
         )
     return mask

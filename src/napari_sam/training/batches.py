@@ -1,4 +1,4 @@
-"""Training batches: views of samples, the objects chosen in them, and what the network is to answer."""
+"""Training batches: views of samples, the objects chosen in them, and the right answers."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Batch:
 
 
 class SampleSource:
-    """Draws samples: first a source, then a cluster of alike items (rare ones more often), then one.
+    """Draws samples: a source, then a cluster of alike items (rare ones more often), then an item.
 
     Parameters
     ----------

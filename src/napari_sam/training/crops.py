@@ -86,10 +86,12 @@ def draw_crop(
 def _as_float(image: NDArray[np.generic], rng: np.random.Generator) -> NDArray[np.float32]:
     """Return (H, W, 1 or 3) float32 in 0 ... 1; gray images are stretched, nearly as in use."""
     if image.ndim == 3:
-        return image[..., :3].astype(np.float32) / 255
-    low, high = np.percentile(image[::2, ::2], [rng.uniform(0, 2), rng.uniform(98.5, 100)])
+        return np.asarray(image[..., :3], np.float32) / np.float32(255)
+    low, high = np.percentile(
+        image[::2, ::2].astype(np.float32), [rng.uniform(0, 2), rng.uniform(98.5, 100)]
+    )
     stretched = (image.astype(np.float32) - low) / max(float(high - low), 1e-6)
-    return np.clip(stretched, 0, 1)[..., None]
+    return np.asarray(np.clip(stretched, 0, 1)[..., None], np.float32)
 
 
 def _view(sample: Sample, rng: np.random.Generator, size: int, scale: float) -> torch.Tensor:
@@ -136,13 +138,14 @@ def _wear(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.fl
     image = _recolour(image, rng)
     if rng.random() < 0.25:
         image = 1 - image
-    image = np.clip(image, 0, 1) ** np.exp(rng.normal(0, 0.35))
+    image = np.clip(image, 0, 1) ** np.float32(np.exp(rng.normal(0, 0.35)))
     if rng.random() < 0.3:
-        image = image * _gradient(image.shape[-1], rng)
+        image = np.asarray(image * _gradient(image.shape[-1], rng), np.float32)
     if rng.random() < 0.3:
         image = ndimage.gaussian_filter(image, (0, *[rng.uniform(0.3, 1.8)] * 2))
     if rng.random() < 0.5:
-        image = image + rng.normal(0, rng.uniform(0.005, 0.08), image.shape)
+        noise = rng.normal(0, rng.uniform(0.005, 0.08), image.shape)
+        image = image + noise.astype(np.float32)
     image = (image - 0.5) * rng.uniform(0.6, 1.15) + 0.5 + rng.uniform(-0.12, 0.12)
     return np.asarray(np.clip(image, 0, 1) * 255, np.float32)
 
@@ -158,8 +161,8 @@ def _recolour(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[n
     chance = rng.random()
     if chance < 0.3:
         weights = rng.dirichlet([2, 2, 2])
-        gray = np.tensordot(weights, image, 1)[None]
-        return np.repeat(gray, 3, axis=0).astype(np.float32)
+        mixed = np.tensordot(weights, image, 1)[None]
+        return np.repeat(mixed, 3, axis=0).astype(np.float32)
     if chance < 0.8:
         mix = np.eye(3) + rng.normal(0, 0.12, (3, 3))
         return np.tensordot(mix, image, 1).astype(np.float32)

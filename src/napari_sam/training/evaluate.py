@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class EvaluateConfig:
     clicks: int = 3
     max_objects: int = 40
     modes: tuple[str, ...] = ("instances",)
-    everything: EverythingConfig = EverythingConfig()
+    everything: EverythingConfig = field(default_factory=EverythingConfig)
     baselines: bool = True
     seed: int = 0
 
@@ -208,8 +208,8 @@ def _everything(predictor: Predictor, sample: Sample, config: EvaluateConfig) ->
         labels = segment_everything(predictor, sample.image, EverythingConfig(**settings))
         scores |= _precisions(sample.labels, labels, mode)
     if config.baselines:
-        labels = otsu_watershed(otsu_foreground(sample.image))
-        scores |= _precisions(sample.labels, labels, "Otsu + watershed")
+        classical = otsu_watershed(otsu_foreground(sample.image))
+        scores |= _precisions(sample.labels, classical, "Otsu + watershed")
     return scores
 
 

@@ -132,5 +132,5 @@ def read_recipe(path: str | Path) -> Recipe:
     return Recipe(**{name: _tuples(value) for name, value in values.items()})
 
 
-def _tuples(value: Any) -> Any:  # noqa: ANN401
+def _tuples(value: Any) -> Any:
     return tuple(_tuples(item) for item in value) if isinstance(value, list) else value

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 logger = logging.getLogger(__name__)
 
 VolumeReader = Callable[[Path], tuple[NDArray[np.generic], NDArray[np.generic]]]
-"""Reads image and labels (Z, Y, X) of a volume; given by the caller, since storage lives elsewhere."""
+"""Reads image and labels (Z, Y, X) of a volume; given by the caller: storage lives elsewhere."""
 
 _IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
 
@@ -114,13 +114,13 @@ def _tags(row: dict[str, str]) -> dict[str, str]:
 
 def _from_archive(row: dict[str, str], archive: dict[str, NDArray[np.generic]]) -> Sample:
     name = row["id"]
-    nested = archive[f"lab2/{name}"] if f"lab2/{name}" in archive else None
+    nested = archive.get(f"lab2/{name}")
     return Sample(
         name=name,
         source=row["source"],
         image=archive[f"img/{name}"],
-        labels=archive[f"lab/{name}"],
-        nested=nested,
+        labels=archive[f"lab/{name}"].astype(np.int32),
+        nested=None if nested is None else nested.astype(np.int32),
         tags=_tags(row),
     )
 

@@ -157,4 +157,4 @@ def _expose(picture: NDArray[np.float32], rng: np.random.Generator) -> NDArray[n
     )
     if rng.random() < 0.4:
         image = 1 - image
-    return (np.clip(image, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.clip(image, 0, 1) * 255, np.uint8)

@@ -67,7 +67,7 @@ class Trainer:
         self.recipe = recipe
         self.output = Path(output)
         self.step = 0
-        self.model = _fresh(recipe).to(memory_format=torch.channels_last)
+        self.model = _fresh(recipe)
         self.averaged = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(self.model, recipe.weight_decay), lr=recipe.learning_rate
@@ -109,8 +109,8 @@ class Trainer:
         changed = [k for k in now if before.get(k) != now[k]]
         if changed:
             raise ValueError(
-                f"{str(self.state_path)!r} belongs to another recipe: {', '.join(changed)} changed; "
-                "use the old recipe or another output"
+                f"{str(self.state_path)!r} belongs to another recipe: {', '.join(changed)} "
+                "changed; use the old recipe or another output"
             )
         self.model.load_state_dict(state["model"])
         self.averaged = state["averaged"]
@@ -178,20 +178,24 @@ class Trainer:
         for with_box, part in zip((True, False), parts, strict=True):
             if len(part):
                 rounds = self._rounds(
-                    _windows(image, batch, part), batch, part, with_box, generator
+                    _windows(image, batch, part), batch, part, generator, with_box=with_box
                 )
                 masks.append(len(part) * rounds[0])
                 iou.append(len(part) * rounds[1])
         count = len(batch.object_masks)
-        return {"masks": sum(masks) / count, "iou": sum(iou) / count}
+        return {
+            "masks": torch.stack(masks).sum() / count,
+            "iou": torch.stack(iou).sum() / count,
+        }
 
     def _rounds(
         self,
         image: EncodedImage,
         batch: Batch,
         part: Tensor,
-        with_box: bool,
         generator: torch.Generator,
+        *,
+        with_box: bool,
     ) -> tuple[Tensor, Tensor]:
         target = batch.object_masks[part]
         scale = self.model.prompt_encoder.stride / 4
@@ -278,6 +282,7 @@ def iter_train(
 def _fresh(recipe: Recipe) -> Sam:
     """Build a network whose positional encoding tells near and far apart at several scales."""
     model = Sam(recipe.sam_config())
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     matrix = model.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
     scales = torch.tensor([0.5, 1.0, 2.0, 4.0]).repeat(matrix.shape[1] // 4 + 1)
     matrix.mul_(scales[: matrix.shape[1]])

@@ -68,7 +68,7 @@ class Plane:
         return full
 
 
-def level_0(layer: Image | Labels) -> Any:  # noqa: ANN401
+def level_0(layer: Image | Labels) -> Any:
     """Return a layer's array at full resolution (numpy, dask, zarr, ...)."""
     return layer.data[0] if layer.multiscale else layer.data
 
@@ -106,11 +106,11 @@ def shown_plane(viewer: ViewerModel, layer: Image | Labels) -> Plane:
 
 
 def read_plane(layer: Image | Labels, plane: Plane) -> NDArray[Any]:
-    """Read a plane (H, W), or (H, W, 3 or 4) of an RGB layer; may be slow: not for the GUI thread."""
+    """Read a plane (H, W), or (H, W, 3 or 4) of an RGB layer; slow: not for the GUI thread."""
     return read_array(level_0(layer), plane)
 
 
-def read_array(array: Any, plane: Plane) -> NDArray[Any]:  # noqa: ANN401
+def read_array(array: Any, plane: Plane) -> NDArray[Any]:
     """Read a plane of any array that numpy can take in."""
     return np.asarray(array[plane.selection])
 
@@ -321,7 +321,7 @@ def _on_labels(
     high = np.maximum(high, low)
     region = _region(target, low, high)
     size = tuple(high - low)
-    looked = np.stack(np.indices(size), -1).reshape(-1, 2) + low
+    looked = np.moveaxis(np.indices(size), 0, -1).reshape(-1, 2) + low
     source = _affine_map(viewer, image, plane, labels, target, looked)
     at = np.floor(source + 0.5).astype(int)
     inside = ((at >= 0) & (at < plane.shape)).all(1)
@@ -345,7 +345,7 @@ def _step(
     """Return how many label pixels one image pixel spans, along rows and columns."""
     ends = plane.lifted(np.array([[0, 0], [1, 0], [0, 1]], float))
     there = target.in_plane(to_data(viewer, labels, image, ends))
-    return np.abs(there[1:] - there[0]).max(0)
+    return np.asarray(np.abs(there[1:] - there[0]).max(0), np.float64)
 
 
 def _affine_map(
@@ -359,4 +359,5 @@ def _affine_map(
     """Map points (N, 2) of the labels' plane to (row, col) of the image's plane."""
     ends = target.lifted(np.array([[0, 0], [1, 0], [0, 1]], float))
     origin, down, right = plane.in_plane(to_data(viewer, image, labels, ends))
-    return origin + points[:, :1] * (down - origin) + points[:, 1:] * (right - origin)
+    moved = points[:, :1] * (down - origin) + points[:, 1:] * (right - origin)
+    return np.asarray(origin + moved, np.float64)

@@ -20,7 +20,7 @@ def unwrapped(value: T) -> T:
 
 
 def paint(
-    layer: Any,  # noqa: ANN401
+    layer: Any,
     slices: tuple[slice, ...],
     mask: NDArray[np.bool_],
     value: int,

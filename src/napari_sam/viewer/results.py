@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam.segmentation.progress import Progress
 from napari_sam.viewer.layers import Plane, level_0, new_labels_like
 from napari_sam.viewer.napari_private import unwrapped
 from napari_sam.volume import VolumeReport, VolumeSource
@@ -64,12 +65,13 @@ def stack_source(image: Image, plane: Plane) -> VolumeSource:
 
         lazy = array if isinstance(array, da.Array) else da.from_array(array)
         array = lazy[leading]
+    units = [str(unit) for unit in image.units[-3:]]
     return VolumeSource(
         array=array,
         stored_axes=("z", "y", "x", "c") if image.rgb else ("z", "y", "x"),
         scale=_triple(image.scale),
         translation=_triple(image.translate),
-        units=tuple(str(unit) for unit in image.units[-3:]),
+        units=(units[0], units[1], units[2]),
     )
 
 
@@ -97,8 +99,10 @@ class StackResult:
         self._stage = ""
         self._layer: Labels | None = None
 
-    def show(self, event: VolumeEvent) -> None:
+    def show(self, event: Progress) -> None:
         """Show the slice that is done, where it is the one that the viewer shows."""
+        if not isinstance(event, VolumeEvent) or event.z is None:
+            return
         path = self._store(event.stage)
         if path is None or not path.exists():
             return

@@ -388,7 +388,8 @@ class Session:
         now = [[row, col] for row, col, _ in self._points]
         if box != self._box or len(now) <= len(points) or now[: len(points)] != points:
             return None
-        return self._answer.prediction.low_res_logits[self.candidate]
+        logits: NDArray[np.float32] = self._answer.prediction.low_res_logits[self.candidate]
+        return logits
 
     def _output(self) -> Labels:
         labels = self._labels
@@ -430,7 +431,7 @@ class Session:
         self._preview.affine = affine
 
 
-def _highest_label(data: Any) -> int:  # noqa: ANN401
+def _highest_label(data: Any) -> int:
     """Return the largest value of a label array, read plane by plane."""
     if isinstance(data, np.ndarray):
         return int(data.max(initial=0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QComboBox, QFileDialog, QWidget
 
 from napari_sam.viewer.napari_private import unwrapped
@@ -54,7 +54,7 @@ class LayerChooser(QComboBox):
         self._refresh()
 
     @property
-    def layer(self) -> Any:  # noqa: ANN401
+    def layer(self) -> Any:
         """The chosen layer, or None."""
         index = self.currentIndex()
         return self._layers[index] if 0 <= index < len(self._layers) else None
@@ -78,10 +78,10 @@ class LayerChooser(QComboBox):
             if isinstance(layer, self._kinds):
                 self._layers.append(layer)
                 layer.events.name.connect(self._rename)
-        self.blockSignals(True)
+        blocker = QSignalBlocker(self)
         self.clear()
         self.addItems([self._nothing or "" if x is None else x.name for x in self._layers])
-        self.blockSignals(False)
+        blocker.unblock()
         if chosen in self._layers:
             self.setCurrentIndex(self._layers.index(chosen))
         self._tell()
@@ -154,7 +154,7 @@ class DeviceChooser(QComboBox):
     @property
     def device(self) -> str:
         """A device for `load_model`."""
-        return self.currentText()
+        return str(self.currentText())
 
     def offer(self, devices: tuple[str, ...]) -> None:
         """Add devices that were found."""

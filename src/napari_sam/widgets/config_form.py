@@ -138,7 +138,7 @@ def _editor(field: dataclasses.Field[Any]) -> tuple[QWidget, Callable[[], Any], 
     return line, lambda: line.text() or default, line.textChanged
 
 
-def _number(hints: Any) -> QDoubleSpinBox:  # noqa: ANN401
+def _number(hints: Any) -> QDoubleSpinBox:
     number = QDoubleSpinBox()
     number.setRange(hints["min"], hints["max"])
     number.setSingleStep(hints.get("step", 0.1))

@@ -53,6 +53,7 @@ class EverythingWidget(QWidget):
         self._viewer = unwrapped(napari_viewer)
         self._runner = Runner(self)
         self._target: Any = None
+        self._source: Any = None
         self._stack: StackResult | None = None
         self._build()
         self._viewer.layers.events.removed.connect(self._on_removed)
@@ -74,9 +75,9 @@ class EverythingWidget(QWidget):
         except ValueError as error:
             report_error(error)
             return
-        self._set_running(True)
+        self._set_running(running=True)
 
-        def start(predictor: Any) -> None:  # noqa: ANN401
+        def start(predictor: Any) -> None:
             if output is None:
                 self._run_slice(predictor, image, plane, config)
             else:
@@ -87,7 +88,7 @@ class EverythingWidget(QWidget):
     def cancel(self) -> None:
         """Stop the job; what a stack has done is on disk, and running again resumes it."""
         self._runner.cancel()
-        self._set_running(False)
+        self._set_running(running=False)
         self._say("Stopped")
 
     # building
@@ -162,7 +163,9 @@ class EverythingWidget(QWidget):
         return box
 
     def _browse(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(self, "Result", "labels.ome.zarr", "OME-Zarr (*.zarr)")
+        path, _ = QFileDialog.getSaveFileName(
+            self, "Result", "labels.ome.zarr", "OME-Zarr (*.zarr)"
+        )
         if path:
             self.output.setText(path)
 
@@ -175,7 +178,11 @@ class EverythingWidget(QWidget):
     # jobs
 
     def _run_slice(
-        self, predictor: Any, image: Image, plane: Plane, config: EverythingConfig  # noqa: ANN401
+        self,
+        predictor: Any,
+        image: Image,
+        plane: Plane,
+        config: EverythingConfig,
     ) -> None:
         from napari_sam.segmentation.everything import iter_everything
 
@@ -193,7 +200,7 @@ class EverythingWidget(QWidget):
 
     def _run_stack(
         self,
-        predictor: Any,  # noqa: ANN401
+        predictor: Any,
         image: Image,
         plane: Plane,
         config: EverythingConfig,
@@ -205,7 +212,7 @@ class EverythingWidget(QWidget):
             source = stack_source(image, plane)
         except ValueError as error:
             report_error(error)
-            self._set_running(False)
+            self._set_running(running=False)
             return
         self._stack = StackResult(self._viewer, image, plane, output)
 
@@ -220,7 +227,7 @@ class EverythingWidget(QWidget):
 
         self._start(job, show, image)
 
-    def _start(self, job: Any, show: Any, source: Any) -> None:  # noqa: ANN401
+    def _start(self, job: Any, show: Any, source: Any) -> None:
         self._source = source
         self._runner.start(job, on_event=self._on_event, on_result=show, on_end=self._on_end)
 
@@ -228,20 +235,19 @@ class EverythingWidget(QWidget):
         self.progress.setRange(0, max(event.total, 1))
         self.progress.setValue(event.done)
         self._say(f"{event.stage}: {event.done} of {event.total}")
-        z = getattr(event, "z", None)
-        if self._stack is not None and z is not None:
+        if self._stack is not None:
             self._stack.show(event)
 
     def _on_end(self) -> None:
-        self._set_running(False)
+        self._set_running(running=False)
         self._stack = None
 
-    def _on_removed(self, event: Any) -> None:  # noqa: ANN401
+    def _on_removed(self, event: Any) -> None:
         """Stop a job whose image is gone, as when the viewer closes."""
-        if self._runner.busy and unwrapped(event.value) is getattr(self, "_source", None):
+        if self._runner.busy and unwrapped(event.value) is self._source:
             self.cancel()
 
-    def _set_running(self, running: bool) -> None:  # noqa: FBT001
+    def _set_running(self, *, running: bool) -> None:
         self.start_button.setEnabled(not running)
         self.cancel_button.setEnabled(running)
         if running:

@@ -72,4 +72,6 @@ class ModelBox(QWidget):
         self.changed.emit()
 
     def _tell_download(self, done: int, total: int) -> None:
-        self.status.emit(f"Downloading {self.model.model}: {done / 1e6:.0f} of {total / 1e6:.0f} MB")
+        self.status.emit(
+            f"Downloading {self.model.model}: {done / 1e6:.0f} of {total / 1e6:.0f} MB"
+        )

@@ -76,7 +76,7 @@ def bind_keys(layer: Points | Shapes, keys: dict[str, Callable[[], object]]) -> 
 
 
 def _called(call: Callable[[], object]) -> Callable[[Any], None]:
-    def on_key(_: Any) -> None:  # noqa: ANN401
+    def on_key(_: Any) -> None:
         call()
 
     return on_key

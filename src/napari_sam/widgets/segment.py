@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from napari.layers import Image, Labels, Points, Shapes
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
@@ -265,7 +266,7 @@ class SegmentWidget(QWidget):
             self._say("Open an image first")
         return self.image.layer
 
-    def _watch(self, kind: str, layer: Any) -> None:  # noqa: ANN401
+    def _watch(self, kind: str, layer: Any) -> None:
         """Listen to a prompt layer instead of the one before."""
         before = self._watched.pop(kind, None)
         if before is not None:
@@ -273,7 +274,7 @@ class SegmentWidget(QWidget):
         if layer is not None:
             self._watched[kind] = layer
             layer.events.data.connect(self._on_data)
-            keys = {"Control-Z": self.undo, "Enter": self.commit}
+            keys: dict[str, Callable[[], object]] = {"Control-Z": self.undo, "Enter": self.commit}
             if kind == "points":
                 keys["T"] = self.toggle_polarity
                 self._set_polarity(polarity_of(layer))
@@ -286,7 +287,7 @@ class SegmentWidget(QWidget):
         if layer is not None and polarity_of(layer) != polarity:
             set_polarity(layer, polarity)
 
-    def _on_data(self, event: Any) -> None:  # noqa: ANN401
+    def _on_data(self, event: Any) -> None:
         action = getattr(event, "action", None)
         if not self._removing and getattr(action, "value", action) in _PAST:
             self._schedule()
@@ -314,7 +315,7 @@ class SegmentWidget(QWidget):
                 self.models.when_loaded(self._open_session)
             return
         try:
-            self._read_prompts(image)
+            self._read_prompts(self._session, image)
             request = self._session.snapshot()
         except ValueError as error:
             self._session.clear()
@@ -329,16 +330,17 @@ class SegmentWidget(QWidget):
         else:
             self._compute(request)
 
-    def _open_session(self, predictor: Any) -> None:  # noqa: ANN401
+    def _open_session(self, predictor: Any) -> None:
         from napari_sam.viewer.session import Session
 
         if self.image.layer is not None and self._session is None:
             self._session = Session(self._viewer, predictor, self.image.layer)
             self._schedule()
 
-    def _read_prompts(self, image: Image) -> None:
+    def _read_prompts(self, session: Session, image: Image) -> None:
         plane = shown_plane(self._viewer, image)
-        points, labels, box = [], [], None
+        points, labels = np.empty((0, 2)), np.empty(0, np.int64)
+        box = None
         if "points" in self._watched:
             points, labels, _ = prompts_from_points(
                 self._viewer, image, self._watched["points"], plane
@@ -346,7 +348,7 @@ class SegmentWidget(QWidget):
         if "boxes" in self._watched:
             found, _ = boxes_from_shapes(self._viewer, image, self._watched["boxes"], plane)
             box = found[-1] if len(found) else None
-        self._session.set_prompts(points, labels, box)
+        session.set_prompts(points, labels, box)
 
     def _compute(self, request: PredictRequest) -> None:
         from napari_sam.viewer.session import compute
@@ -375,6 +377,7 @@ class SegmentWidget(QWidget):
 
     def _show_candidates(self) -> None:
         prediction = None if self._session is None else self._session.prediction
+        shown = None if self._session is None else self._session.candidate
         for index, button in enumerate(self.candidates):
             there = prediction is not None and index < len(prediction.masks)
             button.setEnabled(there)
@@ -385,7 +388,7 @@ class SegmentWidget(QWidget):
             button.setText(
                 f"{index + 1}\nIoU {float(prediction.predicted_iou[index]):.2f}\n{area:,} px"
             )
-            button.setChecked(index == self._session.candidate)
+            button.setChecked(index == shown)
 
     def _remove_prompts(self) -> None:
         """Remove the prompts on this slice from their layers."""
