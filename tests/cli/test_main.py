@@ -83,7 +83,7 @@ def test_training_and_evaluating(tmp_path, capsys):
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(
         "batch_size = 1\ncrop_size = 64\nobjects_per_step = 2\nwindows = [[4, 1.0]]\n"
-        "[network.encoder]\nchannels = [8, 8, 8, 8, 8]\nout_channels = 16\n"
+        "[network.encoder]\nchannels = [16, 16, 16, 16, 16]\nout_channels = 32\n"
         "[network.decoder]\nnum_heads = 2\nmlp_dim = 16\nattention_dim = 8\n"
         "iou_head_hidden_dim = 16\n"
     )

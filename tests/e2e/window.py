@@ -93,7 +93,7 @@ def main(folder: Path) -> None:
     press(viewer, Qt.Key.Key_T)
     click(viewer, OTHER_COIN)
     wait(lambda: segment.session.prediction, "no mask after the other click")
-    segment.candidates[1].click()
+    segment.candidates.buttons[1].click()
     push(segment, "commit")
     result["second"] = int((labels.data == 1).sum())
 

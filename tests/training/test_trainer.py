@@ -12,7 +12,11 @@ from napari_sam.training.trainer import Trainer, iter_train
 TINY = Recipe(
     network={
         "object_diameter": 24.0,
-        "encoder": {"channels": [8, 8, 16, 16, 16], "blocks": [1, 1, 1, 1, 1], "out_channels": 32},
+        "encoder": {
+            "channels": [16, 16, 16, 16, 16],
+            "blocks": [1, 1, 1, 1, 1],
+            "out_channels": 32,
+        },
         "decoder": {
             "num_heads": 2,
             "mlp_dim": 32,
@@ -105,5 +109,7 @@ def test_recipes_with_faults(tmp_path):
         read_recipe("nanoo")
     with pytest.raises(ValueError, match="multiple of 32"):
         Recipe(crop_size=100)
+    with pytest.raises(ValueError, match="multiples of 16"):
+        Recipe(network={"encoder": {"channels": [8, 16, 16, 16, 16]}})
     with pytest.raises(ValueError, match="exceed"):
         Recipe(crop_size=64, windows=((16, 1.0),))

@@ -6,7 +6,9 @@ import pytest
 import zarr
 from napari.components import ViewerModel
 
-from napari_sam.viewer.session import PREVIEW_NAME, Session, compute
+from napari_sam.viewer.preview import PREVIEW_NAME
+from napari_sam.viewer.requests import compute
+from napari_sam.viewer.session import Session
 from tests.oracle import OraclePredictor
 
 SQUARE = np.s_[5:15, 5:15]

@@ -54,8 +54,8 @@ def test_click_mask_commit_undo(viewer, qtbot):
     points = dock.new_points()
     points.add((8, 8))
     qtbot.waitUntil(lambda: has_mask(dock, 100))
-    assert dock.candidates[0].isChecked()
-    assert "IoU 0.95\n100 px" in dock.candidates[0].text()
+    assert dock.candidates.buttons[0].isChecked()
+    assert "IoU 0.95\n100 px" in dock.candidates.buttons[0].text()
     points.add((30, 30))
     qtbot.waitUntil(lambda: has_mask(dock, TOTAL))
     dock.toggle_polarity()
@@ -87,8 +87,8 @@ def test_a_box_and_another_candidate(viewer, qtbot):
     shapes = dock.new_boxes()
     shapes.add_rectangles([[18, 18], [36, 46]])
     qtbot.waitUntil(lambda: has_mask(dock, 15 * 25))
-    dock.candidates[1].click()
-    dock.findChild(type(dock.candidates[0]), "commit").click()
+    dock.candidates.buttons[1].click()
+    dock.findChild(type(dock.candidates.buttons[0]), "commit").click()
     assert (dock.output.layer.data == 1).sum() == 13 * 23
     assert len(shapes.data) == 0
 

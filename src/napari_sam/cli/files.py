@@ -44,7 +44,7 @@ def read_image(path: str | Path) -> NDArray[np.generic]:
         else:
             import imageio.v3 as iio
 
-            image = iio.imread(path)
+            image = iio.imread(path, plugin="pillow")
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"{path.name} is damaged or no image: {error}") from error
     return _checked(np.asarray(image), path)

@@ -12,6 +12,9 @@ from typing import Any
 
 from napari_sam.model.configs import ConvEncoderConfig, DecoderConfig, SamConfig
 
+_CHANNEL_STEP = 16
+"""PyTorch 2.13's strided 1x1 convolution of 8 bfloat16 channels corrupts memory on CPUs."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -82,16 +85,26 @@ class Recipe:
         too_large = [side for side, _ in self.windows if side > tokens]
         if too_large:
             raise ValueError(f"windows {too_large} exceed the {tokens} tokens of a crop's side")
+        channels = self.encoder_config().channels
+        if any(width % _CHANNEL_STEP for width in channels):
+            raise ValueError(
+                f"channels must be multiples of {_CHANNEL_STEP} for training in bfloat16 on "
+                f"processors, got {list(channels)}"
+            )
         if self.steps < 1 or self.batch_size < 1:
             raise ValueError("steps and batch_size must be at least 1")
 
+    def encoder_config(self) -> ConvEncoderConfig:
+        """Return the encoder's shape."""
+        encoder = self.network.get("encoder", {})
+        return ConvEncoderConfig(**{key: _tuples(value) for key, value in encoder.items()})
+
     def sam_config(self) -> SamConfig:
         """Return the network's shape."""
-        network = dict(self.network)
-        encoder = {k: _tuples(v) for k, v in network.pop("encoder", {}).items()}
-        decoder = {"local_prompts": True, **network.pop("decoder", {})}
+        network = {k: v for k, v in self.network.items() if k not in ("encoder", "decoder")}
+        decoder = {"local_prompts": True, **self.network.get("decoder", {})}
         return SamConfig(
-            encoder=ConvEncoderConfig(**encoder),
+            encoder=self.encoder_config(),
             decoder=DecoderConfig(**decoder),
             instances=True,
             **network,

@@ -7,8 +7,7 @@ thread and `compute` in a worker.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,12 +20,12 @@ from napari_sam.viewer.layers import (
     check_writable,
     level_0,
     new_labels_like,
-    plane_affine,
-    read_array,
     shown_plane,
     write_mask,
 )
 from napari_sam.viewer.napari_private import unwrapped
+from napari_sam.viewer.preview import Preview
+from napari_sam.viewer.requests import PredictAnswer, PredictRequest, compute, highest_label
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -34,80 +33,8 @@ if TYPE_CHECKING:
 
     from napari_sam.segmentation.predictor import Predictor
 
-PREVIEW_NAME = "SAM preview"
 LABELS_NAME = "SAM labels"
 _COUNTED_PIXELS = 2**26
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class PredictRequest:
-    """Everything that a prediction needs, taken from the viewer at one moment.
-
-    Attributes
-    ----------
-    serial : int
-        Counts the requests of a session; only the latest is answered.
-    plane : Plane
-        The plane of the image.
-    array : array
-        The image's data at full resolution.
-    prompts : Prompts
-        Of the object; may be empty to only embed the plane.
-    predictor : Predictor
-        The model.
-    cache : EmbeddingCache
-        Where embeddings are kept.
-    uncounted : array or None
-        The output's data, where its highest label is not known yet.
-    """
-
-    serial: int
-    plane: Plane
-    array: Any = field(repr=False)
-    prompts: Prompts
-    predictor: Predictor
-    cache: EmbeddingCache = field(repr=False)
-    uncounted: Any = field(default=None, repr=False)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class PredictAnswer:
-    """What came of a request.
-
-    Attributes
-    ----------
-    request : PredictRequest
-        The request.
-    embedding : ImageEmbedding
-        Of its plane.
-    prediction : MaskPrediction or None
-        The candidates; None where there were no prompts.
-    highest_label : int
-        The highest label of `request.uncounted`; 0 where it was not asked for.
-    """
-
-    request: PredictRequest
-    embedding: ImageEmbedding
-    prediction: MaskPrediction | None
-    highest_label: int = 0
-
-
-def compute(request: PredictRequest) -> PredictAnswer:
-    """Answer a request: read the plane, embed it where it is not kept, decode. For any thread."""
-    predictor = request.predictor
-    key = (id(request.array), request.plane, predictor.model_digest)
-    embedding = request.cache.get(
-        key, lambda: predictor.embed(read_array(request.array, request.plane))
-    )
-    prediction = None
-    if not request.prompts.is_empty:
-        prediction = predictor.predict(embedding, request.prompts)
-    return PredictAnswer(
-        request=request,
-        embedding=embedding,
-        prediction=prediction,
-        highest_label=0 if request.uncounted is None else _highest_label(request.uncounted),
-    )
 
 
 class Session:
@@ -150,7 +77,7 @@ class Session:
         self._serial = 0
         self._answer: PredictAnswer | None = None
         self._candidate: int | None = None
-        self._preview: Labels | None = None
+        self._preview = Preview(self.viewer)
         self.image.events.data.connect(self._forget)
 
     @property
@@ -336,9 +263,9 @@ class Session:
             return 1
         data = self._labels.data
         if isinstance(data, np.ndarray) and data.size <= _COUNTED_PIXELS:
-            return max(self._highest, _highest_label(data)) + 1
+            return max(self._highest, highest_label(data)) + 1
         if not self._counted:
-            self._highest, self._counted = _highest_label(data), True
+            self._highest, self._counted = highest_label(data), True
         return max(self._highest, int(self._labels.selected_label) - 1) + 1
 
     def clear(self) -> None:
@@ -367,9 +294,7 @@ class Session:
         """Stop listening to the image and take the preview away."""
         self.image.events.data.disconnect(self._forget)
         self._serial += 1
-        if self._preview is not None and self._preview in self.viewer.layers:
-            self.viewer.layers.remove(self._preview)
-        self._preview = None
+        self._preview.remove()
 
     def _forget(self, event: object = None) -> None:  # noqa: ARG002
         self.cache.clear()
@@ -405,36 +330,9 @@ class Session:
             labels.data = labels.data.astype(np.uint32)
 
     def _show(self) -> None:
-        """Put the shown candidate into the preview layer."""
+        """Put the shown candidate into the preview layer, or nothing."""
         if self._answer is None or self.prediction is None:
-            if self._preview is not None and self._preview in self.viewer.layers:
-                self._preview.data = np.zeros_like(self._preview.data)
+            self._preview.hide()
             return
-        plane = self._answer.request.plane
-        mask = self.prediction.masks[self.candidate].astype(np.uint8)
-        shape = tuple(1 if position is not None else -1 for position in plane.index)
-        rows, cols = plane.axes
-        lengths = list(shape)
-        lengths[rows], lengths[cols] = mask.shape
-        data = mask.reshape(lengths)
-        affine = plane_affine(self.image, plane)
-        if self._preview is None or self._preview not in self.viewer.layers:
-            active = self.viewer.layers.selection.active
-            self._preview = unwrapped(
-                self.viewer.add_labels(data, name=PREVIEW_NAME, affine=affine, opacity=0.6)
-            )
-            self._preview.editable = False
-            if active is not None:
-                self.viewer.layers.selection.active = active
-            return
-        self._preview.data = data
-        self._preview.affine = affine
-
-
-def _highest_label(data: Any) -> int:
-    """Return the largest value of a label array, read plane by plane."""
-    if isinstance(data, np.ndarray):
-        return int(data.max(initial=0))
-    if data.ndim <= 2:
-        return int(np.asarray(data[...]).max(initial=0))
-    return max(int(np.asarray(data[index]).max(initial=0)) for index in range(data.shape[0]))
+        mask = self.prediction.masks[self.candidate]
+        self._preview.show(mask, self.image, self._answer.request.plane)

@@ -32,6 +32,7 @@ from napari_sam.viewer.layers import (
     shown_plane,
 )
 from napari_sam.viewer.napari_private import unwrapped
+from napari_sam.widgets.candidates import CandidateButtons
 from napari_sam.widgets.choosers import LayerChooser
 from napari_sam.widgets.models import ModelBox
 from napari_sam.widgets.prompt_layers import (
@@ -46,7 +47,8 @@ from napari_sam.widgets.workers import Runner, report_error
 if TYPE_CHECKING:
     import napari
 
-    from napari_sam.viewer.session import PredictAnswer, PredictRequest, Session
+    from napari_sam.viewer.requests import PredictAnswer, PredictRequest
+    from napari_sam.viewer.session import Session
 
 _SETTLE_MS = 20
 _PAST = ("added", "removed", "changed")
@@ -169,8 +171,10 @@ class SegmentWidget(QWidget):
         top.addRow("Image", self.image)
         layout.addLayout(top)
         layout.addWidget(self.models)
+        self.candidates = CandidateButtons(self)
+        self.candidates.chosen.connect(self._choose)
         layout.addWidget(self._prompts_box())
-        layout.addWidget(self._candidates_box())
+        layout.addWidget(self.candidates)
         layout.addWidget(self._output_box())
         self.status = QLabel("Make a Points or Shapes layer and click an object")
         self.status.setWordWrap(True)
@@ -214,22 +218,6 @@ class SegmentWidget(QWidget):
         grid.addLayout(line, 2, 1, 1, 2)
         self.points.layer_changed.connect(lambda layer: self._watch("points", layer))
         self.boxes.layer_changed.connect(lambda layer: self._watch("boxes", layer))
-        return box
-
-    def _candidates_box(self) -> QGroupBox:
-        box = QGroupBox("Candidates")
-        line = QHBoxLayout(box)
-        group = QButtonGroup(box)
-        self.candidates = [QPushButton() for _ in range(3)]
-        for index, button in enumerate(self.candidates):
-            button.setCheckable(True)
-            button.setEnabled(False)
-            button.setText(f"{index + 1}\n\N{EN DASH}\n")
-            button.setMinimumHeight(3 * button.fontMetrics().lineSpacing() + 12)
-            button.setToolTip("Predicted IoU, and area in pixels; the best scored is shown first")
-            button.clicked.connect(lambda _=False, index=index: self._choose(index))
-            group.addButton(button)
-            line.addWidget(button, 1)
         return box
 
     def _output_box(self) -> QGroupBox:
@@ -351,7 +339,7 @@ class SegmentWidget(QWidget):
         session.set_prompts(points, labels, box)
 
     def _compute(self, request: PredictRequest) -> None:
-        from napari_sam.viewer.session import compute
+        from napari_sam.viewer.requests import compute
 
         started = time.perf_counter()
 
@@ -376,19 +364,11 @@ class SegmentWidget(QWidget):
             self._session.choose(index)
 
     def _show_candidates(self) -> None:
-        prediction = None if self._session is None else self._session.prediction
-        shown = None if self._session is None else self._session.candidate
-        for index, button in enumerate(self.candidates):
-            there = prediction is not None and index < len(prediction.masks)
-            button.setEnabled(there)
-            if prediction is None or not there:
-                button.setText(f"{index + 1}\n\N{EN DASH}\n")
-                continue
-            area = int(prediction.masks[index].sum())
-            button.setText(
-                f"{index + 1}\nIoU {float(prediction.predicted_iou[index]):.2f}\n{area:,} px"
-            )
-            button.setChecked(index == shown)
+        session = self._session
+        if session is None:
+            self.candidates.show_prediction(None, 0)
+        else:
+            self.candidates.show_prediction(session.prediction, session.candidate)
 
     def _remove_prompts(self) -> None:
         """Remove the prompts on this slice from their layers."""

@@ -1,0 +1,178 @@
+"""How everything is segmented: one value with the reference's names and defaults.
+
+The fields' metadata make the form in the dock and the help in the shell.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+MODES = ("auto", "grid", "instances")
+
+
+def _setting(
+    default: Any,
+    label: str,
+    tooltip: str,
+    **hints: Any,
+) -> Any:
+    return field(default=default, metadata={"label": label, "tooltip": tooltip, **hints})
+
+
+@dataclass(frozen=True, kw_only=True)
+class EverythingConfig:
+    """How everything is segmented; names and defaults are the reference's.
+
+    Attributes
+    ----------
+    mode : str
+        ``"grid"``, ``"instances"``, or ``"auto"``: instances where the model has the decoder.
+    object_diameter : float or None
+        Typical object in image pixels; None estimates it.
+    min_mask_region_area : int
+        Smaller objects, holes and islands are removed, pixels; 0 keeps all.
+    points_per_side : int
+        Grid points along one side.
+    pred_iou_thresh, stability_score_thresh, stability_score_offset : float
+        Filters of the grid's masks.
+    box_nms_thresh : float
+        IoU of boxes above which the worse mask is dropped.
+    crop_n_layers : int
+        Layers of crops that are segmented too; layer i has 4 ** i crops.
+    crop_nms_thresh, crop_overlap_ratio, crop_n_points_downscale_factor : float, float, int
+        Between and within crops.
+    points_per_batch : int
+        Points decoded at once.
+    foreground_thresh, seed_thresh : float
+        Of mode ``"instances"``; see `instances_from_maps`.
+    """
+
+    mode: str = _setting(
+        "auto", "Mode", "auto takes the instance decoder where the model has one", choices=MODES
+    )
+    object_diameter: float | None = _setting(
+        None,
+        "Object diameter",
+        "Typical object in pixels; empty estimates it",
+        min=1,
+        max=4096,
+        step=1,
+    )
+    min_mask_region_area: int = _setting(
+        0,
+        "Smallest region",
+        "Smaller objects, holes and islands are removed (pixels)",
+        min=0,
+        max=1_000_000,
+        step=10,
+    )
+    points_per_side: int = _setting(
+        32, "Points per side", "Grid points along one side of the image", min=1, max=256, step=1
+    )
+    pred_iou_thresh: float = _setting(
+        0.88,
+        "Predicted IoU",
+        "Masks that the model scores lower are dropped",
+        min=0.0,
+        max=1.0,
+        step=0.01,
+    )
+    stability_score_thresh: float = _setting(
+        0.95,
+        "Stability",
+        "Masks that change more with their threshold are dropped",
+        min=0.0,
+        max=1.0,
+        step=0.01,
+    )
+    stability_score_offset: float = _setting(
+        1.0,
+        "Stability offset",
+        "How far the threshold is moved to test stability (logits)",
+        min=0.0,
+        max=10.0,
+        step=0.1,
+        advanced=True,
+    )
+    box_nms_thresh: float = _setting(
+        0.7,
+        "Box overlap",
+        "Of masks whose boxes overlap more, the better stays",
+        min=0.0,
+        max=1.0,
+        step=0.05,
+        advanced=True,
+    )
+    crop_n_layers: int = _setting(
+        0,
+        "Crop layers",
+        "Segment crops too: finds smaller objects, takes longer",
+        min=0,
+        max=3,
+        step=1,
+        advanced=True,
+    )
+    crop_nms_thresh: float = _setting(
+        0.7,
+        "Crop overlap limit",
+        "As box overlap, between crops",
+        min=0.0,
+        max=1.0,
+        step=0.05,
+        advanced=True,
+    )
+    crop_overlap_ratio: float = _setting(
+        512 / 1500,
+        "Crop margin",
+        "How far crops overlap, of the image's shorter side",
+        min=0.0,
+        max=0.9,
+        step=0.05,
+        advanced=True,
+    )
+    crop_n_points_downscale_factor: int = _setting(
+        1,
+        "Fewer points in crops",
+        "Points per side are divided by this in each layer",
+        min=1,
+        max=8,
+        step=1,
+        advanced=True,
+    )
+    points_per_batch: int = _setting(
+        64,
+        "Points at once",
+        "More is faster and takes more memory",
+        min=1,
+        max=1024,
+        step=16,
+        advanced=True,
+    )
+    foreground_thresh: float = _setting(
+        0.5,
+        "Foreground",
+        "Instances mode: foreground is above this probability",
+        min=0.0,
+        max=1.0,
+        step=0.05,
+    )
+    seed_thresh: float = _setting(
+        0.5,
+        "Seeds",
+        "Instances mode: higher splits touching objects more",
+        min=0.0,
+        max=1.0,
+        step=0.05,
+    )
+
+    def __post_init__(self) -> None:
+        """Check every value against its range."""
+        if self.mode not in MODES:
+            raise ValueError(f"mode must be one of {MODES}, got {self.mode!r}")
+        for name, spec in self.__dataclass_fields__.items():
+            value, hints = getattr(self, name), spec.metadata
+            if value is not None and "min" in hints and not hints["min"] <= value <= hints["max"]:
+                raise ValueError(
+                    f"{name} must lie between {hints['min']} and {hints['max']}, got {value}"
+                )
