@@ -108,6 +108,14 @@ class OraclePredictor:
             for one, score in zip(logits, scores, strict=True)
         ]
 
+    def estimate_diameter(
+        self,
+        image: NDArray[np.generic],
+        *,
+        contrast_limits: tuple[float, float] | None = None,
+    ) -> float | None:
+        return None
+
     def instance_maps(self, embedding: OracleEmbedding) -> NDArray[np.float32]:
         """Foreground; closeness and depth are 1 inside, so that every component is one seed."""
         inside = (embedding.components > 0).astype(np.float32)

@@ -23,6 +23,25 @@ _NOTHING = -16.0
 """Logit of pixels outside the decoded window."""
 
 
+def check_prompt(prompt: Prompts, shape: tuple[int, int], low_res: tuple[int, ...]) -> None:
+    """Check that a prompt can be decoded on an image (H, W) with low-resolution logits (h, w).
+
+    Raises
+    ------
+    ValueError
+        If it is empty, lies outside, or its mask has another shape.
+    """
+    if prompt.is_empty:
+        raise ValueError("A prompt needs at least a point, a box or a mask_input")
+    prompt.check_inside(shape)
+    given = None if prompt.mask_input is None else np.asarray(prompt.mask_input).shape
+    if given is not None and given != low_res:
+        raise ValueError(
+            f"mask_input must have the shape {low_res} of this embedding's low_res_logits, "
+            f"got {given}"
+        )
+
+
 def alike(prompts: Sequence[Prompts]) -> Iterator[list[int]]:
     """Group prompts that can be decoded in one call: as many points, box and mask or not."""
 

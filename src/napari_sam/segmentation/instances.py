@@ -7,9 +7,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import watershed
 
-_FEWEST = 3
-_SMALLEST = 12
-
 
 def instances_from_maps(
     maps: NDArray[np.float32],
@@ -59,20 +56,3 @@ def consecutive(labels: NDArray[np.integer], *, min_area: int = 0) -> NDArray[np
     numbers[kept] = np.arange(1, kept.sum() + 1)
     renumbered: NDArray[np.uint32] = numbers[labels]
     return renumbered
-
-
-def median_diameter(labels: NDArray[np.integer]) -> float | None:
-    """Return the median equivalent diameter of the objects of labels (H, W), pixels.
-
-    Returns
-    -------
-    float or None
-        None where there are fewer than three objects to judge by. Objects count by their area, so
-        that specks do not decide.
-    """
-    areas = np.bincount(labels.ravel())[1:]
-    areas = np.sort(areas[areas >= _SMALLEST])
-    if len(areas) < _FEWEST:
-        return None
-    middle = np.searchsorted(areas.cumsum(), areas.sum() / 2)
-    return float(2 * np.sqrt(areas[middle] / np.pi))

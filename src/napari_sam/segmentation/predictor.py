@@ -15,11 +15,11 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_sam.model.checkpoints import model_digest
-from napari_sam.model.configs import ConvEncoderConfig, ViTConfig
+from napari_sam.model.configs import ViTConfig
 from napari_sam.model.devices import resolve_encoder_dtype
 from napari_sam.model.registry import load_model
 from napari_sam.model.sam import EncodedImage, Sam
-from napari_sam.segmentation.decoding import alike, decode_in_windows, to_batch
+from napari_sam.segmentation.decoding import alike, check_prompt, decode_in_windows, to_batch
 from napari_sam.segmentation.images import (
     Geometry,
     check_image,
@@ -29,11 +29,11 @@ from napari_sam.segmentation.images import (
     to_display_range,
     to_pixels,
 )
-from napari_sam.segmentation.instances import instances_from_maps, median_diameter
+from napari_sam.segmentation.instances import instances_from_maps
 from napari_sam.segmentation.prompts import Prompts
+from napari_sam.segmentation.scale import estimate_diameter
 
-_FIRST_LOOK = 768
-"""Longest side of the quick pass that estimates how large objects are, pixels."""
+_DEFAULT_DIAMETER = 36.0
 _LARGEST_SCALE = 4.0
 _SMALLEST_INPUT = 256
 """No image is shrunk below this longest side, pixels."""
@@ -189,7 +189,7 @@ class Predictor:
         if isinstance(encoder, ViTConfig):
             return self._embed(displayed, square_geometry(shape, encoder.image_size), None)
         if object_diameter is None:
-            object_diameter = self._estimated_diameter(displayed, encoder)
+            object_diameter = self._estimated_diameter(displayed)
         scale = min(self._diameter / object_diameter, _LARGEST_SCALE)
         scale = max(scale, min(1.0, _SMALLEST_INPUT / max(shape)))
         geometry = free_geometry(shape, scale, encoder.max_size)
@@ -279,7 +279,7 @@ class Predictor:
         """
         low_res = tuple(4 * length for length in embedding.features.shape[-2:])
         for prompt in prompts:
-            _check_prompt(prompt, embedding.image_shape, low_res)
+            check_prompt(prompt, embedding.image_shape, low_res)
         answers: dict[int, tuple[Tensor, Tensor]] = {}
         for group in alike(prompts):
             batch = to_batch([prompts[i] for i in group], embedding.geometry, self._model.device)
@@ -328,25 +328,49 @@ class Predictor:
         resized: NDArray[np.float32] = self.upscale(embedding, maps).sigmoid().cpu().numpy()
         return resized
 
+    def estimate_diameter(
+        self,
+        image: NDArray[np.generic],
+        *,
+        contrast_limits: tuple[float, float] | None = None,
+    ) -> float | None:
+        """Estimate how large the objects of an image are.
+
+        Parameters
+        ----------
+        image, contrast_limits
+            As in `embed`.
+
+        Returns
+        -------
+        float or None
+            Diameter in image pixels; None where this network sees every image at one size.
+        """
+        image = np.asarray(image)
+        check_image(image)
+        if isinstance(self._model.config.encoder, ViTConfig):
+            return None
+        return self._estimated_diameter(to_display_range(image, contrast_limits))
+
     @property
     def _diameter(self) -> float:
-        return self._model.config.object_diameter or 36.0
+        return self._model.config.object_diameter or _DEFAULT_DIAMETER
+
+    def _estimated_diameter(self, displayed: NDArray[np.float32]) -> float:
+        found = None
+        if self.has_instance_decoder:
+            found = estimate_diameter(displayed, self._instances_at, self._diameter)
+        return self._diameter if found is None else found
 
     @torch.inference_mode()
-    def _estimated_diameter(
-        self, displayed: NDArray[np.float32], encoder: ConvEncoderConfig
-    ) -> float:
-        """Estimate the objects' diameter in image pixels from the instances of a first look."""
-        shape = (displayed.shape[0], displayed.shape[1])
-        if not self.has_instance_decoder:
-            return self._diameter
-        geometry = free_geometry(shape, 1, min(_FIRST_LOOK, encoder.max_size))
-        look = self._embed(displayed, geometry, None)
-        maps = self.model.instance_maps(look.image)[0].sigmoid()
-        rows, cols = (round(length / 2) for length in geometry.input_shape)
-        labels = instances_from_maps(maps[:, :rows, :cols].cpu().numpy())
-        found = median_diameter(labels)
-        return self._diameter if found is None else 2 * found / geometry.scale[0]
+    def _instances_at(self, part: NDArray[np.float32], scale: float) -> NDArray[np.uint32]:
+        """Segment a part of a displayed image at a scale; labels in pixels of the scaled part."""
+        shape = (part.shape[0], part.shape[1])
+        look = self._embed(part, free_geometry(shape, scale, max(shape) * 4), None)
+        maps = self._model.instance_maps(look.image)
+        full = functional.interpolate(maps, scale_factor=2.0, mode="bilinear")[0].sigmoid()
+        height, width = look.geometry.input_shape
+        return instances_from_maps(full[:, :height, :width].cpu().numpy())
 
     @torch.inference_mode()
     def _embed(
@@ -364,16 +388,4 @@ class Predictor:
             geometry=geometry,
             object_diameter=object_diameter,
             model_name=self.model_name,
-        )
-
-
-def _check_prompt(prompt: Prompts, shape: tuple[int, int], low_res: tuple[int, ...]) -> None:
-    if prompt.is_empty:
-        raise ValueError("A prompt needs at least a point, a box or a mask_input")
-    prompt.check_inside(shape)
-    given = None if prompt.mask_input is None else np.asarray(prompt.mask_input).shape
-    if given is not None and given != low_res:
-        raise ValueError(
-            f"mask_input must have the shape {low_res} of this embedding's low_res_logits, "
-            f"got {given}"
         )

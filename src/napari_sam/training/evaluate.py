@@ -124,10 +124,12 @@ def iter_evaluate(
     per_image: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for index, sample in enumerate(samples):
         yield Progress(index, len(samples), sample.name)
-        embedding = predictor.embed(sample.image)
+        embedding = predictor.embed(sample.image, object_diameter=config.everything.object_diameter)
         for name, values in _prompted(predictor, embedding, sample, config).items():
             per_object[sample.source][name] += values
-        for name, value in _everything(predictor, sample, config).items():
+        for name, value in _everything(
+            predictor, sample, config, embedding.object_diameter
+        ).items():
             per_image[sample.source][name].append(value)
     yield Progress(len(samples), len(samples), "done")
     scores = {
@@ -201,10 +203,13 @@ def _clicked(
     return results
 
 
-def _everything(predictor: Predictor, sample: Sample, config: EvaluateConfig) -> dict[str, float]:
+def _everything(
+    predictor: Predictor, sample: Sample, config: EvaluateConfig, diameter: float | None
+) -> dict[str, float]:
     scores: dict[str, float] = {}
     for mode in config.modes:
         settings: dict[str, Any] = {**vars(config.everything), "mode": mode}
+        settings["object_diameter"] = diameter
         labels = segment_everything(predictor, sample.image, EverythingConfig(**settings))
         scores |= _precisions(sample.labels, labels, mode)
     if config.baselines:

@@ -36,6 +36,8 @@ class PredictRequest:
         Where embeddings are kept.
     uncounted : array or None
         The output's data, where its highest label is not known yet.
+    object_diameter : float or None
+        Of the objects in the image, pixels; None estimates it.
     """
 
     serial: int
@@ -45,6 +47,7 @@ class PredictRequest:
     predictor: Predictor
     cache: EmbeddingCache = field(repr=False)
     uncounted: Any = field(default=None, repr=False)
+    object_diameter: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,7 +77,10 @@ def compute(request: PredictRequest) -> PredictAnswer:
     predictor = request.predictor
     key = (id(request.array), request.plane, predictor.model_digest)
     embedding = request.cache.get(
-        key, lambda: predictor.embed(read_array(request.array, request.plane))
+        key,
+        lambda: predictor.embed(
+            read_array(request.array, request.plane), object_diameter=request.object_diameter
+        ),
     )
     prediction = None
     if not request.prompts.is_empty:

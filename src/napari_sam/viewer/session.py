@@ -78,6 +78,7 @@ class Session:
         self._answer: PredictAnswer | None = None
         self._candidate: int | None = None
         self._preview = Preview(self.viewer)
+        self._diameter: float | None = None
         self.image.events.data.connect(self._forget)
 
     @property
@@ -92,6 +93,16 @@ class Session:
             check_writable(layer)
         self._labels = layer
         self._highest, self._counted = 0, False
+
+    @property
+    def object_diameter(self) -> float | None:
+        """Typical object in image pixels: as set, or as estimated on the first plane."""
+        return self._diameter
+
+    @object_diameter.setter
+    def object_diameter(self, diameter: float | None) -> None:
+        self._diameter = diameter
+        self.cache.clear()
 
     @property
     def prediction(self) -> MaskPrediction | None:
@@ -167,6 +178,7 @@ class Session:
             prompts=prompts,
             predictor=self.predictor,
             cache=self.cache,
+            object_diameter=self._diameter,
             uncounted=None if self._labels is None or self._counted else self._labels.data,
         )
 
@@ -182,6 +194,7 @@ class Session:
             return False
         self._answer = answer
         self._candidate = None
+        self._diameter = self._diameter or answer.embedding.object_diameter
         if answer.request.uncounted is not None:
             self._highest = max(self._highest, answer.highest_label)
             self._counted = True
@@ -297,7 +310,7 @@ class Session:
         self._preview.remove()
 
     def _forget(self, event: object = None) -> None:  # noqa: ARG002
-        self.cache.clear()
+        self.object_diameter = None
         self.clear()
 
     def _previous_logits(self, plane: Plane) -> NDArray[np.float32] | None:

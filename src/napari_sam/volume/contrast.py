@@ -1,9 +1,10 @@
-"""One contrast for a whole volume, and a digest that tells whether it is still the same volume."""
+"""What one value holds for a whole volume: contrast, object size, and a digest that knows it."""
 
 from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,6 +64,36 @@ def sampled_slices(depth: int) -> list[int]:
     """Return the indices of the slices that :func:`sample_volume` reads."""
     evenly = np.linspace(0, depth - 1, min(depth, SAMPLED_SLICES)).round()
     return [int(z) for z in np.unique(evenly)]
+
+
+def volume_diameter(
+    estimate: Callable[..., float | None],
+    source: VolumeSource,
+    contrast_limits: tuple[float, float] | None,
+) -> float | None:
+    """Estimate one object diameter for a whole volume: the median of three slices.
+
+    Parameters
+    ----------
+    estimate : callable
+        Estimates the diameter in a slice, given `contrast_limits`; see `Predictor`.
+    source : VolumeSource
+        The volume.
+    contrast_limits : tuple of float, optional
+        Those of the volume.
+
+    Returns
+    -------
+    float or None
+        Pixels; None where the model sees every slice at one size.
+    """
+    depth = source.shape[0]
+    found = [
+        estimate(source.read(z), contrast_limits=contrast_limits)
+        for z in sorted({depth // 4, depth // 2, 3 * depth // 4})
+    ]
+    known = [diameter for diameter in found if diameter is not None]
+    return float(np.median(known)) if known else None
 
 
 def _thinned(plane: NDArray[Any]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ under its name. Anything else is left alone.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ class OutputError(ValueError):
 def claim_output(
     plan: VolumePlan,
     job: Mapping[str, Any],
-    contrast_limits: tuple[float, float] | None,
+    measure: Callable[[], Mapping[str, Any]],
     *,
     resume: bool,
 ) -> Ledger:
@@ -41,8 +41,9 @@ def claim_output(
         What will be written.
     job : mapping
         All that decides the result; compared with the job that is there.
-    contrast_limits : tuple of float, optional
-        Put down in a new ledger; a ledger that is there keeps its own.
+    measure : callable
+        Measures what one value holds for the whole volume (contrast, object diameter), for a new
+        ledger; a ledger that is there keeps its own.
     resume : bool
         Whether to go on with the job that is there, or to replace it.
 
@@ -59,7 +60,7 @@ def claim_output(
         ledger = Ledger(plan.ledger)
     else:
         plan.job.mkdir(parents=True, exist_ok=True)
-        ledger = Ledger.create(plan.ledger, {**job, "contrast_limits": contrast_limits})
+        ledger = Ledger.create(plan.ledger, {**job, **measure()})
     try:
         _tidy(plan, ledger)
     except BaseException:

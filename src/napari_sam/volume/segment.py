@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from napari_sam.segmentation.everything import EverythingPredictor, segment_everything
 from napari_sam.segmentation.progress import run
 from napari_sam.volume.config import VolumeConfig
-from napari_sam.volume.contrast import sample_volume
+from napari_sam.volume.contrast import sample_volume, volume_diameter
 from napari_sam.volume.ledger import DoneSlice, Ledger, checksum
 from napari_sam.volume.link import IdTable, Linker, slice_offsets
 from napari_sam.volume.output import (
@@ -45,6 +45,11 @@ class VolumePredictor(EverythingPredictor, Protocol):
     @property
     def model_digest(self) -> str:
         """Tells models apart, whatever their names: a job does not resume with another one."""
+
+    def estimate_diameter(
+        self, image: NDArray[Any], *, contrast_limits: tuple[float, float] | None = None
+    ) -> float | None:
+        """Estimate how large the objects of a slice are, pixels; None where it does not matter."""
 
 
 def segment_volume(
@@ -128,8 +133,15 @@ def iter_volume(
         "source_content": sample.digest,
         "config": asdict(config),
     }
-    contrast = config.contrast_limits or sample.contrast_limits
-    with claim_output(plan, description, contrast, resume=resume) as ledger:
+
+    def measure() -> dict[str, Any]:
+        contrast = config.contrast_limits or sample.contrast_limits
+        diameter = config.everything.object_diameter
+        if diameter is None:
+            diameter = volume_diameter(predictor.estimate_diameter, volume, contrast)
+        return {"contrast_limits": contrast, "object_diameter": diameter}
+
+    with claim_output(plan, description, measure, resume=resume) as ledger:
         n_resumed = len(ledger.slices)
         if not ledger.finished:
             job = _Job(predictor, volume, plan, config, ledger)
@@ -220,7 +232,7 @@ class _Job:
         return segment_everything(
             self.predictor,
             self.source.read(z),
-            self.config.everything,
+            replace(self.config.everything, object_diameter=self.ledger.header["object_diameter"]),
             contrast_limits=None if limits is None else (limits[0], limits[1]),
         )
 

@@ -350,7 +350,9 @@ class SegmentWidget(QWidget):
         def apply(answer: PredictAnswer) -> None:
             if self._session is not None and self._session.apply(answer):
                 self._show_candidates()
-                self._say(f"Answered in {(time.perf_counter() - started) * 1000:.0f} ms")
+                diameter = self._session.object_diameter
+                size = "" if diameter is None else f"; objects of about {diameter:.0f} px"
+                self._say(f"Answered in {(time.perf_counter() - started) * 1000:.0f} ms{size}")
 
         self._runner.start(job, on_event=self._say, on_result=apply, on_end=self._go_on)
 
