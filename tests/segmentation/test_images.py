@@ -1,0 +1,95 @@
+import numpy as np
+import pytest
+import torch
+
+from napari_sam.segmentation.images import (
+    check_image,
+    contrast_range,
+    free_geometry,
+    pad,
+    square_geometry,
+    to_display_range,
+    to_pixels,
+)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int16, np.uint16, np.float32, np.float64])
+def test_gray_of_any_type_spans_black_to_white(dtype):
+    image = np.linspace(0, 1 if dtype is bool else 200, 64 * 64).reshape(64, 64).astype(dtype)
+    shown = to_display_range(image)
+    assert shown.shape == (64, 64, 1)
+    assert shown.min() == 0
+    assert shown.max() == 255
+
+
+def test_colour_of_8_bits_stays_as_it_is():
+    image = np.random.default_rng(0).integers(0, 90, (5, 6, 4), dtype=np.uint8)
+    assert np.array_equal(to_display_range(image), image[..., :3])
+
+
+def test_contrast_limits_are_obeyed():
+    shown = to_display_range(np.array([[0.0, 10, 20, 30]]), (10, 20))
+    assert shown[..., 0].tolist() == [[0, 0, 255, 255]]
+    with pytest.raises(ValueError, match="rising"):
+        to_display_range(np.zeros((2, 2)), (5, 1))
+
+
+def test_outliers_do_not_set_the_contrast():
+    image = np.tile(np.arange(100.0), (100, 1))
+    image[0, 0] = 1e9
+    low, high = contrast_range(image)
+    assert low == 0
+    assert high == pytest.approx(99, abs=1)
+
+
+def test_pixels_that_are_no_numbers_are_handled_and_said():
+    image = np.arange(16.0).reshape(4, 4)
+    image[0] = [np.nan, np.inf, -np.inf, 3]
+    with pytest.warns(UserWarning, match="3 pixels that are NaN or infinite"):
+        shown = to_display_range(image)
+    assert shown[0, :3, 0].tolist() == [0, 255, 0]
+
+
+@pytest.mark.filterwarnings("ignore:The image has")
+@pytest.mark.parametrize("value", [0, 7, np.nan])
+def test_a_constant_image_is_gray(value):
+    shown = to_display_range(np.full((8, 8), value, float))
+    assert np.isfinite(shown).all()
+    assert shown.min() == shown.max()
+
+
+@pytest.mark.parametrize(
+    ("image", "error", "message"),
+    [
+        (np.zeros((2, 3, 4, 5)), ValueError, "one slice"),
+        (np.zeros((4, 4, 2)), ValueError, r"got \(4, 4, 2\)"),
+        (np.zeros((0, 5)), ValueError, "empty"),
+        (np.zeros((4, 4), complex), TypeError, "real numbers"),
+        (np.array([["a"]]), TypeError, "real numbers"),
+    ],
+)
+def test_what_is_no_image_is_refused(image, error, message):
+    with pytest.raises(error, match=message):
+        check_image(image)
+
+
+def test_a_square_input_keeps_the_aspect():
+    geometry = square_geometry((600, 1200), 1024)
+    assert geometry.input_shape == (512, 1024)
+    assert geometry.padded_shape == (1024, 1024)
+    assert geometry.scale == pytest.approx((512 / 600, 1024 / 1200))
+
+
+def test_a_free_input_is_padded_to_the_deepest_stride():
+    assert free_geometry((100, 40), 2, 1024).padded_shape == (224, 96)
+    assert free_geometry((8, 8), 1, 1024).padded_shape == (32, 32)
+    assert free_geometry((4000, 2000), 3, 1024).input_shape == (1024, 512)
+
+
+def test_strided_arrays_are_taken():
+    image = np.arange(64.0).reshape(8, 8)[::-1, ::2]
+    pixels = to_pixels(to_display_range(image), free_geometry((8, 4), 1, 64), torch.device("cpu"))
+    assert pixels.shape == (1, 3, 8, 4)
+    padded = pad(pixels, free_geometry((8, 4), 1, 64))
+    assert padded.shape == (1, 3, 32, 32)
+    assert padded[..., 8:, :].abs().max() == 0

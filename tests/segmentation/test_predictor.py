@@ -1,0 +1,126 @@
+"""Embedding and decoding with a tiny random network."""
+
+import numpy as np
+import pytest
+import torch
+
+from napari_sam.model.configs import ConvEncoderConfig, DecoderConfig, SamConfig
+from napari_sam.model.sam import Sam
+from napari_sam.segmentation import decoding
+from napari_sam.segmentation.predictor import Predictor
+from napari_sam.segmentation.prompts import Prompts
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    torch.manual_seed(3)
+    encoder = ConvEncoderConfig(channels=(16,) * 5, blocks=(1,) * 5, out_channels=32)
+    decoder = DecoderConfig(
+        num_heads=2, mlp_dim=32, attention_dim=16, iou_head_hidden_dim=16, local_prompts=True
+    )
+    config = SamConfig(encoder=encoder, decoder=decoder, instances=True, object_diameter=20.0)
+    return Predictor(Sam(config))
+
+
+@pytest.fixture(scope="module")
+def noise():
+    return np.random.default_rng(0).random((120, 150))
+
+
+def test_shapes(predictor, noise):
+    embedding = predictor.embed(noise, object_diameter=20)
+    assert embedding.image_shape == (120, 150)
+    assert embedding.features.shape == (1, 32, 16, 20)
+    answer = predictor.predict(embedding, Prompts(points=[(60, 70)]))
+    assert answer.masks.shape == (3, 120, 150)
+    assert answer.masks.dtype == bool
+    assert answer.predicted_iou.shape == (3,)
+    assert answer.low_res_logits.shape == (3, 64, 80)
+    single = predictor.predict(embedding, Prompts(points=[(60, 70)]), multimask_output=False)
+    assert single.masks.shape == (1, 120, 150)
+    assert predictor.instance_maps(embedding).shape == (3, 120, 150)
+
+
+def test_answers_keep_the_order_of_mixed_prompts(predictor, noise):
+    embedding = predictor.embed(noise, object_diameter=20)
+    mask = predictor.predict(embedding, Prompts(points=[(9, 9)])).low_res_logits[0]
+    prompts = [
+        Prompts(points=[(60, 70)]),
+        Prompts(box=(10, 10, 50, 60)),
+        Prompts(points=[(20, 30), (90, 9)], point_labels=[1, 0]),
+        Prompts(points=[(11, 12)], mask_input=mask),
+        Prompts(points=[(100, 120)]),
+    ]
+    together = predictor.predict(embedding, prompts)
+    for prompt, answer in zip(prompts, together, strict=True):
+        alone = predictor.predict(embedding, prompt)
+        assert np.allclose(answer.low_res_logits, alone.low_res_logits, atol=1e-4)
+    assert predictor.predict(embedding, []) == []
+
+
+def test_a_window_answers_as_the_whole_does_inside(predictor, noise, monkeypatch):
+    """With the window as large as the grid less a margin, only far context is lost."""
+    embedding = predictor.embed(noise, object_diameter=20)
+    prompts = [Prompts(points=[(60, 70)]), Prompts(points=[(5, 5)])]
+    monkeypatch.setattr(decoding, "WINDOW", 12)
+    logits, _ = predictor.decode(embedding, prompts)
+    assert logits.shape == (2, 3, 64, 80)
+    outside = logits[1, 0, 48:, 48:]
+    assert (outside == outside[0, 0]).all()
+    assert outside[0, 0] < -10
+    assert (logits[1, 0, :48, :48] != outside[0, 0]).any()
+
+
+def test_windows_lie_around_their_prompts(predictor, noise, monkeypatch):
+    monkeypatch.setattr(decoding, "WINDOW", 8)
+    embedding = predictor.embed(np.tile(noise, (3, 3)), object_diameter=20)
+    for point in [(20, 30), (200, 300), (350, 440)]:
+        logits, _ = predictor.decode(embedding, [Prompts(points=[point])])
+        rows, cols = torch.nonzero(logits[0, 0] > -15.9, as_tuple=True)
+        assert rows.min() * 2 <= point[0] <= rows.max() * 2 + 2
+        assert cols.min() * 2 <= point[1] <= cols.max() * 2 + 2
+        assert rows.max() - rows.min() < 4 * 8
+
+
+def test_a_huge_image_is_one_embedding(predictor):
+    image = np.zeros((8192, 8192), np.uint8)
+    image[4000:4100, 4000:4100] = 200
+    embedding = predictor.embed(image, object_diameter=100)
+    assert max(embedding.geometry.input_shape) <= 2048
+    assert predictor.predict(embedding, Prompts(points=[(4050, 4050)])).masks[0].shape == (
+        8192,
+        8192,
+    )
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (8, 8), (3, 200), (40, 40, 3), (40, 40, 4)])
+def test_small_and_coloured_images(predictor, shape):
+    image = np.random.default_rng(1).integers(0, 255, shape, dtype=np.uint8)
+    embedding = predictor.embed(image)
+    assert predictor.predict(embedding, Prompts(points=[(0, 0)])).masks.shape == (3, *shape[:2])
+
+
+@pytest.mark.filterwarnings("ignore:The image has")
+@pytest.mark.parametrize("value", [0.0, np.nan])
+def test_images_without_content(predictor, value):
+    embedding = predictor.embed(np.full((40, 50), value))
+    answer = predictor.predict(embedding, Prompts(points=[(20, 20)]))
+    assert np.isfinite(answer.predicted_iou).all()
+
+
+def test_an_embedding_does_not_depend_on_contrast(predictor, noise):
+    one = predictor.embed(noise, object_diameter=20)
+    other = predictor.embed((noise * 60_000 + 99).astype(np.uint16), object_diameter=20)
+    assert torch.allclose(one.features, other.features, atol=0.05)
+
+
+def test_bad_prompts_and_images_are_refused(predictor, noise):
+    embedding = predictor.embed(noise, object_diameter=20)
+    with pytest.raises(ValueError, match="needs at least a point"):
+        predictor.predict(embedding, Prompts())
+    with pytest.raises(ValueError, match=r"Point \(500, 1\) lies outside"):
+        predictor.predict(embedding, Prompts(points=[(500, 1)]))
+    with pytest.raises(ValueError, match=r"shape \(64, 80\)"):
+        predictor.predict(embedding, Prompts(points=[(5, 1)], mask_input=np.zeros((4, 4))))
+    with pytest.raises(ValueError, match="object_diameter must be positive"):
+        predictor.embed(noise, object_diameter=0)
