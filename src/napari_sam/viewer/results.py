@@ -104,11 +104,14 @@ class StackResult:
         if not isinstance(event, VolumeEvent) or event.z is None:
             return
         path = self._store(event.stage)
-        if path is None or not path.exists():
+        if path is None:
             return
         if event.stage != self._stage:
+            try:
+                self._open(path)
+            except FileNotFoundError:  # events come late: the job may have tidied up already
+                return
             self._stage = event.stage
-            self._open(path)
         if self._layer is not None and event.z == self._shown_z():
             self._layer.refresh()
 
