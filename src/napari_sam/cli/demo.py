@@ -162,17 +162,19 @@ def outlined(image: NDArray[np.generic], labels: NDArray[np.integer]) -> NDArray
 
 
 def _show(result: DemoResult) -> None:
-    """Open napari with the results and both docks."""
+    """Open napari with the results and both docks; the stack lies to the right of the picture."""
     import napari
 
     viewer = napari.Viewer(title="napari-sam demo")
-    viewer.add_image(result.stack, name="stack", visible=False)
-    viewer.add_labels(result.stack_labels.astype(np.uint16), name="stack labels", visible=False)
+    beside = (0, 0, result.picture.shape[1] + 20)
+    viewer.add_image(result.stack, name="stack", translate=beside)
+    viewer.add_labels(result.stack_labels.astype(np.uint16), name="stack labels", translate=beside)
     picture = viewer.add_image(result.picture, name="coins")
     viewer.add_labels(result.everything.astype(np.uint16), name="everything", opacity=0.35)
     viewer.add_labels(result.prompted, name="three clicks")
     viewer.add_points(np.array(CLICKS), name="clicks", size=8, face_color="yellow")
-    for widget in ("Segment", "Everything"):
-        viewer.window.add_plugin_dock_widget("napari-sam", widget)
     viewer.layers.selection.active = picture
+    viewer.window.add_plugin_dock_widget("napari-sam", "Everything")
+    viewer.window.add_plugin_dock_widget("napari-sam", "Segment", tabify=True)
+    viewer.reset_view()
     napari.run()

@@ -52,6 +52,8 @@ class LayerChooser(QComboBox):
             event.connect(self._refresh)
         self.currentIndexChanged.connect(self._tell)
         self._refresh()
+        if nothing is None:
+            self.choose(self._first_choice())
 
     @property
     def layer(self) -> Any:
@@ -70,6 +72,13 @@ class LayerChooser(QComboBox):
         events = self._viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered):
             event.disconnect(self._refresh)
+
+    def _first_choice(self) -> Layer | None:
+        """Return the active layer if it is of the kind, else the topmost that is."""
+        active = self._viewer.layers.selection.active
+        if active in self._layers:
+            return active
+        return self._layers[-1] if self._layers else None
 
     def _refresh(self, event: object = None) -> None:  # noqa: ARG002
         chosen = self._shown
