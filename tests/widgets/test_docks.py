@@ -153,6 +153,38 @@ def test_an_error_in_a_worker_is_one_notification(viewer, qtbot):
     assert [note.message for note in told] == ["the weights are on fire; buy water"]
 
 
+def test_a_model_that_does_not_load_is_told_and_the_dock_goes_on(viewer, qtbot, tmp_path):
+    dock = open_everything(viewer)
+    (tmp_path / "garbage.pth").write_bytes(b"garbage")
+    dock.models.model.choose_file(str(tmp_path / "garbage.pth"))
+    told = []
+    notification_manager.notification_ready.connect(told.append)
+    try:
+        dock.run()
+        assert not dock.start_button.isEnabled()
+        qtbot.waitUntil(dock.start_button.isEnabled, timeout=20_000)
+    finally:
+        notification_manager.notification_ready.disconnect(told.append)
+    assert len(told) == 1
+    assert "garbage.pth cannot be read as weights" in told[0].message
+    dock.use_predictor(OraclePredictor())
+    dock.run()
+    qtbot.waitUntil(lambda: dock._target is not None)
+
+
+def test_clicks_while_the_model_loads_are_answered(viewer, qtbot):
+    viewer.add_image(drawn(), name="drawn")
+    dock = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(dock)
+    points = dock.new_points()
+    for point in [(8, 8), (9, 9), (10, 10)]:
+        points.add(point)
+        qtbot.wait(40)
+    answered = lambda: dock.session is not None and dock.session.prediction is not None  # noqa: E731
+    qtbot.waitUntil(answered, timeout=30_000)
+    assert dock.session.predictor.model_name == "nano"
+
+
 def test_two_viewers_are_independent(make_napari_viewer, qtbot):
     docks = [open_segment(make_napari_viewer()) for _ in range(2)]
     docks[0].new_points().add((8, 8))

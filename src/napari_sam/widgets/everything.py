@@ -87,6 +87,7 @@ class EverythingWidget(QWidget):
 
     def cancel(self) -> None:
         """Stop the job; what a stack has done is on disk, and running again resumes it."""
+        self.models.stop_waiting()
         self._runner.cancel()
         self._set_running(running=False)
         self._say("Stopped")
@@ -118,6 +119,7 @@ class EverythingWidget(QWidget):
         layout.addStretch(1)
         outer.addWidget(self._run_box())
         self.models.status.connect(self._say)
+        self.models.failed.connect(self.cancel)
 
     def _target_box(self) -> QGroupBox:
         box = QGroupBox("What")

@@ -22,6 +22,7 @@ class ModelBox(QWidget):
 
     status = Signal(str)
     changed = Signal()
+    failed = Signal()
     _downloaded = Signal(int, int)
 
     def __init__(self, parent: QWidget) -> None:
@@ -30,6 +31,7 @@ class ModelBox(QWidget):
         self.device = DeviceChooser(self)
         self._runner = Runner(self)
         self._predictor: object | None = None
+        self._waiting: list[Callable[[object], object]] = []
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Model", self.model)
@@ -40,6 +42,7 @@ class ModelBox(QWidget):
 
     def use(self, predictor: object) -> None:
         """Use a predictor that was made elsewhere."""
+        self._runner.cancel()
         self._predictor = predictor
         self.changed.emit()
 
@@ -48,6 +51,15 @@ class ModelBox(QWidget):
         if self._predictor is not None:
             call(self._predictor)
             return
+        self._waiting.append(call)
+        if not self._runner.busy:
+            self._load()
+
+    def stop_waiting(self) -> None:
+        """Forget who waits for the predictor; it is loaded all the same."""
+        self._waiting.clear()
+
+    def _load(self) -> None:
         name, device = self.model.model, self.device.device
 
         def load() -> Generator[str, None, tuple[object, tuple[str, ...]]]:
@@ -62,12 +74,21 @@ class ModelBox(QWidget):
             self._predictor = result[0]
             self.device.offer(result[1])
             self.status.emit(f"{name} runs on {getattr(result[0], 'device', 'cpu')}")
-            call(result[0])
 
-        self._runner.start(load, on_event=self.status.emit, on_result=loaded)
+        self._runner.start(load, on_event=self.status.emit, on_result=loaded, on_end=self._ended)
+
+    def _ended(self) -> None:
+        """Call those who wait, or tell that the model could not be loaded."""
+        waiting, self._waiting = self._waiting, []
+        if self._predictor is None:
+            self.failed.emit()
+            return
+        for call in waiting:
+            call(self._predictor)
 
     def _drop(self, _: str) -> None:
         self._runner.cancel()
+        self._waiting.clear()
         self._predictor = None
         self.changed.emit()
 

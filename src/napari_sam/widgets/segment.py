@@ -182,6 +182,7 @@ class SegmentWidget(QWidget):
         layout.addStretch(1)
         self.models.status.connect(self._say)
         self.models.changed.connect(self._new_session)
+        self.models.failed.connect(lambda: self._say("The model could not be loaded"))
         self.image.layer_changed.connect(self._new_session)
 
     def _prompts_box(self) -> QGroupBox:
