@@ -240,7 +240,7 @@ def test_everything_on_a_slice(viewer, qtbot):
 
 def test_everything_uses_the_form(viewer, qtbot):
     dock = open_everything(viewer)
-    dock.form.editors["min_mask_region_area"].setValue(200)
+    dock.form.editors["min_mask_region_area"].value = 200
     dock.run()
     qtbot.waitUntil(lambda: dock._target is not None)
     assert np.array_equal(np.asarray(dock._target.data) > 0, _bar())

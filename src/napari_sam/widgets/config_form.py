@@ -6,19 +6,10 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from magicgui.widgets import FloatSpinBox, create_widget
+from magicgui.widgets.bases import ValueWidget
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import (
-    QCheckBox,
-    QComboBox,
-    QDoubleSpinBox,
-    QFormLayout,
-    QLabel,
-    QLineEdit,
-    QSpinBox,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFormLayout, QLabel, QToolButton, QVBoxLayout, QWidget
 
 Config = TypeVar("Config")
 _AUTO = "auto"
@@ -42,7 +33,7 @@ class ConfigForm(QWidget, Generic[Config]):
         super().__init__(parent)
         self._type = config_type
         self._readers: dict[str, Callable[[], Any]] = {}
-        self.editors: dict[str, QWidget] = {}
+        self.editors: dict[str, ValueWidget[Any]] = {}
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         basic, advanced = QWidget(self), QWidget(self)
@@ -78,16 +69,18 @@ class ConfigForm(QWidget, Generic[Config]):
         return self._type(**{name: read() for name, read in self._readers.items()})
 
     def _add(self, field: dataclasses.Field[Any], form: QFormLayout) -> None:
-        editor, read, changed = _editor(field)
+        editor, read = _editor(field)
         tooltip = field.metadata.get("tooltip", "")
         label = QLabel(field.metadata["label"])
         label.setToolTip(tooltip)
-        editor.setToolTip(tooltip)
-        editor.setObjectName(field.name)
-        changed.connect(self.changed)
-        form.addRow(label, editor)
+        editor.tooltip = tooltip
+        editor.changed.connect(self._tell)
+        form.addRow(label, editor.native)
         self._readers[field.name] = read
         self.editors[field.name] = editor
+
+    def _tell(self, _: object) -> None:
+        self.changed.emit()
 
 
 def _form(page: QWidget) -> QFormLayout:
@@ -97,50 +90,22 @@ def _form(page: QWidget) -> QFormLayout:
     return form
 
 
-def _editor(field: dataclasses.Field[Any]) -> tuple[QWidget, Callable[[], Any], Any]:
-    """Return a field's editor, how to read it, and its signal."""
+def _editor(field: dataclasses.Field[Any]) -> tuple[ValueWidget[Any], Callable[[], Any]]:
+    """Return a field's editor, and how to read it."""
     hints, default = field.metadata, field.default
-    if "choices" in hints:
-        combo = QComboBox()
-        combo.addItems([str(choice) for choice in hints["choices"]])
-        combo.setCurrentText(str(default))
-        return combo, lambda: hints["choices"][combo.currentIndex()], combo.currentIndexChanged
-    if isinstance(default, bool):
-        check = QCheckBox()
-        check.setChecked(default)
-        return check, check.isChecked, check.toggled
-    if isinstance(default, int):
-        whole = QSpinBox()
-        whole.setRange(hints["min"], hints["max"])
-        whole.setSingleStep(hints.get("step", 1))
-        whole.setValue(default)
-        return whole, whole.value, whole.valueChanged
-    if isinstance(default, float):
-        number = _number(hints)
-        number.setValue(default)
-        shown = number.value()  # rounded: an untouched editor stands for the default itself
-
-        def read_number() -> float:
-            return default if number.value() == shown else number.value()
-
-        return number, read_number, number.valueChanged
+    options = {name: hints[name] for name in ("min", "max", "step", "choices") if name in hints}
     if default is None and "min" in hints:
-        optional = _number({**hints, "min": hints["min"] - hints["step"]})
-        optional.setDecimals(1)
-        optional.setSpecialValueText(_AUTO)
-        optional.setValue(optional.minimum())
-
-        def read() -> float | None:
-            return None if optional.value() == optional.minimum() else optional.value()
-
-        return optional, read, optional.valueChanged
-    line = QLineEdit("" if default is None else str(default))
-    return line, lambda: line.text() or default, line.textChanged
+        return _optional_number(options)
+    editor = create_widget(value=default, annotation=type(default), options=options)
+    shown = editor.value  # may be rounded: an untouched editor stands for the default itself
+    return editor, lambda: default if editor.value == shown else editor.value
 
 
-def _number(hints: Any) -> QDoubleSpinBox:
-    number = QDoubleSpinBox()
-    number.setRange(hints["min"], hints["max"])
-    number.setSingleStep(hints.get("step", 0.1))
-    number.setDecimals(3 if hints.get("step", 1) < 0.1 else 2)
-    return number
+def _optional_number(
+    options: dict[str, Any],
+) -> tuple[ValueWidget[Any], Callable[[], float | None]]:
+    """Return an editor of a number whose lowest value, shown as "auto", stands for None."""
+    nothing = options["min"] - options["step"]
+    editor = FloatSpinBox(value=nothing, **{**options, "min": nothing})
+    editor.native.setSpecialValueText(_AUTO)
+    return editor, lambda: None if editor.value == nothing else float(editor.value)
