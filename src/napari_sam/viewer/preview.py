@@ -62,10 +62,15 @@ class Preview:
         return self._layer if self._layer in self._viewer.layers else None
 
     def _add(self, data: NDArray[np.uint8], affine: NDArray[np.float64]) -> None:
+        from napari.layers import Points, Shapes
+
         active = self._viewer.layers.selection.active
         self._layer = unwrapped(
             self._viewer.add_labels(data, name=PREVIEW_NAME, affine=affine, opacity=0.6)
         )
         self._layer.editable = False
         if active is not None:
-            self._viewer.layers.selection.active = active
+            layers = self._viewer.layers
+            if isinstance(active, Points | Shapes):  # the prompts stay in sight
+                layers.move(layers.index(self._layer), layers.index(active))
+            layers.selection.active = active

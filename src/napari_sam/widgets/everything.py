@@ -159,6 +159,7 @@ class EverythingWidget(QWidget):
         line.addWidget(self.cancel_button)
         self.status = QLabel("Finds every object, without prompts")
         self.status.setWordWrap(True)
+        self.status.setMinimumHeight(3 * self.status.fontMetrics().lineSpacing())
         layout.addLayout(line)
         layout.addWidget(self.progress)
         layout.addWidget(self.status)

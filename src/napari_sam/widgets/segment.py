@@ -178,6 +178,7 @@ class SegmentWidget(QWidget):
         layout.addWidget(self._output_box())
         self.status = QLabel("Make a Points or Shapes layer and click an object")
         self.status.setWordWrap(True)
+        self.status.setMinimumHeight(3 * self.status.fontMetrics().lineSpacing())
         layout.addWidget(self.status)
         layout.addStretch(1)
         self.models.status.connect(self._say)
