@@ -32,6 +32,7 @@ class ModelBox(QWidget):
         self._runner = Runner(self)
         self._predictor: object | None = None
         self._waiting: list[Callable[[object], object]] = []
+        self._wanted: object | None = None
         form = QFormLayout(self)
         form.setContentsMargins(0, 0, 0, 0)
         form.addRow("Model", self.model)
@@ -61,13 +62,19 @@ class ModelBox(QWidget):
 
     def _load(self) -> None:
         name, device = self.model.model, self.device.device
+        self._wanted = wanted = object()
+
+        def tell(done: int, total: int) -> None:
+            if self._wanted is not wanted:
+                raise InterruptedError("another model was chosen")
+            self._downloaded.emit(done, total)
 
         def load() -> Generator[str, None, tuple[object, tuple[str, ...]]]:
             yield f"Loading {name} ..."
             from napari_sam.model.devices import available_devices
             from napari_sam.segmentation.predictor import Predictor
 
-            predictor = Predictor(name, device, on_progress=self._downloaded.emit)
+            predictor = Predictor(name, device, on_progress=tell)
             return predictor, available_devices()
 
         def loaded(result: tuple[object, tuple[str, ...]]) -> None:
@@ -89,6 +96,7 @@ class ModelBox(QWidget):
     def _drop(self, _: str) -> None:
         self._runner.cancel()
         self._waiting.clear()
+        self._wanted = None
         self._predictor = None
         self.changed.emit()
 
