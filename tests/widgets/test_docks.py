@@ -314,3 +314,23 @@ def test_closing_the_viewer_ends_a_job(make_napari_viewer, qtbot, tmp_path):
     stopped_at = predictor.n_embed
     qtbot.wait(300)
     assert predictor.n_embed == stopped_at < 200
+
+
+def test_a_dock_that_is_gone_no_longer_listens(viewer, qtbot):
+    viewer.add_image(np.stack([drawn(), drawn()]), name="drawn")
+    for kind in (SegmentWidget, EverythingWidget):
+        dock = kind(viewer)
+        dock.use_predictor(OraclePredictor())
+        in_window = viewer.window.add_dock_widget(dock)
+        if kind is SegmentWidget:
+            points = dock.new_points()
+        viewer.window.remove_dock_widget(in_window)
+        dock.deleteLater()
+        del dock, in_window
+        qtbot.wait(50)
+    viewer.dims.set_current_step(0, 1)
+    viewer.layers["drawn"].name = "renamed"
+    points.add((0, 8, 8))
+    viewer.add_image(drawn(), name="another")
+    viewer.layers.remove("renamed")
+    qtbot.wait(100)

@@ -207,6 +207,12 @@ def plane_affine(layer: Image, plane: Plane) -> NDArray[np.float64]:
     return matrix
 
 
+def placement(image: Image) -> dict[str, Any]:
+    """Return the options that put a new layer of an image's dimensions where the image lies."""
+    names = ("scale", "translate", "rotate", "shear", "affine", "units")
+    return {name: getattr(image, name) for name in names}
+
+
 def new_labels_like(viewer: ViewerModel, image: Image, name: str) -> Labels:
     """Add an empty uint16 Labels layer with an image's shape and place in the world.
 
@@ -217,12 +223,7 @@ def new_labels_like(viewer: ViewerModel, image: Image, name: str) -> Labels:
     layer = viewer.add_labels(
         np.zeros(shape, np.uint16),
         name=name,
-        scale=image.scale,
-        translate=image.translate,
-        rotate=image.rotate,
-        shear=image.shear,
-        affine=image.affine,
-        units=image.units,
+        **placement(image),
     )
     if active is not None:
         viewer.layers.selection.active = active

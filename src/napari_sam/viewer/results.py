@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.segmentation.progress import Progress
-from napari_sam.viewer.layers import Plane, level_0, new_labels_like
+from napari_sam.viewer.layers import Plane, level_0, new_labels_like, placement
 from napari_sam.viewer.napari_private import unwrapped
 from napari_sam.volume import VolumeReport, VolumeSource
 from napari_sam.volume.report import VolumeEvent
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SLICE_NAME = "SAM everything"
 STACK_NAME = "SAM volume"
+_HIGHEST = "napari_sam_highest_label"
 
 
 def show_slice_labels(
@@ -34,9 +35,10 @@ def show_slice_labels(
     shape = tuple(level_0(image).shape)[: image.ndim]
     found = [layer for layer in viewer.layers if layer.name == name and layer.data.shape == shape]
     layer = unwrapped(found[0]) if found else new_labels_like(viewer, image, name)
-    others = int(layer.data.max(initial=0)) if len(shape) > 2 else 0
+    others = layer.metadata.get(_HIGHEST, 0) if len(shape) > 2 else 0
     moved = np.where(labels > 0, labels + others, 0)
-    if moved.max(initial=0) > np.iinfo(layer.data.dtype).max:
+    layer.metadata[_HIGHEST] = highest = max(others, int(moved.max(initial=0)))
+    if highest > np.iinfo(layer.data.dtype).max:
         layer.data = layer.data.astype(np.uint32)
     layer.data[plane.selection] = moved
     layer.refresh()
@@ -138,14 +140,12 @@ class StackResult:
             self._layer.data = array
             return self._layer
         image = self._image
+        if image.ndim == array.ndim:
+            where = placement(image)
+        else:  # time and the like were fixed: the stack lies in the last three axes
+            where = {name: getattr(image, name)[-3:] for name in ("scale", "translate", "units")}
         self._layer = unwrapped(
-            self._viewer.add_labels(
-                array,
-                name=f"{STACK_NAME}: {image.name}",
-                scale=image.scale[-3:],
-                translate=image.translate[-3:],
-                units=image.units[-3:],
-            )
+            self._viewer.add_labels(array, name=f"{STACK_NAME}: {image.name}", **where)
         )
         self._layer.editable = False
         return self._layer

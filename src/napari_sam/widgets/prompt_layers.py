@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_sam.viewer.layers import LABEL_COLUMN, NEGATIVE, POSITIVE
+from napari_sam.viewer.layers import LABEL_COLUMN, NEGATIVE, POSITIVE, level_0, placement
 from napari_sam.viewer.napari_private import unwrapped
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def add_points_layer(viewer: ViewerModel, image: Image) -> Points:
             face_color=COLOURS[POSITIVE],
             border_color="white",
             size=_point_size(image),
-            **_placement(image),
+            **placement(image),
         )
     )
     set_polarity(layer, POSITIVE)
@@ -48,7 +48,7 @@ def add_boxes_layer(viewer: ViewerModel, image: Image) -> Shapes:
             face_color="#00000000",
             edge_color="#ffd400",
             edge_width=max(1.0, _point_size(image) / 4),
-            **_placement(image),
+            **placement(image),
         )
     )
     layer.mode = "add_rectangle"
@@ -82,12 +82,6 @@ def _called(call: Callable[[], object]) -> Callable[[Any], None]:
     return on_key
 
 
-def _placement(image: Image) -> dict[str, Any]:
-    names = ("scale", "translate", "rotate", "shear", "affine", "units")
-    return {name: getattr(image, name) for name in names}
-
-
 def _point_size(image: Image) -> float:
-    data = image.data[0] if image.multiscale else image.data
-    sides = sorted(data.shape[: image.ndim])[-2:]
+    sides = sorted(level_0(image).shape[: image.ndim])[-2:]
     return float(np.clip(min(sides) / 50, 2, 40))
