@@ -1,0 +1,80 @@
+"""Stacks of layers as sources of volume jobs, and their results as layers."""
+
+import dask.array as da
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+
+from napari_sam.viewer.layers import shown_plane
+from napari_sam.viewer.results import StackResult, show_slice_labels, stack_source
+from napari_sam.volume import segment_volume
+from tests.oracle import OraclePredictor
+
+
+def stack() -> np.ndarray:
+    image = np.zeros((4, 32, 40))
+    image[:, 5:15, 5:15] = image[1:3, 20:30, 20:35] = 1
+    return image
+
+
+def open_layer(data, **options):
+    viewer = ViewerModel()
+    layer = viewer.add_image(data, **options)
+    return viewer, layer, shown_plane(viewer, layer)
+
+
+def test_a_stack_keeps_its_place():
+    _, layer, plane = open_layer(stack(), scale=(3, 0.5, 0.5), translate=(1, 2, 3))
+    source = stack_source(layer, plane)
+    assert source.shape == (4, 32, 40)
+    assert source.scale == (3, 0.5, 0.5)
+    assert source.translation == (1, 2, 3)
+    assert np.array_equal(source.read(2), stack()[2])
+
+
+@pytest.mark.parametrize("wrap", [np.asarray, da.from_array])
+def test_time_stays_where_the_viewer_stands(wrap):
+    viewer, layer, _ = open_layer(wrap(np.stack([stack() * 0, stack()])))
+    viewer.dims.set_point(0, 1)
+    source = stack_source(layer, shown_plane(viewer, layer))
+    assert source.shape == (4, 32, 40)
+    assert source.read(1).sum() == 100 + 150
+
+
+def test_colour_stacks_are_read_as_colour():
+    _, layer, plane = open_layer(np.repeat(stack()[..., None], 3, axis=-1), rgb=True)
+    source = stack_source(layer, plane)
+    assert source.is_rgb
+    assert source.read(0).shape == (32, 40, 3)
+
+
+def test_what_is_no_stack_is_refused():
+    _, layer, plane = open_layer(stack()[0])
+    with pytest.raises(ValueError, match="has no slices"):
+        stack_source(layer, plane)
+    viewer, layer, _ = open_layer(stack())
+    viewer.dims.order = (1, 0, 2)
+    with pytest.raises(ValueError, match="last two axes"):
+        stack_source(layer, shown_plane(viewer, layer))
+
+
+def test_a_finished_stack_lies_on_its_image(tmp_path):
+    turn = np.array([[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]])
+    viewer, layer, plane = open_layer(stack(), scale=(3, 2, 2), rotate=turn)
+    report = segment_volume(OraclePredictor(), stack_source(layer, plane), tmp_path / "o.zarr")
+    labels = StackResult(viewer, layer, plane, tmp_path / "o.zarr").finish(report)
+    assert np.allclose(labels.data_to_world((1, 5, 6)), layer.data_to_world((1, 5, 6)))
+    assert sorted(np.unique(np.asarray(labels.data))) == [0, 1, 2]
+    assert not labels.editable
+
+
+def test_labels_of_slices_count_on():
+    viewer, layer, _ = open_layer(stack())
+    found = np.zeros((32, 40), np.uint32)
+    found[3:5, 3:5], found[8:9, 8:9] = 1, 2
+    for z in (0, 1):
+        viewer.dims.set_point(0, z)
+        labels = show_slice_labels(viewer, layer, shown_plane(viewer, layer), found)
+    assert sorted(np.unique(labels.data[0])) == [0, 1, 2]
+    assert sorted(np.unique(labels.data[1])) == [0, 3, 4]
+    assert labels.data.dtype == np.uint16
