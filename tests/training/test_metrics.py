@@ -60,6 +60,8 @@ def test_innermost_pixel():
     row, col = innermost_pixel(mask)
     assert col == 4
     assert 3 <= row <= 5
+    with pytest.raises(ValueError, match="empty mask"):
+        innermost_pixel(mask & False)
 
 
 def test_the_correcting_click_goes_to_the_largest_error():

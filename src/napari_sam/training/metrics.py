@@ -77,9 +77,13 @@ def average_precision(
 
 def innermost_pixel(mask: NDArray[np.bool_]) -> tuple[int, int]:
     """Return the pixel (row, col) of a mask (H, W) that lies farthest from its boundary."""
-    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    found = ndimage.find_objects(mask.astype(np.uint8))
+    if not found:
+        raise ValueError("An empty mask has no innermost pixel")
+    rows, cols = found[0]
+    depth = ndimage.distance_transform_edt(np.pad(mask[rows, cols], 1))[1:-1, 1:-1]
     row, col = np.unravel_index(int(depth.argmax()), depth.shape)
-    return int(row), int(col)
+    return int(rows.start + row), int(cols.start + col)
 
 
 def correcting_click(
