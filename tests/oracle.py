@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from napari_sam.segmentation.predictor import MaskPrediction
+from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
 
 SURE = 10.0
@@ -102,9 +102,7 @@ class OraclePredictor:
             return self.predict(embedding, [prompts], multimask_output=multimask_output)[0]
         logits, scores = self.decode(embedding, prompts, multimask_output=multimask_output)
         return [
-            MaskPrediction(
-                masks=one.numpy() > 0, predicted_iou=score.numpy(), low_res_logits=one.numpy()
-            )
+            MaskPrediction.of_whole(one.numpy() > 0, score.numpy(), one.numpy())
             for one, score in zip(logits, scores, strict=True)
         ]
 

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
         segment_everything,
     )
     from napari_sam.segmentation.labels import MaskRecord
-    from napari_sam.segmentation.predictor import ImageEmbedding, MaskPrediction, Predictor
+    from napari_sam.segmentation.prediction import MaskPrediction
+    from napari_sam.segmentation.predictor import ImageEmbedding, Predictor
     from napari_sam.segmentation.prompts import Prompts
     from napari_sam.viewer.session import Session
     from napari_sam.volume import VolumeConfig, segment_volume
@@ -27,7 +28,7 @@ __version__ = "1.0.0.dev0"
 _HOMES = {
     "EverythingConfig": "segmentation.everything",
     "ImageEmbedding": "segmentation.predictor",
-    "MaskPrediction": "segmentation.predictor",
+    "MaskPrediction": "segmentation.prediction",
     "MaskRecord": "segmentation.labels",
     "Predictor": "segmentation.predictor",
     "Prompts": "segmentation.prompts",

@@ -82,7 +82,7 @@ def test_training_and_evaluating(tmp_path, capsys):
     assert 0 <= json.loads(scores.read_text())["scores"]["data"]["2 clicks"] <= 1
     recipe = tmp_path / "tiny.toml"
     recipe.write_text(
-        "batch_size = 1\ncrop_size = 64\nobjects_per_step = 2\nwindows = [[4, 1.0]]\n"
+        "part_size = 1\ncrop_size = 64\nobjects_per_part = 2\nwindows = [[4, 1.0]]\n"
         "[network.encoder]\nchannels = [16, 16, 16, 16, 16]\nout_channels = 32\n"
         "[network.decoder]\nnum_heads = 2\nmlp_dim = 16\nattention_dim = 8\n"
         "iou_head_hidden_dim = 16\n"
@@ -90,7 +90,14 @@ def test_training_and_evaluating(tmp_path, capsys):
     model = tmp_path / "tiny.safetensors"
     words = ["train", "--config", str(recipe), "--data", str(data), "-o", str(model)]
     assert main([*words, "--steps", "2"]) == 0
-    assert main(["evaluate", "--data", str(data), "--model", str(model)]) == 0
+    worst = tmp_path / "worst.png"
+    words = ["evaluate", "--data", str(data), "--model", str(model), "--clicks", "1"]
+    assert main([*words, "--most-clicks", "2", "--figure", str(worst)]) == 0
+    assert worst.stat().st_size > 1000
+    tuned = tmp_path / "tuned.safetensors"
+    words = ["train", "--weights", str(model), "--data", str(data), "-o", str(tuned)]
+    assert main([*words, "--steps", "1", "--tune", "decoder"]) == 0
+    assert tuned.is_file()
 
 
 def test_models_are_listed(capsys):

@@ -133,4 +133,4 @@ def test_the_small_network_takes_any_size(size):
     assert image.features.shape == (1, 32, height // 8, width // 8)
     assert logits.shape == (2, 4, height // 2, width // 2)
     assert iou.shape == (2, 4)
-    assert maps.shape == (1, 3, height // 2, width // 2)
+    assert maps.shape == (1, 3, height, width)

@@ -41,6 +41,22 @@ def test_shapes(predictor, noise):
     assert predictor.instance_maps(embedding).shape == (3, 120, 150)
 
 
+@pytest.mark.parametrize("diameter", [7, 20, 70])
+def test_patches_are_what_resizing_the_whole_gives(predictor, noise, diameter, monkeypatch):
+    monkeypatch.setattr(decoding, "WINDOW", 8)
+    image = np.tile(noise, (3, 3))
+    embedding = predictor.embed(image, object_diameter=diameter)
+    for point in [(20, 30), (200, 300), (358, 449)]:
+        prompt = Prompts(points=[point])
+        answer = predictor.predict(embedding, prompt)
+        logits, _ = predictor.decode(embedding, [prompt])
+        whole = (predictor.upscale(embedding, logits[0]) > 0).numpy()
+        inner = tuple(slice(s.start + 9, s.stop - 9) for s in answer.region)
+        assert np.array_equal(answer.masks[(slice(None), *inner)], whole[(slice(None), *inner)])
+        assert answer.masks.sum() == answer.areas.sum()
+        assert np.array_equal(answer.low_res_logits, logits[0])
+
+
 def test_answers_keep_the_order_of_mixed_prompts(predictor, noise):
     embedding = predictor.embed(noise, object_diameter=20)
     mask = predictor.predict(embedding, Prompts(points=[(9, 9)])).low_res_logits[0]
@@ -86,7 +102,7 @@ def test_a_huge_image_is_one_embedding(predictor):
     image = np.zeros((8192, 8192), np.uint8)
     image[4000:4100, 4000:4100] = 200
     embedding = predictor.embed(image, object_diameter=100)
-    assert max(embedding.geometry.input_shape) <= 2048
+    assert max(embedding.geometry.input_shape) <= 4096
     assert predictor.predict(embedding, Prompts(points=[(4050, 4050)])).masks[0].shape == (
         8192,
         8192,

@@ -2,16 +2,18 @@ import json
 
 import numpy as np
 import pytest
+from skimage.io import imread
 
 from napari_sam.training.evaluate import EvaluateConfig, evaluate
+from napari_sam.training.figures import worst_cases
 from napari_sam.training.samples import Sample
 from tests.oracle import OraclePredictor
 
 
-def drawn(source: str) -> Sample:
+def drawn(source: str, **tags: str) -> Sample:
     labels = np.zeros((40, 50), int)
     labels[5:15, 5:15], labels[20:35, 25:45] = 1, 2
-    return Sample(name="drawn", source=source, image=(labels > 0) * 1.0, labels=labels)
+    return Sample(name="drawn", source=source, image=(labels > 0) * 1.0, labels=labels, tags=tags)
 
 
 def test_the_oracle_scores_one():
@@ -22,6 +24,7 @@ def test_the_oracle_scores_one():
         for name in ("1 click", "2 clicks", "1 click, oracle", "box", "AP50, instances"):
             assert row[name] == 1, name
         assert row["IoU error"] == pytest.approx(0.05)
+        assert row["NoC@85"] == 1
     assert result.n_objects == {"a": 2, "b": 2, "all": 4}
 
 
@@ -29,6 +32,47 @@ def test_a_blind_predictor_scores_zero():
     row = evaluate(OraclePredictor(threshold=2), [drawn("a")]).scores["a"]
     assert row["1 click"] == row["box"] == row["AP50, instances"] == 0
     assert row["1 click, Otsu"] > 0.7
+    assert row["NoC@85"] == 10
+
+
+def test_clicks_are_counted_up_to_the_target():
+    """Components touch: the first click finds both, a negative one parts them."""
+    sample = drawn("a")
+    sample.image[10:25, 14:26] = 1
+    config = EvaluateConfig(clicks=1, most_clicks=4, modes=())
+    row = evaluate(OraclePredictor(), [sample], config).scores["a"]
+    assert 0 < row["1 click"] < 0.85
+    assert row["NoC@85"] == 4
+
+
+def test_scores_by_a_tag():
+    samples = [drawn("a", look="x"), drawn("a", look="y"), drawn("b", look="y")]
+    result = evaluate(OraclePredictor(), samples, EvaluateConfig(clicks=1))
+    assert set(result.by("look")) == {"x", "y"}
+    assert "| look | objects |" in result.table("look")
+    assert "| y | 4 |" in result.table("look")
+    with pytest.raises(KeyError, match="known: look"):
+        result.by("colour")
+
+
+def test_few_images_of_each_source():
+    samples = [drawn("a") for _ in range(5)] + [drawn("b")]
+    result = evaluate(OraclePredictor(), samples, EvaluateConfig(clicks=1, max_images=2))
+    assert result.n_objects == {"a": 4, "b": 2, "all": 6}
+    with pytest.raises(ValueError, match="max_images"):
+        EvaluateConfig(max_images=0)
+
+
+def test_the_worst_are_drawn(tmp_path):
+    samples = [drawn("a"), drawn("b")]
+    config = EvaluateConfig(clicks=1, modes=())
+    worst_cases(evaluate(OraclePredictor(threshold=2), samples, config), tmp_path / "w.png")
+    sheet = imread(tmp_path / "w.png")
+    assert sheet.shape == (2 * 174, 2 * 160, 3)
+    assert (sheet == (60, 220, 90)).all(-1).sum() > 100
+    assert not (sheet == (255, 70, 70)).all(-1).any()
+    worst_cases(evaluate(OraclePredictor(), samples, config), tmp_path / "w.png")
+    assert (imread(tmp_path / "w.png") == (255, 70, 70)).all(-1).sum() > 100
 
 
 def test_table_and_json(tmp_path):

@@ -21,7 +21,8 @@ def pack(tmp_path):
 def test_a_pack_gives_its_samples(pack):
     (sample,) = read_pack(pack, split="train")
     assert (sample.name, sample.source) == ("a", "cells")
-    assert sample.tags == {"modality": "phase", "cluster": "c1", "group": "g1"}
+    assert sample.tags["modality"] == "phase"
+    assert sample.tags["group"] == "g1"
     assert sample.labels.sum() == 27
     assert sample.nested.max() == 2
 
@@ -53,6 +54,30 @@ def test_a_users_folder(tmp_path):
     (sample,) = read_folder(tmp_path)
     assert sample.name == "one"
     assert sample.labels.sum() == 5
+
+
+def test_stacks_and_zarr_in_a_users_folder(tmp_path, caplog):
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+        stack = np.stack([np.eye(5, dtype=np.uint8), np.zeros((5, 5), np.uint8)])
+        tifffile.imwrite(tmp_path / name / "stack.tif", stack, photometric="minisblack")
+        (tmp_path / name / "volume.zarr").mkdir()
+    (sample,) = read_folder(tmp_path)
+    assert sample.name == "stack_z0"
+    assert "volume" in caplog.text
+    samples = read_folder(tmp_path, read_array=lambda path: np.ones((3, 4, 4), np.uint8))
+    assert [s.name for s in samples] == ["stack_z0", "volume_z0", "volume_z1", "volume_z2"]
+
+
+def test_labels_that_do_not_fit_are_named(tmp_path):
+    for name, pixels in (("images", np.ones((5, 5))), ("labels", np.ones((5, 5)))):
+        (tmp_path / name).mkdir()
+        tifffile.imwrite(tmp_path / name / "one.tif", pixels.astype(np.float32))
+    with pytest.raises(ValueError, match="'one' must be integers"):
+        read_folder(tmp_path)
+    tifffile.imwrite(tmp_path / "labels" / "one.tif", np.ones((2, 5, 5), np.uint8))
+    with pytest.raises(ValueError, match=r"\(2, 5, 5\)"):
+        read_folder(tmp_path)
 
 
 def test_a_folder_without_pairs_says_what_is_expected(tmp_path):

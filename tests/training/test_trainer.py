@@ -5,9 +5,12 @@ import torch
 
 from napari_sam.model import read_checkpoint
 from napari_sam.segmentation.progress import run
+from napari_sam.training import workers
 from napari_sam.training.batches import SampleSource, draw_batch
 from napari_sam.training.recipe import Recipe, read_recipe
 from napari_sam.training.trainer import Trainer, iter_train
+from napari_sam.training.views import view_config
+from napari_sam.training.workers import LocalWorker
 
 TINY = Recipe(
     network={
@@ -27,9 +30,10 @@ TINY = Recipe(
     steps=4,
     encoder_share=0.25,
     frozen_norm_share=0.25,
-    batch_size=1,
+    parts=2,
+    part_size=1,
     crop_size=64,
-    objects_per_step=4,
+    objects_per_part=4,
     windows=((4, 0.5), (8, 0.5)),
     warmup=2,
     checkpoint_every=2,
@@ -56,6 +60,22 @@ def test_a_stopped_and_resumed_run_equals_one_in_a_piece(tmp_path):
     assert all(torch.allclose(one[name], other[name], atol=1e-5) for name in one)
 
 
+def test_several_processes_give_what_one_does(tmp_path):
+    """Up to rounding, the losses and the weights do not depend on who computes the parts."""
+    recipe = dataclasses.replace(TINY, steps=3)
+    runs = []
+    for count in (1, 2):
+        path = tmp_path / f"{count}.safetensors"
+        losses = [event.losses for event in iter_train(recipe, [], path, workers=count)]
+        runs.append((losses, weights(path)))
+    (one, alone), (two, together) = runs
+    for here, there in zip(one, two, strict=True):
+        assert here == pytest.approx(there, rel=2e-2)
+    for name in alone:
+        if "num_batches_tracked" not in name:
+            assert torch.allclose(alone[name], together[name], atol=5e-3), name
+
+
 def test_the_result_loads_and_says_its_shape(tmp_path):
     model = read_checkpoint(train(tmp_path / "tiny.safetensors"))
     assert model.config == TINY.sam_config()
@@ -78,17 +98,20 @@ def test_starting_over_forgets_the_state(tmp_path):
     assert (tmp_path / "tiny.csv").read_text().count("\n") == TINY.steps + 1
 
 
-def test_the_loss_falls_on_one_batch(tmp_path):
+def test_the_loss_falls_on_one_batch(tmp_path, monkeypatch):
     recipe = dataclasses.replace(TINY, steps=1000, encoder_share=0, learning_rate=3e-3)
     trainer = Trainer(recipe, tmp_path / "tiny.safetensors")
-    batch = draw_batch(SampleSource([], recipe.sources), recipe, 0)
-    losses = [sum(trainer.train_step(batch).values()) for _ in range(25)]
+    worker = LocalWorker(trainer.model, recipe, SampleSource([], recipe.sources))
+    monkeypatch.setattr(workers, "draw_batch", lambda *given: draw_batch(*given[:3], 0, given[4]))
+    losses = [sum(trainer.train_step(worker).values()) for _ in range(25)]
+    worker.close()
     assert losses[-1] < 0.8 * losses[0]
 
 
 def test_batches_are_the_same_from_the_same_step():
     source = SampleSource([], TINY.sources)
-    one, same, other = (draw_batch(source, TINY, step) for step in (5, 5, 6))
+    views = view_config(TINY, TINY.sam_config())
+    one, same, other = (draw_batch(source, TINY, views, step) for step in (5, 5, 6))
     assert torch.equal(one.images, same.images)
     assert torch.equal(one.object_masks, same.object_masks)
     assert not torch.equal(one.images, other.images)

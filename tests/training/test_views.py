@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from napari_sam.training import appearance
 from napari_sam.training.crops import draw_crop, typical_diameter
 from napari_sam.training.samples import Sample
 from napari_sam.training.synthetic import draw_scene
@@ -19,8 +20,8 @@ def test_scenes_are_the_same_from_the_same_seed(seed):
 
 
 def test_all_kinds_of_scenes_are_drawn():
-    kinds = {draw_scene(seed, size=64).tags["modality"] for seed in range(20)}
-    assert kinds == {"cells", "tissue", "vesicles"}
+    kinds = {draw_scene(seed, size=64).tags["modality"] for seed in range(24)}
+    assert kinds == {"cells", "tissue", "vesicles", "scattered"}
 
 
 def test_nuclei_lie_in_their_cells():
@@ -30,6 +31,21 @@ def test_nuclei_lie_in_their_cells():
     for scene in nested:
         inside = scene.labels > 0
         assert np.array_equal(scene.labels[inside], scene.nested[inside])
+
+
+def test_scattered_objects_have_kinds_and_some_scenes_are_stained():
+    scenes = [draw_scene(seed, size=96) for seed in range(40)]
+    scattered = [scene for scene in scenes if scene.tags["modality"] == "scattered"]
+    assert {int(scene.kinds_of_labels().max()) for scene in scattered} == {1, 2}
+    assert all(len(scene.kinds_of_labels()) > scene.labels.max() for scene in scenes)
+    assert any(scene.image.ndim == 3 for scene in scenes)
+
+
+def test_compression_rounds_blocks_and_keeps_their_mean():
+    image = np.random.default_rng(0).random((1, 16, 16)).astype(np.float32)
+    rounded = appearance._compress(image, 0.5)
+    assert len(np.unique(np.round(rounded, 4))) < 200
+    assert rounded.mean() == pytest.approx(image.mean(), abs=0.05)
 
 
 def disc_sample(radius: float = 10) -> Sample:

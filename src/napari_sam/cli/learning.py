@@ -13,9 +13,12 @@ from numpy.typing import NDArray
 
 from napari_sam.cli.bars import with_bar
 from napari_sam.cli.images import predictor_of
+from napari_sam.model.devices import resolve_device
+from napari_sam.model.registry import load_model
 from napari_sam.segmentation.everything import EverythingConfig
 from napari_sam.training.evaluate import EvaluateConfig, iter_evaluate
-from napari_sam.training.recipe import read_recipe
+from napari_sam.training.figures import worst_cases
+from napari_sam.training.recipe import Recipe, read_recipe
 from napari_sam.training.samples import Sample, read_folder, read_pack
 
 DATA_VARIABLE = "NAPARI_SAM_DATA"
@@ -28,19 +31,38 @@ def train(arguments: argparse.Namespace) -> None:
 
     from napari_sam.training.trainer import iter_train
 
-    recipe = read_recipe(arguments.config)
-    if arguments.steps is not None:
-        recipe = dataclasses.replace(recipe, steps=arguments.steps)
-    if arguments.threads is not None:
-        torch.set_num_threads(arguments.threads)
+    torch.set_num_threads(arguments.threads)
+    recipe = _recipe(arguments)
+    device = resolve_device(arguments.device)
+    start = None if arguments.weights is None else load_model(arguments.weights, "cpu")
     samples = _samples(_folders(arguments), split="train")
-    print(f"{len(samples)} samples; synthetic scenes as the recipe says")
-    job = iter_train(recipe, samples, arguments.output, resume=not arguments.restart)
+    validation = _samples(_folders(arguments, packs=True), split="val")
+    print(f"{len(samples)} samples, {len(validation)} to score on, device {device}")
+    job = iter_train(
+        recipe,
+        samples,
+        arguments.output,
+        resume=not arguments.restart,
+        start=start,
+        device=device,
+        workers=arguments.workers if device.type == "cpu" else 1,
+        validation=validation,
+    )
     with tqdm(total=recipe.steps, unit="step") as bar:
         for event in job:
             bar.set_postfix({name: f"{loss:.3f}" for name, loss in event.losses.items()})
             bar.update(event.step - bar.n)
+            if event.scores:
+                figures = ", ".join(f"{name} {value:.3f}" for name, value in event.scores.items())
+                bar.write(f"step {event.step}: {figures}")
     print(arguments.output)
+
+
+def _recipe(arguments: argparse.Namespace) -> Recipe:
+    """Read the recipe; with weights and no recipe, the one for fine-tuning."""
+    recipe = read_recipe(arguments.config or ("finetune" if arguments.weights else "nano"))
+    given = {"steps": arguments.steps, "tune": arguments.tune}
+    return dataclasses.replace(recipe, **{k: v for k, v in given.items() if v is not None})
 
 
 def evaluate(arguments: argparse.Namespace) -> None:
@@ -51,19 +73,26 @@ def evaluate(arguments: argparse.Namespace) -> None:
     samples = _samples(folders, split=arguments.split, sources=arguments.source)
     config = EvaluateConfig(
         clicks=arguments.clicks,
+        most_clicks=arguments.most_clicks,
         max_objects=arguments.max_objects,
+        max_images=arguments.max_images,
         modes=tuple(mode for mode in arguments.modes.split(",") if mode),
         everything=EverythingConfig(object_diameter=arguments.object_diameter),
     )
     result = with_bar(iter_evaluate(predictor_of(arguments), samples, config))
-    print(result.table())
+    for tag in (None, *arguments.by):
+        print(result.table(tag), end="\n\n")
     if arguments.json is not None:
-        result.write_json(arguments.json)
+        result.write_json(arguments.json, arguments.by)
+    if arguments.figure is not None:
+        worst_cases(result, arguments.figure)
 
 
-def _folders(arguments: argparse.Namespace) -> list[Path]:
+def _folders(arguments: argparse.Namespace, *, packs: bool = False) -> list[Path]:
+    """Return the given data folders, or only the packs among them."""
     given = arguments.data or [os.environ[DATA_VARIABLE]] * (DATA_VARIABLE in os.environ)
-    return [Path(folder) for folder in given]
+    folders = [Path(folder) for folder in given]
+    return [folder for folder in folders if not packs or (folder / "index.csv").is_file()]
 
 
 def _samples(
@@ -76,7 +105,7 @@ def _samples(
                 folder, split=split, sources=sources, read_volume=read_labelled_volume
             )
         else:
-            samples += read_folder(folder)
+            samples += read_folder(folder, read_array=read_zarr)
     return samples
 
 
@@ -88,3 +117,12 @@ def read_labelled_volume(path: Path) -> tuple[NDArray[np.generic], NDArray[np.ge
     image = zarr.open_array(path / "0", mode="r")
     labels = zarr.open_array(path / "labels" / min(names) / "0", mode="r")
     return np.asarray(image[:]), np.asarray(labels[:])
+
+
+def read_zarr(path: Path) -> NDArray[np.generic]:
+    """Read a zarr array, or the finest level of an OME-Zarr group, into memory."""
+    from napari_sam.volume import open_source
+
+    source = open_source(path)
+    planes = [source.read(z) for z in range(source.shape[0])]
+    return planes[0] if len(planes) == 1 else np.stack(planes)

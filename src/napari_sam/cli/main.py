@@ -183,8 +183,17 @@ def _volume(commands: _Commands) -> None:
 
 
 def _train(commands: _Commands) -> None:
-    parser = _command(commands, "train", "learning:train", "Train a small network; resumes.")
-    parser.add_argument("--config", default="nano", help="recipe: a TOML file, or the shipped nano")
+    parser = _command(commands, "train", "learning:train", "Train or fine-tune a network; resumes.")
+    parser.add_argument(
+        "--config",
+        help="recipe: a TOML file, nano, or finetune (the default where weights are given)",
+    )
+    parser.add_argument(
+        "--weights", metavar="MODEL", help="start from these: a known model's name, or a file"
+    )
+    parser.add_argument(
+        "--tune", metavar="WHAT", help="all, decoder, blocks:N or lora:N, instead of the recipe's"
+    )
     parser.add_argument(
         "--data",
         action="append",
@@ -195,7 +204,11 @@ def _train(commands: _Commands) -> None:
     )
     parser.add_argument("-o", "--output", required=True, help="safetensors file to write")
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
-    parser.add_argument("--threads", type=int, help="processor threads")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="processes that compute parts of a step side by side"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="processor threads of each")
     parser.add_argument("--restart", action="store_true", help="start over instead of resuming")
 
 
@@ -215,10 +228,22 @@ def _evaluate(commands: _Commands) -> None:
     )
     parser.add_argument("--split", default="val", help="split of a data pack")
     parser.add_argument("--source", action="append", help="only this source; may be repeated")
-    parser.add_argument("--clicks", type=int, default=3, help="simulated clicks")
+    parser.add_argument("--clicks", type=int, default=5, help="simulated clicks on every object")
+    parser.add_argument(
+        "--most-clicks", type=int, default=10, help="where the clicks up to an IoU of 0.85 end"
+    )
     parser.add_argument("--max-objects", type=int, default=40, help="objects prompted per image")
+    parser.add_argument("--max-images", type=int, help="images per source")
     parser.add_argument("--modes", default="instances", help="comma-separated modes of everything")
+    parser.add_argument(
+        "--by",
+        action="append",
+        default=[],
+        metavar="COLUMN",
+        help="break the scores down by a column of the pack's index; may be repeated",
+    )
     parser.add_argument("--json", metavar="FILE", help="write the scores here, too")
+    parser.add_argument("--figure", metavar="PNG", help="draw the worst cases of each source")
     _model_options(parser)
 
 

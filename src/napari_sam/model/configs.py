@@ -88,6 +88,8 @@ class DecoderConfig:
         Channels inside the encoder of mask prompts.
     local_prompts : bool
         Whether the decoder also sees image features under each click and maps of the prompts.
+    mask_scorer : bool
+        Whether predicted IoU also looks at the finished masks.
     """
 
     depth: int = 2
@@ -99,6 +101,7 @@ class DecoderConfig:
     iou_head_hidden_dim: int = 256
     mask_in_chans: int = 16
     local_prompts: bool = False
+    mask_scorer: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +116,11 @@ class SamConfig:
         Prompt encoder and mask decoder.
     instances : bool
         Whether there is an instance decoder (only with the convolutional encoder).
+    instance_stride : int
+        Input pixels along one side of an instance map's pixel.
+    sizes, kinds : bool
+        Whether there are heads for the typical object diameter, and for embeddings of kinds (both
+        only with the convolutional encoder).
     object_diameter : float or None
         Diameter of an object, in input pixels, at which the network sees best; None where an image
         is always resized to the network's own size.
@@ -121,6 +129,9 @@ class SamConfig:
     encoder: ViTConfig | ConvEncoderConfig
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     instances: bool = False
+    instance_stride: int = 2
+    sizes: bool = False
+    kinds: bool = False
     object_diameter: float | None = None
 
     def to_json(self) -> str:

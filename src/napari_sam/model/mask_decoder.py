@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from napari_sam.model.configs import DecoderConfig
 from napari_sam.model.layers import MLP, LayerNorm2d
+from napari_sam.model.mask_scorer import MaskScorer
 from napari_sam.model.two_way_transformer import TwoWayTransformer
 
 
@@ -40,6 +41,7 @@ class MaskDecoder(nn.Module):
         self.iou_prediction_head = MLP(
             dim, config.iou_head_hidden_dim, self.num_mask_tokens, config.iou_head_depth
         )
+        self.mask_scorer = MaskScorer(dim) if config.mask_scorer else None
 
     def forward(
         self,
@@ -78,7 +80,11 @@ class MaskDecoder(nn.Module):
             [mlp(tokens[:, 1 + i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
         )
         logits = (weights @ upscaled.flatten(2)).unflatten(2, upscaled.shape[-2:])
-        return logits, self.iou_prediction_head(tokens[:, 0])
+        predicted_iou = self.iou_prediction_head(tokens[:, 0])
+        if self.mask_scorer is not None:
+            seen = tokens[:, : 1 + self.num_mask_tokens]
+            predicted_iou = predicted_iou + self.mask_scorer(seen, logits, upscaled)
+        return logits, predicted_iou
 
     def _upscale(self, image: Tensor, skips: tuple[Tensor, Tensor] | None) -> Tensor:
         first, norm, act, second, last_act = self.output_upscaling

@@ -6,14 +6,17 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from napari_sam.model.configs import SamConfig, ViTConfig
 from napari_sam.model.conv_encoder import ConvImageEncoder
 from napari_sam.model.image_encoder import ImageEncoderViT
 from napari_sam.model.instance_decoder import InstanceDecoder
+from napari_sam.model.kind_decoder import KindDecoder
 from napari_sam.model.local_prompts import LocalPrompts
 from napari_sam.model.mask_decoder import MaskDecoder
 from napari_sam.model.prompt_encoder import PromptEncoder
+from napari_sam.model.size_decoder import SizeDecoder, typical_octaves
 
 _CONSTANTS = {"pixel_mean": (123.675, 116.28, 103.53), "pixel_std": (58.395, 57.12, 57.375)}
 """Mean and standard deviation of the training images' red, green and blue, of 0 ... 255."""
@@ -91,7 +94,11 @@ class Sam(nn.Module):
         self.prompt_encoder = PromptEncoder(dim, span, encoder.stride, decoder.mask_in_chans)
         self.mask_decoder = MaskDecoder(dim, decoder)
         self.local_prompts = LocalPrompts(dim, encoder.stride) if decoder.local_prompts else None
-        self.instance_decoder = InstanceDecoder(dim) if config.instances else None
+        self.instance_decoder = (
+            InstanceDecoder(dim, config.instance_stride) if config.instances else None
+        )
+        self.size_decoder = SizeDecoder(dim) if config.sizes else None
+        self.kind_decoder = KindDecoder(dim) if config.kinds else None
         for name, values in _CONSTANTS.items():
             self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
 
@@ -156,7 +163,7 @@ class Sam(nn.Module):
         return decoded
 
     def instance_maps(self, image: EncodedImage) -> Tensor:
-        """Predict the instance decoder's logits (B, 3, 4 h, 4 w).
+        """Predict the instance decoder's logits (B, 3, H, W), of the input's height and width.
 
         Raises
         ------
@@ -166,7 +173,34 @@ class Sam(nn.Module):
         if self.instance_decoder is None:
             raise ValueError("This model has no instance decoder; use mode='grid'")
         maps: Tensor = self.instance_decoder(image.features, image.skips)
-        return maps
+        stride = self.config.instance_stride
+        if stride == 1:
+            return maps
+        return functional.interpolate(maps, scale_factor=float(stride), mode="bilinear")
+
+    def typical_octaves(self, image: EncodedImage, shape: tuple[int, int]) -> Tensor:
+        """Judge how large the objects of B images are.
+
+        Parameters
+        ----------
+        image : EncodedImage
+            Of the images.
+        shape : (int, int)
+            Height and width of the images without padding, pixels.
+
+        Returns
+        -------
+        Tensor
+            (B,) binary logarithms of the typical diameter over the network's own.
+
+        Raises
+        ------
+        ValueError
+            If this network has no size decoder.
+        """
+        if self.size_decoder is None:
+            raise ValueError("This model has no size decoder; give an object_diameter")
+        return typical_octaves(self.size_decoder(image.features), shape)
 
 
 def _with_samples(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,8 +20,6 @@ from napari_sam.segmentation.prompts import Prompts
 WINDOW = 40
 """Side, in image tokens, of what a small network's decoder looks at around a prompt."""
 _MARGIN = 8
-_NOTHING = -16.0
-"""Logit of pixels outside the decoded window."""
 
 
 def check_prompt(prompt: Prompts, shape: tuple[int, int], low_res: tuple[int, ...]) -> None:
@@ -78,7 +77,66 @@ def _tensor(
     return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
 
 
-def decode_in_windows(model: Sam, image: EncodedImage, batch: PromptBatch) -> tuple[Tensor, Tensor]:
+class Window(NamedTuple):
+    """The answer to one object's prompts.
+
+    Attributes
+    ----------
+    logits : Tensor
+        (1 + candidates, k, l) part of the low-resolution logits.
+    predicted_iou : Tensor
+        (1 + candidates,).
+    corner : (int, int)
+        Row and column of the part's first pixel in the whole low-resolution logits.
+    """
+
+    logits: Tensor
+    predicted_iou: Tensor
+    corner: tuple[int, int]
+
+
+def decode_prompts(
+    model: Sam, image: EncodedImage, prompts: Sequence[Prompts], geometry: Geometry
+) -> list[Window]:
+    """Decode many objects, those that are alike together.
+
+    Parameters
+    ----------
+    model : Sam
+        The network.
+    image : EncodedImage
+        Of one image, (1, C, h, w).
+    prompts : sequence of Prompts
+        B objects, in image coordinates.
+    geometry : Geometry
+        How the image lies in the network's input.
+
+    Returns
+    -------
+    list of Window
+        In the order of the prompts. Networks with skip features decode a window around each
+        object's prompts, all others the whole image.
+
+    Raises
+    ------
+    ValueError
+        If a prompt is empty or lies outside the image.
+    """
+    low_res = tuple(4 * length for length in image.features.shape[-2:])
+    for prompt in prompts:
+        check_prompt(prompt, geometry.image_shape, low_res)
+    answers: dict[int, Window] = {}
+    for group in alike(prompts):
+        batch = to_batch([prompts[i] for i in group], geometry, model.device)
+        if image.skips:
+            windows = decode_in_windows(model, image, batch)
+        else:
+            windows = _whole(*model.decode(image, batch))
+        answers.update(zip(group, windows, strict=True))
+    return [answers[index] for index in range(len(prompts))]
+
+
+def decode_in_windows(model: Sam, image: EncodedImage, batch: PromptBatch) -> list[Window]:
     """Decode each object in a window of the image around its prompts.
 
     A small network is trained on such windows; the cost of a click then does not grow with the
@@ -95,14 +153,14 @@ def decode_in_windows(model: Sam, image: EncodedImage, batch: PromptBatch) -> tu
 
     Returns
     -------
-    logits, predicted_iou : Tensor
-        (B, 1 + candidates, 4 h, 4 w), very negative outside the windows, and (B, 1 + candidates).
+    list of Window
+        B answers.
     """
     grid = image.features.shape[-2:]
     corners, side = _place_windows(batch, grid, model.prompt_encoder.stride)
     height, width = min(side, grid[0]), min(side, grid[1])
     if (height, width) == tuple(grid):
-        return model.decode(image, batch)
+        return _whole(*model.decode(image, batch))
     cut = EncodedImage(
         _cut(image.features, corners, (height, width), 1),
         tuple(
@@ -117,10 +175,14 @@ def decode_in_windows(model: Sam, image: EncodedImage, batch: PromptBatch) -> tu
         masks = _cut(masks, corners, (height, width), 4, own)
     local = batch.shifted(-origin)._replace(masks=masks)
     logits, iou = model.decode(cut, local, origin)
-    full = logits.new_full((*logits.shape[:2], 4 * grid[0], 4 * grid[1]), _NOTHING)
-    for index, (top, left) in enumerate((4 * corners).tolist()):
-        full[index, :, top : top + 4 * height, left : left + 4 * width] = logits[index]
-    return full, iou
+    return [
+        Window(one, score, (4 * top, 4 * left))
+        for one, score, (top, left) in zip(logits, iou, corners.tolist(), strict=True)
+    ]
+
+
+def _whole(logits: Tensor, predicted_iou: Tensor) -> list[Window]:
+    return [Window(*one, (0, 0)) for one in zip(logits, predicted_iou, strict=True)]
 
 
 def _place_windows(batch: PromptBatch, grid: Sequence[int], stride: int) -> tuple[Tensor, int]:

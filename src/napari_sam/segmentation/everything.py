@@ -7,6 +7,7 @@ takes the instance decoder of networks that have one.
 from __future__ import annotations
 
 from collections.abc import Generator
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ __all__ = [
     "MaskRecord",
     "generate_masks",
     "iter_everything",
+    "segment_embedded",
     "segment_everything",
 ]
 
@@ -77,14 +79,45 @@ def iter_everything(
         image, contrast_limits=contrast_limits, object_diameter=config.object_diameter
     )
     yield Progress(1, 2, "separating instances")
+    labels = _instances(predictor, embedding, config)
+    yield Progress(2, 2, "done")
+    return labels
+
+
+def segment_embedded(
+    predictor: EverythingPredictor,
+    image: NDArray[np.generic],
+    embedding: Any,
+    config: EverythingConfig,
+) -> NDArray[np.uint32]:
+    """Segment everything in an image whose embedding is at hand, which saves embedding it again.
+
+    Parameters
+    ----------
+    predictor, image, config
+        As in `segment_everything`.
+    embedding : ImageEmbedding
+        Of the image; mode ``"grid"`` embeds its crops anew.
+
+    Returns
+    -------
+    ndarray
+        (H, W) uint32, ids 1 ... n, 0 is background.
+    """
+    if _mode(config, predictor) == "grid":
+        return segment_everything(predictor, image, config)
+    return _instances(predictor, embedding, config)
+
+
+def _instances(
+    predictor: EverythingPredictor, embedding: Any, config: EverythingConfig
+) -> NDArray[np.uint32]:
     labels = instances_from_maps(
         predictor.instance_maps(embedding),
         foreground_thresh=config.foreground_thresh,
         seed_thresh=config.seed_thresh,
     )
-    labels = consecutive(labels, min_area=max(config.min_mask_region_area, _NEVER_DROPPED))
-    yield Progress(2, 2, "done")
-    return labels
+    return consecutive(labels, min_area=max(config.min_mask_region_area, _NEVER_DROPPED))
 
 
 def _mode(config: EverythingConfig, predictor: EverythingPredictor) -> str:

@@ -19,7 +19,8 @@ from napari_sam.model.configs import ViTConfig
 from napari_sam.model.devices import resolve_encoder_dtype
 from napari_sam.model.registry import load_model
 from napari_sam.model.sam import EncodedImage, Sam
-from napari_sam.segmentation.decoding import alike, check_prompt, decode_in_windows, to_batch
+from napari_sam.segmentation import sizes
+from napari_sam.segmentation.decoding import Window, decode_prompts
 from napari_sam.segmentation.images import (
     Geometry,
     check_image,
@@ -30,8 +31,10 @@ from napari_sam.segmentation.images import (
     to_pixels,
 )
 from napari_sam.segmentation.instances import instances_from_maps
+from napari_sam.segmentation.prediction import NOTHING, MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
 from napari_sam.segmentation.scale import estimate_diameter
+from napari_sam.segmentation.upscaling import upscale_window
 
 _DEFAULT_DIAMETER = 36.0
 _LARGEST_SCALE = 4.0
@@ -71,29 +74,11 @@ class ImageEmbedding:
         """(1, C, h, w)."""
         return self.image.features
 
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class MaskPrediction:
-    """Candidate masks of one object.
-
-    Attributes
-    ----------
-    masks : ndarray
-        (M, H, W) bool; M is 3, or 1 without multimask output.
-    predicted_iou : ndarray
-        (M,) float32, what the network expects each mask's IoU with the truth to be.
-    low_res_logits : ndarray
-        (M, h, w) float32; one of them can be given back as `Prompts.mask_input`.
-    """
-
-    masks: NDArray[np.bool_]
-    predicted_iou: NDArray[np.float32]
-    low_res_logits: NDArray[np.float32]
-
     @property
-    def best(self) -> int:
-        """Index of the candidate with the highest predicted IoU."""
-        return int(self.predicted_iou.argmax())
+    def low_res_shape(self) -> tuple[int, int]:
+        """Height and width of low-resolution logits, (4 h, 4 w)."""
+        height, width = self.features.shape[-2:]
+        return 4 * height, 4 * width
 
 
 class Predictor:
@@ -241,14 +226,9 @@ class Predictor:
             return self.predict(embedding, [prompts], multimask_output=multimask_output)[0]
         if not prompts:
             return []
-        logits, iou = self.decode(embedding, prompts, multimask_output=multimask_output)
+        kept = slice(1, None) if multimask_output else slice(0, 1)
         return [
-            MaskPrediction(
-                masks=(self.upscale(embedding, one) > 0).cpu().numpy(),
-                predicted_iou=score.cpu().numpy(),
-                low_res_logits=one.cpu().numpy(),
-            )
-            for one, score in zip(logits, iou, strict=True)
+            _prediction(window, embedding, kept) for window in self._windows(embedding, prompts)
         ]
 
     @torch.inference_mode()
@@ -277,23 +257,19 @@ class Predictor:
         predicted_iou : Tensor
             (B, M) float32.
         """
-        low_res = tuple(4 * length for length in embedding.features.shape[-2:])
-        for prompt in prompts:
-            check_prompt(prompt, embedding.image_shape, low_res)
-        answers: dict[int, tuple[Tensor, Tensor]] = {}
-        for group in alike(prompts):
-            batch = to_batch([prompts[i] for i in group], embedding.geometry, self._model.device)
-            if embedding.image.skips:
-                logits, iou = decode_in_windows(self._model, embedding.image, batch)
-            else:
-                logits, iou = self._model.decode(embedding.image, batch)
-            answers.update(zip(group, zip(logits, iou, strict=True), strict=True))
         kept = slice(1, None) if multimask_output else slice(0, 1)
-        ordered = [answers[index] for index in range(len(prompts))]
-        return (
-            torch.stack([logits[kept] for logits, _ in ordered]),
-            torch.stack([iou[kept] for _, iou in ordered]),
-        )
+        windows = self._windows(embedding, prompts)
+        scores = torch.stack([window.predicted_iou[kept] for window in windows])
+        shape = embedding.low_res_shape
+        logits = scores.new_full((*scores.shape, *shape), NOTHING)
+        for full, window in zip(logits, windows, strict=True):
+            (top, left), (height, width) = window.corner, window.logits.shape[-2:]
+            full[:, top : top + height, left : left + width] = window.logits[kept]
+        return logits, scores
+
+    @torch.inference_mode()
+    def _windows(self, embedding: ImageEmbedding, prompts: Sequence[Prompts]) -> list[Window]:
+        return decode_prompts(self._model, embedding.image, prompts, embedding.geometry)
 
     @torch.inference_mode()
     def upscale(self, embedding: ImageEmbedding, low_res_logits: Tensor) -> Tensor:
@@ -357,10 +333,20 @@ class Predictor:
         return self._model.config.object_diameter or _DEFAULT_DIAMETER
 
     def _estimated_diameter(self, displayed: NDArray[np.float32]) -> float:
+        if self._model.size_decoder is not None:
+            return sizes.estimate_diameter(displayed, self._size_at, self._diameter)
         found = None
         if self.has_instance_decoder:
             found = estimate_diameter(displayed, self._instances_at, self._diameter)
         return self._diameter if found is None else found
+
+    @torch.inference_mode()
+    def _size_at(self, part: NDArray[np.float32], scale: float) -> float:
+        """Judge the typical diameter in a part of a displayed image at a scale; scaled pixels."""
+        shape = (part.shape[0], part.shape[1])
+        look = self._embed(part, free_geometry(shape, scale, max(shape) * 4), None)
+        octaves = self._model.typical_octaves(look.image, look.geometry.input_shape)
+        return self._diameter * 2 ** float(octaves[0])
 
     @torch.inference_mode()
     def _instances_at(self, part: NDArray[np.float32], scale: float) -> NDArray[np.uint32]:
@@ -368,7 +354,7 @@ class Predictor:
         shape = (part.shape[0], part.shape[1])
         look = self._embed(part, free_geometry(shape, scale, max(shape) * 4), None)
         maps = self._model.instance_maps(look.image)
-        full = functional.interpolate(maps, scale_factor=2.0, mode="bilinear")[0].sigmoid()
+        full = maps[0].sigmoid()
         height, width = look.geometry.input_shape
         return instances_from_maps(full[:, :height, :width].cpu().numpy())
 
@@ -389,3 +375,17 @@ class Predictor:
             object_diameter=object_diameter,
             model_name=self.model_name,
         )
+
+
+def _prediction(window: Window, embedding: ImageEmbedding, kept: slice) -> MaskPrediction:
+    shape, logits = embedding.low_res_shape, window.logits[kept]
+    patch = upscale_window(logits, window.corner, shape, embedding.geometry)
+    return MaskPrediction(
+        predicted_iou=window.predicted_iou[kept].cpu().numpy(),
+        patches=(patch.values > 0).cpu().numpy(),
+        corner=patch.corner,
+        image_shape=embedding.image_shape,
+        window_logits=logits.cpu().numpy(),
+        window_corner=window.corner,
+        low_res_shape=shape,
+    )

@@ -10,14 +10,14 @@ from skimage.filters import gaussian, threshold_otsu
 from skimage.segmentation import watershed
 
 
-def otsu_foreground(image: NDArray[np.generic], *, dark: bool = False) -> NDArray[np.bool_]:
-    """Return the pixels (H, W) brighter (or darker) than Otsu's threshold of the smoothed image."""
+def otsu_foreground(image: NDArray[np.generic]) -> NDArray[np.bool_]:
+    """Return the pixels (H, W) on the rarer side of Otsu's threshold of the smoothed image."""
     gray = image[..., :3].mean(-1) if image.ndim == 3 else image
     smooth = gaussian(gray.astype(np.float64), 1)
     if np.ptp(smooth) == 0:
         return np.zeros(smooth.shape, bool)
     bright: NDArray[np.bool_] = smooth > threshold_otsu(smooth)
-    return ~bright if dark else bright
+    return ~bright if bright.mean() > 0.5 else bright
 
 
 def otsu_object(foreground: NDArray[np.bool_], click: tuple[int, int]) -> NDArray[np.bool_]:

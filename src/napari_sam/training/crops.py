@@ -1,4 +1,4 @@
-"""Random views of samples: scaled, turned, recoloured, and worn by optics and cameras."""
+"""Random views of samples: scaled, turned, and changed in look."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from torch.nn import functional
 
+from napari_sam.training.appearance import wear
 from napari_sam.training.samples import Sample
 
 _OVERHANG = 1.5
@@ -30,11 +30,20 @@ class Crop:
         (S, S) int32.
     nested : ndarray or None
         (S, S) int32, objects that contain those of `labels`.
+    kinds : ndarray
+        (n + 1,) int64, what kind of object each label of `labels` is, from 1.
+    diameter : float
+        Typical diameter of the sample's objects at the view's scale, pixels.
+    inside : ndarray
+        (S, S) bool, where the view shows the sample and not its surroundings.
     """
 
     image: NDArray[np.float32]
     labels: NDArray[np.int32]
     nested: NDArray[np.int32] | None
+    kinds: NDArray[np.int64]
+    diameter: float
+    inside: NDArray[np.bool_]
 
 
 def typical_diameter(labels: NDArray[np.integer]) -> float:
@@ -68,7 +77,8 @@ def draw_crop(
     -------
     Crop
     """
-    scale = diameter / typical_diameter(sample.labels) * np.exp(rng.normal(0, spread))
+    typical = typical_diameter(sample.labels)
+    scale = diameter / typical * np.exp(rng.normal(0, spread))
     whole = size / min(sample.labels.shape)
     scale = float(np.clip(scale, max(0.25, whole / _OVERHANG), max(4, whole / _OVERHANG)))
     grid = _view(sample, rng, size, scale)
@@ -78,9 +88,16 @@ def draw_crop(
     nested = None
     if sample.nested is not None:
         nested = _resample(sample.nested[..., None], grid, 1, "nearest")[0].astype(np.int32)
-    worn = _wear(image, rng)
+    worn = wear(image, rng)
     worn[:, outside] = PADDING_COLOUR
-    return Crop(image=worn, labels=labels, nested=nested)
+    return Crop(
+        image=worn,
+        labels=labels,
+        nested=nested,
+        kinds=sample.kinds_of_labels(),
+        diameter=typical * scale,
+        inside=~outside,
+    )
 
 
 def _as_float(image: NDArray[np.generic], rng: np.random.Generator) -> NDArray[np.float32]:
@@ -131,46 +148,3 @@ def _resample(
         )
     looked = functional.grid_sample(tensor, grid.to(tensor.dtype), mode=mode, align_corners=False)
     return looked[0].numpy()
-
-
-def _wear(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Vary colour, light, sharpness and noise of an image (1 or 3, S, S) in 0 ... 1."""
-    image = _recolour(image, rng)
-    if rng.random() < 0.25:
-        image = 1 - image
-    image = np.clip(image, 0, 1) ** np.float32(np.exp(rng.normal(0, 0.35)))
-    if rng.random() < 0.3:
-        image = np.asarray(image * _gradient(image.shape[-1], rng), np.float32)
-    if rng.random() < 0.3:
-        image = ndimage.gaussian_filter(image, (0, *[rng.uniform(0.3, 1.8)] * 2))
-    if rng.random() < 0.5:
-        noise = rng.normal(0, rng.uniform(0.005, 0.08), image.shape)
-        image = image + noise.astype(np.float32)
-    image = (image - 0.5) * rng.uniform(0.6, 1.15) + 0.5 + rng.uniform(-0.12, 0.12)
-    return np.asarray(np.clip(image, 0, 1) * 255, np.float32)
-
-
-def _recolour(image: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return (3, S, S): gray as it is or tinted; colour as it is, mixed, or as gray."""
-    if image.shape[0] == 1:
-        gray = np.repeat(image, 3, axis=0)
-        if rng.random() < 0.85:
-            return gray
-        background, foreground = rng.uniform(0, 1, (2, 3, 1, 1))
-        return np.asarray(background + (foreground - background) * gray, np.float32)
-    chance = rng.random()
-    if chance < 0.3:
-        weights = rng.dirichlet([2, 2, 2])
-        mixed = np.tensordot(weights, image, 1)[None]
-        return np.repeat(mixed, 3, axis=0).astype(np.float32)
-    if chance < 0.8:
-        mix = np.eye(3) + rng.normal(0, 0.12, (3, 3))
-        return np.tensordot(mix, image, 1).astype(np.float32)
-    return image
-
-
-def _gradient(size: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return light (size, size) that changes linearly by up to half."""
-    slope = rng.uniform(-0.5, 0.5, 2)
-    ramp = np.linspace(-0.5, 0.5, size)
-    return np.asarray(1 + slope[0] * ramp[:, None] + slope[1] * ramp[None], np.float32)

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from napari_sam.segmentation.everything import EverythingConfig, segment_everything
+from napari_sam.segmentation.everything import EverythingConfig, segment_embedded
 from napari_sam.segmentation.predictor import ImageEmbedding, Predictor
 from napari_sam.segmentation.progress import Progress, run
-from napari_sam.segmentation.prompts import Prompts
+from napari_sam.training.annotator import ObjectScore, TrueObject, annotate, true_objects
 from napari_sam.training.baselines import otsu_foreground, otsu_object, otsu_watershed
-from napari_sam.training.metrics import (
-    IOU_THRESHOLDS,
-    average_precision,
-    correcting_click,
-    innermost_pixel,
-    mask_iou,
-)
+from napari_sam.training.evaluation import Evaluation, ImageScore
+from napari_sam.training.metrics import IOU_THRESHOLDS, average_precision, mask_iou
 from napari_sam.training.samples import Sample
 
-_SMALLEST_OBJECT = 10
-_PIXELS_AT_ONCE = 12_000_000
+_PIXELS_AT_ONCE = 20_000_000
+TARGET_IOU = 0.85
+"""IoU at which a person would stop clicking; NoC@85 counts the clicks up to there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +30,13 @@ class EvaluateConfig:
     Attributes
     ----------
     clicks : int
-        Simulated clicks: the innermost pixel first, then corrections.
+        Simulated clicks on every object: the innermost pixel first, then corrections.
+    most_clicks : int
+        Clicks on objects that stay under an IoU of 0.85, for NoC@85; at least `clicks`.
     max_objects : int
         Objects prompted per image, drawn by `seed`.
+    max_images : int or None
+        Images per source, drawn by `seed`.
     modes : tuple of str
         Modes of segmenting everything to score.
     everything : EverythingConfig
@@ -51,45 +47,22 @@ class EvaluateConfig:
         Source of chance.
     """
 
-    clicks: int = 3
+    clicks: int = 5
+    most_clicks: int = 10
     max_objects: int = 40
+    max_images: int | None = None
     modes: tuple[str, ...] = ("instances",)
     everything: EverythingConfig = field(default_factory=EverythingConfig)
     baselines: bool = True
     seed: int = 0
 
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """Scores by source.
-
-    Attributes
-    ----------
-    scores : dict of str to dict of str to float
-        By source, then by figure; the source ``"all"`` is the mean of the sources.
-    n_objects : dict of str to int
-        Prompted objects by source.
-    """
-
-    scores: dict[str, dict[str, float]]
-    n_objects: dict[str, int]
-
-    def table(self) -> str:
-        """Return the scores as a Markdown table, sources as rows."""
-        figures = list(dict.fromkeys(name for row in self.scores.values() for name in row))
-        lines = [
-            "| source | objects | " + " | ".join(figures) + " |",
-            "|---" * (len(figures) + 2) + "|",
-        ]
-        for source, row in self.scores.items():
-            cells = [f"{row[name]:.3f}" if name in row else "-" for name in figures]
-            lines.append(f"| {source} | {self.n_objects[source]} | " + " | ".join(cells) + " |")
-        return "\n".join(lines)
-
-    def write_json(self, path: str | Path) -> None:
-        """Write the scores to a file."""
-        content = {"scores": self.scores, "n_objects": self.n_objects}
-        Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    def __post_init__(self) -> None:
+        """Check the counts."""
+        for name in ("clicks", "max_objects"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.max_images is not None and self.max_images < 1:
+            raise ValueError(f"max_images must be at least 1, got {self.max_images}")
 
 
 def evaluate(
@@ -120,102 +93,88 @@ def iter_evaluate(
     config = config or EvaluateConfig()
     if not samples:
         raise ValueError("There are no samples to evaluate on")
-    per_object: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    per_image: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
-    for index, sample in enumerate(samples):
-        yield Progress(index, len(samples), sample.name)
-        embedding = predictor.embed(sample.image, object_diameter=config.everything.object_diameter)
-        for name, values in _prompted(predictor, embedding, sample, config).items():
-            per_object[sample.source][name] += values
-        for name, value in _everything(
-            predictor, sample, config, embedding.object_diameter
-        ).items():
-            per_image[sample.source][name].append(value)
-    yield Progress(len(samples), len(samples), "done")
-    scores = {
-        source: {
-            name: float(np.mean(values))
-            for name, values in {**per_object[source], **per_image[source]}.items()
-        }
-        for source in sorted(per_image)
-    }
-    counts = {source: len(per_object[source]["1 click"]) for source in scores}
-    names = list(dict.fromkeys(name for row in scores.values() for name in row))
-    scores["all"] = {
-        name: float(np.mean([row[name] for row in scores.values() if name in row]))
-        for name in names
-    }
-    counts["all"] = sum(counts.values())
-    return Evaluation(scores=scores, n_objects=counts)
+    chosen = list(_choose_images(samples, config))
+    scores = []
+    for index, sample in enumerate(chosen):
+        yield Progress(index, len(chosen), sample.name)
+        scores.append(_score_image(predictor, sample, config))
+    yield Progress(len(chosen), len(chosen), "done")
+    return Evaluation(scores)
+
+
+def _choose_images(samples: Sequence[Sample], config: EvaluateConfig) -> Iterable[Sample]:
+    if config.max_images is None:
+        return samples
+    by_source: dict[str, list[Sample]] = defaultdict(list)
+    for sample in samples:
+        by_source[sample.source].append(sample)
+    rng = np.random.default_rng(config.seed)
+    chosen: list[Sample] = []
+    for source in sorted(by_source):
+        group = by_source[source]
+        picked = rng.permutation(len(group))[: config.max_images]
+        chosen += [group[index] for index in sorted(picked)]
+    return chosen
+
+
+def _score_image(predictor: Predictor, sample: Sample, config: EvaluateConfig) -> ImageScore:
+    embedding = predictor.embed(sample.image, object_diameter=config.everything.object_diameter)
+    objects = _choose_objects(sample.labels, config)
+    scores = list(_prompted(predictor, embedding, objects, sample, config))
+    figures = _everything(predictor, embedding, sample, config)
+    otsu: list[float] = []
+    if config.baselines:
+        foreground = otsu_foreground(sample.image)
+        otsu = [_otsu_iou(foreground, true) for true in objects]
+        figures |= _precisions(sample.labels, otsu_watershed(foreground), "Otsu + watershed")
+    return ImageScore(sample=sample, objects=scores, otsu=otsu, figures=figures)
+
+
+def _choose_objects(labels: NDArray[np.integer], config: EvaluateConfig) -> list[TrueObject]:
+    objects = true_objects(labels)
+    if len(objects) <= config.max_objects:
+        return objects
+    rng = np.random.default_rng(config.seed)
+    chosen = np.sort(rng.choice(len(objects), config.max_objects, replace=False))
+    return [objects[index] for index in chosen]
 
 
 def _prompted(
-    predictor: Predictor, embedding: ImageEmbedding, sample: Sample, config: EvaluateConfig
-) -> dict[str, list[float]]:
-    """Click on and box the objects of a sample; IoUs by figure."""
-    truths = _objects(sample.labels, config)
-    results: dict[str, list[float]] = defaultdict(list)
+    predictor: Predictor,
+    embedding: ImageEmbedding,
+    objects: list[TrueObject],
+    sample: Sample,
+    config: EvaluateConfig,
+) -> Iterable[ObjectScore]:
+    """Score the prompted objects, as many at once as memory has room for their logits."""
     chunk = max(1, _PIXELS_AT_ONCE // (3 * sample.labels.size))
-    for start in range(0, len(truths), chunk):
-        part = truths[start : start + chunk]
-        for name, values in _clicked(predictor, embedding, part, config.clicks).items():
-            results[name] += values
-        boxes = [Prompts(box=_box(truth)) for truth in part]
-        for truth, answer in zip(part, predictor.predict(embedding, boxes), strict=True):
-            results["box"].append(mask_iou(answer.masks[answer.best], truth))
-    if config.baselines and truths:
-        foreground = otsu_foreground(sample.image)
-        for truth in truths:
-            found = otsu_object(foreground, innermost_pixel(truth))
-            results["1 click, Otsu"].append(mask_iou(found, truth))
-    return results
-
-
-def _clicked(
-    predictor: Predictor, embedding: ImageEmbedding, truths: list[NDArray[np.bool_]], clicks: int
-) -> dict[str, list[float]]:
-    results: dict[str, list[float]] = defaultdict(list)
-    points = [[innermost_pixel(truth)] for truth in truths]
-    labels = [[1] for _ in truths]
-    shown: list[NDArray[np.float32] | None] = [None] * len(truths)
-    singles = predictor.predict(
-        embedding, [Prompts(points=p) for p in points], multimask_output=False
-    )
-    for turn in range(1, clicks + 1):
-        prompts = [
-            Prompts(points=p, point_labels=k, mask_input=m)
-            for p, k, m in zip(points, labels, shown, strict=True)
-        ]
-        answers = predictor.predict(embedding, prompts)
-        for index, (answer, truth) in enumerate(zip(answers, truths, strict=True)):
-            mask = answer.masks[answer.best]
-            iou = mask_iou(mask, truth)
-            results["1 click" if turn == 1 else f"{turn} clicks"].append(iou)
-            if turn == 1:
-                results["1 click, single"].append(mask_iou(singles[index].masks[0], truth))
-                results["1 click, oracle"].append(max(mask_iou(m, truth) for m in answer.masks))
-                results["IoU error"].append(abs(float(answer.predicted_iou[answer.best]) - iou))
-            shown[index] = answer.low_res_logits[answer.best]
-            correction = correcting_click(mask, truth)
-            if correction is not None:
-                points[index].append(correction[0])
-                labels[index].append(correction[1])
-    return results
+    for start in range(0, len(objects), chunk):
+        yield from annotate(
+            predictor,
+            embedding,
+            objects[start : start + chunk],
+            clicks=config.clicks,
+            most_clicks=max(config.clicks, config.most_clicks),
+            target=TARGET_IOU,
+        )
 
 
 def _everything(
-    predictor: Predictor, sample: Sample, config: EvaluateConfig, diameter: float | None
+    predictor: Predictor, embedding: ImageEmbedding, sample: Sample, config: EvaluateConfig
 ) -> dict[str, float]:
-    scores: dict[str, float] = {}
+    figures: dict[str, float] = {}
     for mode in config.modes:
-        settings: dict[str, Any] = {**vars(config.everything), "mode": mode}
-        settings["object_diameter"] = diameter
-        labels = segment_everything(predictor, sample.image, EverythingConfig(**settings))
-        scores |= _precisions(sample.labels, labels, mode)
-    if config.baselines:
-        classical = otsu_watershed(otsu_foreground(sample.image))
-        scores |= _precisions(sample.labels, classical, "Otsu + watershed")
-    return scores
+        settings = replace(config.everything, mode=mode, object_diameter=embedding.object_diameter)
+        labels = segment_embedded(predictor, sample.image, embedding, settings)
+        figures |= _precisions(sample.labels, labels, mode)
+    return figures
+
+
+def _otsu_iou(foreground: NDArray[np.bool_], true: TrueObject) -> float:
+    truth = np.zeros(foreground.shape, bool)
+    row, col = true.corner
+    truth[row : row + true.mask.shape[0], col : col + true.mask.shape[1]] = true.mask
+    return mask_iou(otsu_object(foreground, true.click), truth)
 
 
 def _precisions(
@@ -226,19 +185,3 @@ def _precisions(
         f"AP50, {name}": precision[0.5],
         f"mean AP, {name}": float(np.mean([precision[t] for t in IOU_THRESHOLDS])),
     }
-
-
-def _objects(labels: NDArray[np.integer], config: EvaluateConfig) -> list[NDArray[np.bool_]]:
-    """Choose objects to prompt, as masks (H, W)."""
-    areas = np.bincount(labels.ravel())
-    areas[0] = 0
-    chosen = np.flatnonzero(areas >= _SMALLEST_OBJECT)
-    if len(chosen) > config.max_objects:
-        rng = np.random.default_rng(config.seed)
-        chosen = np.sort(rng.choice(chosen, config.max_objects, replace=False))
-    return [labels == label for label in chosen]
-
-
-def _box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
-    rows, cols = ndimage.find_objects(mask.astype(np.uint8))[0]
-    return rows.start, cols.start, rows.stop - 1, cols.stop - 1

@@ -6,10 +6,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from napari_sam.model.size_decoder import bin_octaves
+from napari_sam.training.batches import Regions
+
 FOCAL_WEIGHT = 20.0
 """Focal to dice, as in the paper."""
 FOCAL_AREA = 64 * 64
 """Pixels that the focal loss is a mean over, whatever the size of the decoded window."""
+
+_BELL = 0.25
+_TEMPERATURE = 0.1
 
 
 def focal_loss(logits: Tensor, target: Tensor, *, alpha: float = 0.25, gamma: float = 2) -> Tensor:
@@ -105,3 +111,62 @@ def instance_loss(logits: Tensor, target: Tensor) -> Tensor:
     squared = (logits[:, 1:].sigmoid() - target[:, 1:]) ** 2
     distances = (squared * rim[:, None]).mean() * 4
     return cross_entropy + dice_loss(logits[:, 0], foreground).mean() + distances
+
+
+def size_loss(votes: Tensor, octaves: Tensor, inside: Tensor) -> Tensor:
+    """Return the size decoder's loss.
+
+    Parameters
+    ----------
+    votes : Tensor
+        (B, bins, h, w) logits.
+    octaves : Tensor
+        (B,) the truth, binary logarithms over the network's own diameter.
+    inside : Tensor
+        (B, h, w) weight of each cell.
+
+    Returns
+    -------
+    Tensor
+        Scalar: cross entropy with a bell of a quarter octave's deviation around the truth.
+    """
+    away = bin_octaves(votes.device)[None] - octaves[:, None]
+    bell = torch.softmax(-((away / _BELL) ** 2) / 2, dim=1)
+    each = -(votes.log_softmax(1) * bell[:, :, None, None]).sum(1)
+    return (each * inside).sum() / inside.sum().clamp(min=1)
+
+
+def kind_loss(embeddings: Tensor, regions: Regions) -> Tensor:
+    """Return the kind decoder's supervised contrastive loss (Khosla et al. 2020).
+
+    Objects of one kind in one view attract each other; background of any view, other kinds in the
+    same view, and objects of other sources repel. Objects of the same source in other views may be
+    alike or not, and are left out.
+
+    Parameters
+    ----------
+    embeddings : Tensor
+        (B, C, h, w) unit vectors.
+    regions : Regions
+        What is compared.
+    """
+    maps = embeddings[regions.views]
+    pooled = (maps * regions.weights[:, None]).sum((2, 3))
+    vectors = functional.normalize(pooled, dim=1)
+    likeness = vectors @ vectors.T / _TEMPERATURE
+    same_view = regions.views[:, None] == regions.views[None]
+    same_source = regions.sources[:, None] == regions.sources[None]
+    objects = regions.kinds > 0
+    both = objects[:, None] & objects[None]
+    alike = both & same_view & (regions.kinds[:, None] == regions.kinds[None])
+    alike = alike & ~torch.eye(len(vectors), dtype=torch.bool, device=vectors.device)
+    other_kind = same_view & (regions.kinds[:, None] != regions.kinds[None])
+    unlike = (objects[:, None] != objects[None]) | (both & (~same_source | other_kind))
+    compared = alike | unlike
+    anchors = alike.any(1)
+    if not anchors.any():
+        return vectors.sum() * 0
+    likeness, alike, compared = likeness[anchors], alike[anchors], compared[anchors]
+    total = likeness.masked_fill(~compared, -torch.inf).logsumexp(1, keepdim=True)
+    log_share = (likeness - total).masked_fill(~alike, 0)
+    return -(log_share.sum(1) / alike.sum(1)).mean()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sam.model.configs import ConvEncoderConfig, DecoderConfig, SamConfig
+from napari_sam.training.tuning import Tuning
 
 _CHANNEL_STEP = 16
 """PyTorch 2.13's strided 1x1 convolution of 8 bfloat16 channels corrupts memory on CPUs."""
@@ -23,25 +24,33 @@ class Recipe:
     Attributes
     ----------
     network : dict
-        `encoder` and `decoder` keywords of a convolutional network, and `object_diameter`.
+        `encoder` and `decoder` keywords of a convolutional network, and `object_diameter`. Empty
+        where the network of given weights is trained.
+    tune : str
+        What is trained: ``"all"``, ``"decoder"``, ``"blocks:N"`` or ``"lora:N"``.
     seed, steps : int
         Source of chance; optimiser steps.
     encoder_share : float
         First part of the steps that trains only encoder and instance decoder.
     frozen_norm_share : float
         Last part of the steps in which batch norms keep their statistics.
-    batch_size, crop_size : int
-        Views per step, and their side in pixels (a multiple of 32).
-    objects_per_step : int
-        Objects decoded per step in windows of 16 x 16 tokens; fewer in larger windows.
+    parts, part_size, crop_size : int
+        Parts of a step, whose gradients are averaged and which may be computed side by side; views
+        per part; and their side in pixels (a multiple of 32).
+    objects_per_part : int
+        Objects decoded per part in windows of 16 x 16 tokens; fewer in larger windows.
     windows : tuple of (int, float)
         Side of the decoded window in tokens, and how often it is drawn.
     rounds : tuple of (int, float)
         Prompt rounds of a step (the first prompt included), and how often that many are drawn.
+    silent_share : float
+        Rounds that bring no new point but only the previous logits.
     box_share : float
         Objects whose first prompt is a box.
     spread : float
         Standard deviation of the logarithm of the views' scale.
+    wide_share : float
+        Views whose objects are up to five times larger or smaller, for judging sizes.
     sources : dict of str to float
         How often a source is drawn; `synthetic` are generated scenes.
     learning_rate, weight_decay : float
@@ -50,24 +59,28 @@ class Recipe:
         Steps.
     ema : float
         Decay of the averaged weights, which are the result.
-    iou_weight, instance_weight : float
+    iou_weight, instance_weight, size_weight, kind_weight : float
         Weights of these losses beside the mask loss.
-    checkpoint_every : int
-        Steps between states on disk.
+    checkpoint_every, evaluate_every : int
+        Steps between states on disk, and between evaluations (where there are samples for them).
     """
 
     network: dict[str, Any] = field(default_factory=dict)
+    tune: str = "all"
     seed: int = 0
     steps: int = 4000
     encoder_share: float = 0.15
     frozen_norm_share: float = 0.15
-    batch_size: int = 4
+    parts: int = 1
+    part_size: int = 4
     crop_size: int = 256
-    objects_per_step: int = 32
+    objects_per_part: int = 32
     windows: tuple[tuple[int, float], ...] = ((16, 0.65), (24, 0.15), (32, 0.2))
     rounds: tuple[tuple[int, float], ...] = ((1, 0.3), (2, 0.4), (3, 0.3))
+    silent_share: float = 0.15
     box_share: float = 0.35
     spread: float = 0.45
+    wide_share: float = 0.2
     sources: dict[str, float] = field(default_factory=lambda: {"synthetic": 1.0})
     learning_rate: float = 1e-3
     weight_decay: float = 0.02
@@ -75,10 +88,14 @@ class Recipe:
     ema: float = 0.998
     iou_weight: float = 3.0
     instance_weight: float = 3.0
+    size_weight: float = 0.1
+    kind_weight: float = 0.2
     checkpoint_every: int = 100
+    evaluate_every: int = 500
 
     def __post_init__(self) -> None:
         """Check what would only fail hours later."""
+        Tuning.parse(self.tune)
         if self.crop_size % 32:
             raise ValueError(f"crop_size must be a multiple of 32, got {self.crop_size}")
         tokens = self.crop_size // 8
@@ -91,8 +108,13 @@ class Recipe:
                 f"channels must be multiples of {_CHANNEL_STEP} for training in bfloat16 on "
                 f"processors, got {list(channels)}"
             )
-        if self.steps < 1 or self.batch_size < 1:
-            raise ValueError("steps and batch_size must be at least 1")
+        if min(self.steps, self.parts, self.part_size) < 1:
+            raise ValueError("steps, parts and part_size must be at least 1")
+
+    @property
+    def diameter(self) -> float:
+        """Typical diameter of an object in a view, pixels."""
+        return float(self.network.get("object_diameter") or 36.0)
 
     def encoder_config(self) -> ConvEncoderConfig:
         """Return the encoder's shape."""
@@ -102,18 +124,25 @@ class Recipe:
     def sam_config(self) -> SamConfig:
         """Return the network's shape."""
         network = {k: v for k, v in self.network.items() if k not in ("encoder", "decoder")}
-        decoder = {"local_prompts": True, **self.network.get("decoder", {})}
+        decoder = {
+            "local_prompts": True,
+            "mask_scorer": True,
+            **self.network.get("decoder", {}),
+        }
         return SamConfig(
             encoder=self.encoder_config(),
             decoder=DecoderConfig(**decoder),
             instances=True,
+            instance_stride=1,
+            sizes=True,
+            kinds=True,
             **network,
         )
 
     def fingerprint(self) -> dict[str, Any]:
         """Return what must be equal for a run to be resumed: all but its length and pace."""
         values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        for name in ("steps", "checkpoint_every"):
+        for name in ("steps", "checkpoint_every", "evaluate_every"):
             del values[name]
         return values
 
@@ -124,7 +153,7 @@ def read_recipe(path: str | Path) -> Recipe:
     Parameters
     ----------
     path : str or Path
-        A TOML file, or the name of a recipe that comes with the package (``"nano"``).
+        A TOML file, or the name of a recipe of the package: ``"nano"`` or ``"finetune"``.
 
     Raises
     ------

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 VolumeReader = Callable[[Path], tuple[NDArray[np.generic], NDArray[np.generic]]]
 """Reads image and labels (Z, Y, X) of a volume; given by the caller: storage lives elsewhere."""
 
-_IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg")
+_IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".zarr")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -33,6 +33,8 @@ class Sample:
         (H, W) integers; 0 is background, every other value one object.
     nested : ndarray or None
         (H, W) integers: a second set of objects that contain those of `labels`.
+    kinds : ndarray or None
+        (n + 1,) integers, what kind of object each label is (from 1); None where all are of one.
     tags : dict of str to str
         Anything that an evaluation may be broken down by.
     """
@@ -42,6 +44,7 @@ class Sample:
     image: NDArray[np.generic]
     labels: NDArray[np.integer]
     nested: NDArray[np.integer] | None = None
+    kinds: NDArray[np.integer] | None = None
     tags: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -51,6 +54,12 @@ class Sample:
                 f"Sample {self.name!r}: labels must have the image's height and width "
                 f"{self.image.shape[:2]}, got {self.labels.shape}"
             )
+
+    def kinds_of_labels(self) -> NDArray[np.int64]:
+        """Return what kind of object each label is, (n + 1,)."""
+        if self.kinds is None:
+            return np.ones(int(self.labels.max(initial=0)) + 1, np.int64)
+        return np.asarray(self.kinds, np.int64)
 
 
 def read_pack(
@@ -109,7 +118,7 @@ def read_pack(
 
 
 def _tags(row: dict[str, str]) -> dict[str, str]:
-    return {key: row.get(key, "") for key in ("modality", "cluster", "group")}
+    return {key: value for key, value in row.items() if key not in ("id", "file")}
 
 
 def _from_archive(row: dict[str, str], archive: dict[str, NDArray[np.generic]]) -> Sample:
@@ -143,34 +152,36 @@ def _slices(
                 )
 
 
-def read_folder(folder: str | Path) -> list[Sample]:
+def read_folder(
+    folder: str | Path, *, read_array: Callable[[Path], NDArray[np.generic]] | None = None
+) -> list[Sample]:
     """Read a user's image and label pairs.
 
     Parameters
     ----------
     folder : str or Path
-        Holds ``images/`` and ``labels/`` with files of equal stems (tif, png, jpg); labels are
-        integer images.
+        Holds ``images/`` and ``labels/`` with files of equal stems (tif, png, jpg, zarr); labels
+        are integer images. Stacks (Z, Y, X) become slices along z.
+    read_array : callable, optional
+        Reads ``.zarr`` folders; without it they are left out with a warning.
 
     Raises
     ------
     FileNotFoundError
         If there is no such pair.
+    ValueError
+        If image and labels of a pair do not fit, or labels are no integers.
     """
-    from skimage.io import imread
-
     folder = Path(folder)
-    labels = {path.stem: path for path in _image_files(folder / "labels")}
-    samples = [
-        Sample(
-            name=path.stem,
-            source=folder.name,
-            image=imread(path),
-            labels=imread(labels[path.stem]).astype(np.int32),
-        )
-        for path in _image_files(folder / "images")
-        if path.stem in labels
-    ]
+    images = _image_files(folder / "images")
+    labels = _image_files(folder / "labels")
+    samples: list[Sample] = []
+    for stem in sorted(images.keys() & labels.keys()):
+        pair = images[stem], labels[stem]
+        if read_array is None and any(path.suffix == ".zarr" for path in pair):
+            logger.warning("left out %s: no reader of zarr was given", stem)
+            continue
+        samples += _from_pair(stem, folder.name, *(_read(path, read_array) for path in pair))
     if not samples:
         raise FileNotFoundError(
             f"No pairs in {str(folder)!r}; expected images/NAME.tif beside labels/NAME.tif "
@@ -179,7 +190,40 @@ def read_folder(folder: str | Path) -> list[Sample]:
     return samples
 
 
-def _image_files(folder: Path) -> list[Path]:
+def _from_pair(
+    name: str, source: str, image: NDArray[np.generic], labels: NDArray[np.generic]
+) -> list[Sample]:
+    if labels.dtype.kind not in "uib":
+        raise ValueError(f"{source}: labels of {name!r} must be integers, got {labels.dtype}")
+    if labels.ndim == 2:
+        planes = [(name, image, labels)]
+    elif labels.ndim == 3 and image.shape[:3] == labels.shape:
+        planes = [(f"{name}_z{z}", image[z], labels[z]) for z in range(len(labels))]
+    else:
+        raise ValueError(
+            f"{source}: {name!r} has an image of shape {image.shape} and labels of shape "
+            f"{labels.shape}; expected (H, W), or (Z, H, W) for both"
+        )
+    return [
+        Sample(name=plane, source=source, image=pixels, labels=objects.astype(np.int32))
+        for plane, pixels, objects in planes
+        if objects.any()
+    ]
+
+
+def _read(
+    path: Path, read_array: Callable[[Path], NDArray[np.generic]] | None
+) -> NDArray[np.generic]:
+    from skimage.io import imread
+
+    if path.suffix == ".zarr" and read_array is not None:
+        return read_array(path)
+    pixels: NDArray[np.generic] = imread(path)
+    return pixels
+
+
+def _image_files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES)
+        return {}
+    paths = (path for path in folder.iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES)
+    return {path.stem: path for path in sorted(paths)}

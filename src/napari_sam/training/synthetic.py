@@ -1,8 +1,9 @@
 """Generated scenes whose ground truth is exact.
 
-Three kinds, drawn at random: cells (round, touching, each with a nucleus inside), tissue (a dense
-tessellation with membranes, as in electron microscopy) and vesicles (rings and discs, overlapping).
-Light, noise and blur vary. The same seed gives the same scene.
+Drawn at random: cells (round, touching, each with a nucleus inside), tissue (a dense tessellation
+with membranes, as in electron microscopy), vesicles (rings and discs, overlapping), and scattered
+objects of one or two kinds (textured blobs, filaments, rings). Light, noise, blur and stains vary.
+The same seed gives the same scene.
 """
 
 from __future__ import annotations
@@ -12,9 +13,12 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
+from napari_sam.training.noise import smooth_noise
 from napari_sam.training.samples import Sample
+from napari_sam.training.synthetic_objects import dye, scatter
 
 _SMOOTHNESS = 0.35
+_STAINED = 0.3
 
 
 def draw_scene(seed: int | list[int], *, size: int = 384) -> Sample:
@@ -30,28 +34,26 @@ def draw_scene(seed: int | list[int], *, size: int = 384) -> Sample:
     Returns
     -------
     Sample
-        A gray uint8 image; `nested` holds whole cells where `labels` holds their nuclei.
+        A gray or colour uint8 image; `nested` holds whole cells where `labels` holds their nuclei.
     """
     rng = np.random.default_rng(seed)
-    kind = rng.choice(["cells", "tissue", "vesicles"])
-    drawers = {"cells": _cells, "tissue": _tissue, "vesicles": _vesicles}
-    picture, labels, nested = drawers[str(kind)](rng, size)
+    kind = str(rng.choice(["cells", "tissue", "vesicles", "scattered"]))
+    kinds = nested = None
+    if kind == "scattered":
+        picture, labels, kinds = scatter(rng, size)
+    else:
+        drawers = {"cells": _cells, "tissue": _tissue, "vesicles": _vesicles}
+        picture, labels, nested = drawers[kind](rng, size)
+    stained = kind in ("cells", "scattered") and rng.random() < _STAINED
     return Sample(
         name=f"{kind}_{seed}",
         source="synthetic",
-        image=_expose(picture, rng),
+        image=_expose(dye(picture, labels, rng) if stained else picture, rng),
         labels=labels,
         nested=nested,
-        tags={"modality": str(kind)},
+        kinds=kinds,
+        tags={"modality": kind},
     )
-
-
-def smooth_noise(rng: np.random.Generator, size: int, scale: float) -> NDArray[np.float32]:
-    """Return noise (size, size) with features of about `scale` pixels, mean 0, deviation 1."""
-    coarse = max(2, round(size / scale))
-    small = rng.standard_normal((coarse + 3, coarse + 3))
-    grown = ndimage.zoom(small, size / coarse, order=3)[:size, :size]
-    return np.asarray((grown - grown.mean()) / (grown.std() + 1e-6), np.float32)
 
 
 def _centres(rng: np.random.Generator, size: int, spacing: float) -> NDArray[np.float64]:
@@ -145,16 +147,19 @@ def _vesicles(
 
 
 def _expose(picture: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.uint8]:
-    """Photograph a scene: background, uneven light, blur, shot and read noise, polarity."""
+    """Photograph a scene (S, S) or (S, S, 3): uneven light, blur, noise, and polarity if gray."""
     size = picture.shape[0]
     light = 1 + rng.uniform(0, 0.3) * smooth_noise(rng, size, size / 2)
-    image = (picture + rng.uniform(0, 0.3)) * light
-    image = ndimage.gaussian_filter(image, rng.uniform(0.3, 1.8))
-    image = (image - image.min()) / (np.ptp(image) + 1e-6)
+    gray = picture.ndim == 2
+    image = (picture + rng.uniform(0, 0.3)) * light if gray else picture * light[..., None]
+    blur = rng.uniform(0.3, 1.8)
+    image = ndimage.gaussian_filter(image, (blur, blur) if gray else (blur, blur, 0))
+    if gray:
+        image = (image - image.min()) / (np.ptp(image) + 1e-6)
     photons = np.exp(rng.uniform(np.log(15), np.log(400)))
-    image = rng.poisson(image * photons) / photons + rng.normal(
+    image = rng.poisson(np.clip(image, 0, None) * photons) / photons + rng.normal(
         0, rng.uniform(0, 0.06), image.shape
     )
-    if rng.random() < 0.4:
+    if gray and rng.random() < 0.4:
         image = 1 - image
     return np.asarray(np.clip(image, 0, 1) * 255, np.uint8)

@@ -1,17 +1,17 @@
 """The training loop: resumable at any kill, the same from the same seed.
 
-Kirillov et al. 2023, appendix A, scaled to what a processor without a GPU can do: the decoder is
-trained mostly in windows of the image tokens, placed at random in the positional encoding.
+Kirillov et al. 2023, appendix A, scaled to what a processor without a GPU can do: the small
+network's decoder is trained mostly in windows of the image tokens, placed at random in the
+positional encoding.
 """
 
 from __future__ import annotations
 
-import csv
+import copy
 import json
 import time
 from collections.abc import Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,15 +19,20 @@ import torch
 from torch import Tensor, nn
 
 from napari_sam.model.checkpoints import write_checkpoint
-from napari_sam.model.sam import EncodedImage, PromptBatch, Sam
-from napari_sam.training.batches import Batch, SampleSource, draw_batch
-from napari_sam.training.losses import instance_loss, prompt_loss
+from napari_sam.model.configs import ConvEncoderConfig
+from napari_sam.model.sam import Sam
+from napari_sam.segmentation.predictor import Predictor
+from napari_sam.training.batches import SampleSource
+from napari_sam.training.curves import append_row, keep_rows, plot_curves
+from napari_sam.training.evaluate import EvaluateConfig, evaluate
+from napari_sam.training.part import LOSS_NAMES
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.samples import Sample
-from napari_sam.training.simulated_prompts import corrections, first_points, jittered_boxes
+from napari_sam.training.tuning import Tuning, merged, prepare, trained_names
+from napari_sam.training.workers import LocalWorker, Order, WorkerPool, Workers
 
 _CLIP = 1.0
-_FARTHEST = 1024
+_QUICK_LOOK = EvaluateConfig(clicks=3, most_clicks=3, max_objects=6, max_images=6, baselines=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,16 +47,19 @@ class TrainEvent:
         Losses of the step.
     seconds : float
         Of the step.
+    scores : dict of str to float
+        Figures of an evaluation, means over the sources, where one was made after this step.
     """
 
     step: int
     steps: int
     losses: dict[str, float]
     seconds: float
+    scores: dict[str, float] = field(default_factory=dict)
 
 
 class Trainer:
-    """State of a run: network, averaged network, optimiser, step.
+    """State of a run: network, averaged weights, optimiser, step.
 
     Parameters
     ----------
@@ -59,16 +67,31 @@ class Trainer:
         Decides everything.
     output : str or Path
         The safetensors file that the averaged weights go to; the state that a run resumes from and
-        the log of losses lie beside it.
+        the logs lie beside it.
+    start : Sam, optional
+        Network to start from. A recipe that describes a network takes over the weights that fit
+        it; one that describes none trains this network.
+    device : torch.device or str
+        Where to train.
     """
 
-    def __init__(self, recipe: Recipe, output: str | Path) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        output: str | Path,
+        *,
+        start: Sam | None = None,
+        device: torch.device | str = "cpu",
+    ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self.output = Path(output)
         self.step = 0
-        self.model = _fresh(recipe)
-        self.averaged = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+        self.model = _network(recipe, start)
+        prepare(self.model, Tuning.parse(recipe.tune))
+        self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._trained = trained_names(self.model)
+        self.averaged = {name: value.clone() for name, value in self._state().items()}
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(self.model, recipe.weight_decay), lr=recipe.learning_rate
         )
@@ -78,20 +101,31 @@ class Trainer:
         """Where the run's state lies."""
         return self.output.with_suffix(".state.pt")
 
+    @property
+    def log_path(self) -> Path:
+        """Where the losses of all steps lie."""
+        return self.output.with_suffix(".csv")
+
+    @property
+    def scores_path(self) -> Path:
+        """Where the scores of all evaluations lie."""
+        return self.output.with_suffix(".scores.csv")
+
     def save(self) -> None:
         """Write state and averaged weights; a kill while writing leaves the last ones whole."""
         state = {
             "recipe": json.dumps(self.recipe.fingerprint()),
             "step": self.step,
-            "model": self.model.state_dict(),
+            "model": self._state(),
             "averaged": self.averaged,
             "optimizer": self.optimizer.state_dict(),
         }
         partial = self.state_path.with_name(self.state_path.name + ".partial")
         torch.save(state, partial)
         partial.replace(self.state_path)
+        half = isinstance(self.model.config.encoder, ConvEncoderConfig)
         write_checkpoint(
-            self.averaged_model(), self.output, half=True, metadata={"step": str(self.step)}
+            self.averaged_model(), self.output, half=half, metadata={"step": str(self.step)}
         )
 
     def resume(self) -> bool:
@@ -104,131 +138,89 @@ class Trainer:
         """
         if not self.state_path.is_file():
             return False
-        state = torch.load(self.state_path, weights_only=True)
+        state = torch.load(self.state_path, weights_only=True, map_location="cpu")
         before, now = json.loads(state["recipe"]), self.recipe.fingerprint()
         changed = [k for k in now if before.get(k) != now[k]]
-        if changed:
+        if changed or state["model"].keys() != set(self._trained):
             raise ValueError(
-                f"{str(self.state_path)!r} belongs to another recipe: {', '.join(changed)} "
-                "changed; use the old recipe or another output"
+                f"{str(self.state_path)!r} belongs to another recipe or network: "
+                f"{', '.join(changed) or 'other tensors'} changed; use what it was begun with, or "
+                "another output"
             )
-        self.model.load_state_dict(state["model"])
-        self.averaged = state["averaged"]
+        self.model.load_state_dict(state["model"], strict=False)
+        for name, value in state["averaged"].items():
+            self.averaged[name].copy_(value)
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = state["step"]
+        for path in (self.log_path, self.scores_path):
+            keep_rows(path, self.step)
         return True
+
+    def forget(self) -> None:
+        """Remove what an earlier run left."""
+        for path in (self.state_path, self.log_path, self.scores_path):
+            path.unlink(missing_ok=True)
 
     def averaged_model(self) -> Sam:
         """Return a copy of the network with the averaged weights, in evaluation mode."""
-        model = Sam(self.recipe.sam_config())
-        model.load_state_dict(self.averaged)
-        return model.eval()
+        model = copy.deepcopy(self.model)
+        model.load_state_dict(self.averaged, strict=False)
+        return merged(model).requires_grad_(requires_grad=False).eval()
 
-    def train_step(self, batch: Batch) -> dict[str, float]:
-        """Take one step; returns its losses."""
+    def train_step(self, workers: Workers) -> dict[str, float]:
+        """Take one step over its parts; returns the means of their losses."""
         recipe = self.recipe
         progress = self.step / recipe.steps
-        self._prepare(progress)
-        model = self.model
-        with torch.autocast("cpu", torch.bfloat16):
-            pixels = model.normalise(batch.images).contiguous(memory_format=torch.channels_last)
-            image = model.encode(pixels)
-            maps = model.instance_maps(image)
-        losses = {"instances": instance_loss(maps.float(), batch.instances)}
-        total = recipe.instance_weight * losses["instances"]
-        if progress >= recipe.encoder_share:
-            losses |= self._prompt_losses(image, batch)
-            total = total + losses["masks"] + recipe.iou_weight * losses["iou"]
-        self.optimizer.zero_grad(set_to_none=True)
-        total.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), _CLIP)
+        self._set_rate(progress)
+        order = Order(
+            step=self.step,
+            prompted=progress >= recipe.encoder_share,
+            frozen_norms=progress >= 1 - recipe.frozen_norm_share,
+        )
+        seen = workers.run(order)
+        nn.utils.clip_grad_norm_(self.model.parameters(), _CLIP)
         self.optimizer.step()
         self._average()
         self.step += 1
-        return {name: float(value.detach()) for name, value in losses.items()}
+        return {name: float(np.mean([part[name] for part in seen])) for name in seen[0]}
 
-    def _prepare(self, progress: float) -> None:
-        recipe = self.recipe
-        warm = min(1.0, (self.step + 1) / recipe.warmup)
-        rate = recipe.learning_rate * warm * 0.5 * (1 + np.cos(np.pi * min(progress, 1)))
+    def score(self, samples: Sequence[Sample]) -> dict[str, float]:
+        """Evaluate the averaged weights on a few samples; logs the figures and plots all curves."""
+        scores = evaluate(Predictor(self.averaged_model()), samples, _QUICK_LOOK).scores["all"]
+        append_row(self.scores_path, {"step": self.step, **scores})
+        plot_curves([self.scores_path, self.log_path], self.output.with_suffix(".svg"))
+        return scores
+
+    def _state(self) -> dict[str, Tensor]:
+        state = self.model.state_dict()
+        return {name: state[name].detach() for name in self._trained}
+
+    def _set_rate(self, progress: float) -> None:
+        warm = min(1.0, (self.step + 1) / self.recipe.warmup)
+        rate = self.recipe.learning_rate * warm * 0.5 * (1 + np.cos(np.pi * min(progress, 1)))
         for group in self.optimizer.param_groups:
             group["lr"] = float(rate)
-        self.model.train()
-        if progress >= 1 - recipe.frozen_norm_share:
-            for module in self.model.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
 
     @torch.no_grad()
     def _average(self) -> None:
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
-        for name, value in self.model.state_dict().items():
+        for name, value in self._state().items():
             if value.is_floating_point():
                 self.averaged[name].lerp_(value, 1 - decay)
             else:
                 self.averaged[name].copy_(value)
 
-    def _prompt_losses(self, image: EncodedImage, batch: Batch) -> dict[str, Tensor]:
-        """Decode the batch's objects over its rounds of prompts; the mean of the rounds' losses."""
-        generator = torch.Generator().manual_seed(batch.seed)
-        chance = torch.rand(len(batch.object_masks), generator=generator)
-        boxed = chance < self.recipe.box_share
-        parts = [torch.nonzero(boxed)[:, 0], torch.nonzero(~boxed)[:, 0]]
-        masks, iou = [], []
-        for with_box, part in zip((True, False), parts, strict=True):
-            if len(part):
-                rounds = self._rounds(
-                    _windows(image, batch, part), batch, part, generator, with_box=with_box
-                )
-                masks.append(len(part) * rounds[0])
-                iou.append(len(part) * rounds[1])
-        count = len(batch.object_masks)
-        return {
-            "masks": torch.stack(masks).sum() / count,
-            "iou": torch.stack(iou).sum() / count,
-        }
-
-    def _rounds(
-        self,
-        image: EncodedImage,
-        batch: Batch,
-        part: Tensor,
-        generator: torch.Generator,
-        *,
-        with_box: bool,
-    ) -> tuple[Tensor, Tensor]:
-        target = batch.object_masks[part]
-        scale = self.model.prompt_encoder.stride / 4
-        origin = torch.rand(len(part), 2, generator=generator) * _FARTHEST
-        boxes, points, labels, previous = None, None, None, None
-        if with_box:
-            boxes = (jittered_boxes(target, generator) + 0.5) * scale - 0.5
-        else:
-            points = _to_pixels(first_points(target, generator), scale)[:, None]
-            labels = torch.ones(len(part), 1, dtype=torch.long)
-        masks, ious = [], []
-        for turn in range(batch.rounds):
-            with torch.autocast("cpu", torch.bfloat16):
-                prompts = PromptBatch(points, labels, boxes, previous)
-                logits, predicted = self.model.decode(image, prompts, origin)
-            logits = logits.float()
-            losses = prompt_loss(logits, predicted.float(), target)
-            masks.append(losses[0])
-            ious.append(losses[1])
-            if turn + 1 < batch.rounds:
-                shown = logits.detach()[torch.arange(len(part)), predicted.argmax(1)]
-                more, kinds = corrections(shown, target, generator)
-                new = _to_pixels(more, scale)[:, None]
-                points = new if points is None else torch.cat([points, new], 1)
-                labels = (
-                    kinds[:, None] if labels is None else torch.cat([labels, kinds[:, None]], 1)
-                )
-                previous = shown[:, None].clamp(-32, 32)
-        return torch.stack(masks).mean(), torch.stack(ious).mean()
-
 
 def iter_train(
-    recipe: Recipe, samples: Sequence[Sample], output: str | Path, *, resume: bool = True
+    recipe: Recipe,
+    samples: Sequence[Sample],
+    output: str | Path,
+    *,
+    resume: bool = True,
+    start: Sam | None = None,
+    device: torch.device | str = "cpu",
+    workers: int = 1,
+    validation: Sequence[Sample] = (),
 ) -> Generator[TrainEvent, None, Path]:
     """Train a network, one event a step.
 
@@ -239,10 +231,17 @@ def iter_train(
     samples : sequence of Sample
         Real images with ground truth; synthetic scenes join them as the recipe says.
     output : str or Path
-        The safetensors file to write. The run's state (``.state.pt``) and its log of losses
-        (``.csv``) lie beside it.
+        The safetensors file to write. The run's state (``.state.pt``), its losses (``.csv``),
+        scores (``.scores.csv``) and their plot (``.svg``) lie beside it.
     resume : bool
         Go on from the state on disk; otherwise start over.
+    start, device
+        As in `Trainer`.
+    workers : int
+        Processes that compute the parts of a step side by side; the losses are the same within
+        float noise. One computes them in this process, the only way on a GPU.
+    validation : sequence of Sample
+        Images that the network is scored on every so often; nothing is chosen by them.
 
     Yields
     ------
@@ -253,36 +252,66 @@ def iter_train(
     Path
         The safetensors file.
     """
-    trainer = Trainer(recipe, output)
+    trainer = Trainer(recipe, output, start=start, device=device)
     trainer.output.parent.mkdir(parents=True, exist_ok=True)
     if not (resume and trainer.resume()):
-        trainer.state_path.unlink(missing_ok=True)
-        trainer.output.with_suffix(".csv").unlink(missing_ok=True)
-    source = SampleSource(samples, recipe.sources)
-    with ThreadPoolExecutor(1) as ahead:
-        coming = ahead.submit(draw_batch, source, recipe, trainer.step)
+        trainer.forget()
+    team = _team(trainer.model, recipe, SampleSource(samples, recipe.sources), workers)
+    try:
         while trainer.step < recipe.steps:
             started = time.perf_counter()
-            batch = coming.result()
-            coming = ahead.submit(draw_batch, source, recipe, trainer.step + 1)
-            losses = trainer.train_step(batch)
-            event = TrainEvent(
+            losses = trainer.train_step(team)
+            seconds = time.perf_counter() - started
+            row = {name: round(losses.get(name, float("nan")), 5) for name in LOSS_NAMES}
+            append_row(
+                trainer.log_path, {"step": trainer.step, "seconds": round(seconds, 3), **row}
+            )
+            last = trainer.step == recipe.steps
+            if last or trainer.step % recipe.checkpoint_every == 0:
+                trainer.save()
+            scored = validation and (last or trainer.step % recipe.evaluate_every == 0)
+            yield TrainEvent(
                 step=trainer.step,
                 steps=recipe.steps,
                 losses=losses,
-                seconds=time.perf_counter() - started,
+                seconds=seconds,
+                scores=trainer.score(validation) if scored else {},
             )
-            _log(trainer.output.with_suffix(".csv"), event)
-            if trainer.step % recipe.checkpoint_every == 0 or trainer.step == recipe.steps:
-                trainer.save()
-            yield event
+    finally:
+        team.close()
     return trainer.output
+
+
+def _team(model: Sam, recipe: Recipe, source: SampleSource, workers: int) -> Workers:
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
+    if workers == 1 or recipe.parts == 1:
+        return LocalWorker(model, recipe, source)
+    if model.device.type != "cpu":
+        raise ValueError(f"Several workers train on processors only, not on {model.device}")
+    return WorkerPool(model, recipe, source, workers)
+
+
+def _network(recipe: Recipe, start: Sam | None) -> Sam:
+    """Build the recipe's network, or copy the given one if the recipe describes none."""
+    if not recipe.network:
+        if start is None:
+            raise ValueError("This recipe describes no network: give weights to start from")
+        return copy.deepcopy(start).float()
+    model = _fresh(recipe)
+    if start is not None:
+        own = model.state_dict()
+        given = start.state_dict()
+        fitting = {k: v for k, v in given.items() if k in own and v.shape == own[k].shape}
+        if not any(name.startswith("image_encoder.") for name in fitting):
+            raise ValueError("The given weights have no image encoder that fits the recipe's")
+        model.load_state_dict(fitting, strict=False)
+    return model
 
 
 def _fresh(recipe: Recipe) -> Sam:
     """Build a network whose positional encoding tells near and far apart at several scales."""
     model = Sam(recipe.sam_config())
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     matrix = model.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
     scales = torch.tensor([0.5, 1.0, 2.0, 4.0]).repeat(matrix.shape[1] // 4 + 1)
     matrix.mul_(scales[: matrix.shape[1]])
@@ -290,45 +319,11 @@ def _fresh(recipe: Recipe) -> Sam:
 
 
 def _parameter_groups(model: Sam, weight_decay: float) -> list[dict[str, object]]:
-    """Leave norms, biases and single embeddings without weight decay."""
-    kernels = [p for p in model.parameters() if p.ndim > 1 and p.shape[0] > 4]
-    others = [p for p in model.parameters() if not (p.ndim > 1 and p.shape[0] > 4)]
+    """Leave norms, biases and single embeddings without weight decay; frozen ones out."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    kernels = [p for p in trained if p.ndim > 1 and p.shape[0] > 4]
+    others = [p for p in trained if not (p.ndim > 1 and p.shape[0] > 4)]
     return [
         {"params": kernels, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-
-
-def _windows(image: EncodedImage, batch: Batch, part: Tensor) -> EncodedImage:
-    """Cut each object's window out of the image features."""
-
-    def cut(level: Tensor, finer: int) -> Tensor:
-        side = batch.window * finer
-        pieces = []
-        for index in part.tolist():
-            top, left = (batch.object_windows[index] * finer).tolist()
-            view = level[batch.object_images[index]]
-            pieces.append(view[:, top : top + side, left : left + side])
-        return torch.stack(pieces)
-
-    skips = tuple(cut(skip, finer) for skip, finer in zip(image.skips, (2, 4), strict=True))
-    return EncodedImage(cut(image.features, 1), skips)
-
-
-def _to_pixels(points: Tensor, scale: float) -> Tensor:
-    """Map pixels of the low-resolution mask to pixels of the image, centre to centre."""
-    return (points.float() + 0.5) * scale - 0.5
-
-
-def _log(path: Path, event: TrainEvent) -> None:
-    row = {"step": event.step, "seconds": round(event.seconds, 3)}
-    row |= {name: round(event.losses.get(name, float("nan")), 5) for name in _LOGGED}
-    new = not path.exists()
-    with path.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, row)
-        if new:
-            writer.writeheader()
-        writer.writerow(row)
-
-
-_LOGGED = ("instances", "masks", "iou")

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from napari_sam.segmentation.predictor import ImageEmbedding, MaskPrediction
+from napari_sam.segmentation.prediction import MaskPrediction
+from napari_sam.segmentation.predictor import ImageEmbedding
 from napari_sam.segmentation.prompts import Prompts
 from napari_sam.viewer.embeddings import EmbeddingCache
 from napari_sam.viewer.layers import (
@@ -214,7 +215,7 @@ class Session:
         ValueError
             If there is no such candidate.
         """
-        count = 0 if self.prediction is None else len(self.prediction.masks)
+        count = 0 if self.prediction is None else len(self.prediction)
         if not 0 <= candidate < count:
             raise ValueError(f"There are {count} candidates; there is no candidate {candidate}")
         self._candidate = candidate

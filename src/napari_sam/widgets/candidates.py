@@ -8,7 +8,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QButtonGroup, QGroupBox, QHBoxLayout, QPushButton, QWidget
 
 if TYPE_CHECKING:
-    from napari_sam.segmentation.predictor import MaskPrediction
+    from napari_sam.segmentation.prediction import MaskPrediction
 
 _COUNT = 3
 _NOTHING = "\n\N{EN DASH}\n"
@@ -42,11 +42,11 @@ class CandidateButtons(QGroupBox):
     def show_prediction(self, prediction: MaskPrediction | None, shown: int) -> None:
         """Show the candidates of a prediction, or that there are none."""
         for index, button in enumerate(self.buttons):
-            if prediction is None or index >= len(prediction.masks):
+            if prediction is None or index >= len(prediction):
                 button.setEnabled(False)
                 button.setText(f"{index + 1}{_NOTHING}")
                 continue
-            area = int(prediction.masks[index].sum())
+            area = int(prediction.areas[index])
             score = float(prediction.predicted_iou[index])
             button.setEnabled(True)
             button.setText(f"{index + 1}\nIoU {score:.2f}\n{area:,} px")

@@ -1,0 +1,104 @@
+"""Contact sheets: pictures with the truth, and what was found, drawn over them."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+from scipy import ndimage
+
+from napari_sam.segmentation.images import to_display_range
+from napari_sam.training.annotator import ObjectScore
+from napari_sam.training.evaluation import Evaluation
+from napari_sam.training.samples import Sample
+
+_TILE = 160
+_CAPTION = 14
+_CONTEXT = 1.8
+_TRUTH, _FOUND, _CLICK = (60, 220, 90), (255, 70, 70), (255, 230, 0)
+
+
+def worst_cases(evaluation: Evaluation, path: str | Path, *, per_source: int = 8) -> None:
+    """Write a sheet of the objects that one click found worst, a row for each source.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        With the scores of objects.
+    path : str or Path
+        A png file. Truth is drawn green, the best-scored mask red, the click yellow; the caption
+        gives the IoU.
+    per_source : int
+        Objects of each source.
+    """
+    rows: dict[str, list[tuple[ObjectScore, Sample]]] = defaultdict(list)
+    for image in evaluation.images:
+        rows[image.sample.source] += [(score, image.sample) for score in image.objects]
+    tiles = []
+    for source in sorted(rows):
+        worst = sorted(rows[source], key=lambda pair: pair[0].clicks[0])[:per_source]
+        tiles.append(
+            [(_view(score, sample), f"{source} {score.clicks[0]:.2f}") for score, sample in worst]
+        )
+    _sheet(tiles).save(path)
+
+
+def _view(score: ObjectScore, sample: Sample) -> NDArray[np.uint8]:
+    """Cut an object with its surroundings out of its image and draw outlines."""
+    row, col = score.truth.corner
+    height, width = score.truth.mask.shape
+    side = int(max(height, width, 24) * _CONTEXT)
+    top, left = row + height // 2 - side // 2, col + width // 2 - side // 2
+    picture = _colour(sample.image)
+    cut = _cut(picture, top, left, side)
+    tile = np.asarray(Image.fromarray(cut).resize((_TILE, _TILE)))
+    shown = tile.copy()
+    pieces = ((score.truth.mask, score.truth.corner, _TRUTH), (score.found, score.corner, _FOUND))
+    for mask, corner, colour in pieces:
+        placed = _place(mask, corner[0] - top, corner[1] - left, side)
+        large = np.asarray(Image.fromarray(placed).resize((_TILE, _TILE), Image.Resampling.NEAREST))
+        shown[large & ~ndimage.binary_erosion(large)] = colour
+    y, x = ((np.subtract(score.truth.click, (top, left)) + 0.5) / side * _TILE).astype(int)
+    shown[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = _CLICK
+    return shown
+
+
+def _colour(image: NDArray[np.generic]) -> NDArray[np.uint8]:
+    """Return (H, W, 3) uint8 as the network is shown it."""
+    shown = to_display_range(image)
+    return np.repeat(shown, 3 // shown.shape[-1], axis=-1).clip(0, 255).astype(np.uint8)
+
+
+def _cut(picture: NDArray[np.uint8], top: int, left: int, side: int) -> NDArray[np.uint8]:
+    cut = np.zeros((side, side, 3), np.uint8)
+    first = max(0, top), max(0, left)
+    part = picture[first[0] : max(0, top + side), first[1] : max(0, left + side)]
+    row, col = first[0] - top, first[1] - left
+    cut[row : row + part.shape[0], col : col + part.shape[1]] = part
+    return cut
+
+
+def _place(mask: NDArray[np.bool_], row: int, col: int, side: int) -> NDArray[np.bool_]:
+    """Put a mask into an empty square, as far as it fits."""
+    placed = np.zeros((side, side), bool)
+    low = max(0, row), max(0, col)
+    part = mask[low[0] - row :, low[1] - col :][: max(0, side - low[0]), : max(0, side - low[1])]
+    placed[low[0] : low[0] + part.shape[0], low[1] : low[1] + part.shape[1]] = part
+    return placed
+
+
+def _sheet(rows: Sequence[Sequence[tuple[NDArray[np.uint8], str]]]) -> Image.Image:
+    """Arrange captioned tiles."""
+    columns = max((len(row) for row in rows), default=1)
+    tall = _TILE + _CAPTION
+    sheet = Image.new("RGB", (columns * _TILE, max(1, len(rows)) * tall), "white")
+    draw = ImageDraw.Draw(sheet)
+    for y, row in enumerate(rows):
+        for x, (tile, caption) in enumerate(row):
+            sheet.paste(Image.fromarray(tile), (x * _TILE, y * tall))
+            draw.text((x * _TILE + 2, y * tall + _TILE + 1), caption, fill="black")
+    return sheet

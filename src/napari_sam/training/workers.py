@@ -1,0 +1,303 @@
+"""Who differentiates a step: this process, or several that share the network's weights.
+
+On processors, threads inside small operations gain little; whole parts of a step, each in a process
+of its own, gain nearly their number. Weights, gradients and batch statistics lie in shared memory.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+from torch import multiprocessing as mp
+
+from napari_sam.model.configs import SamConfig
+from napari_sam.model.sam import Sam
+from napari_sam.training.batches import Batch, SampleSource, draw_batch
+from napari_sam.training.part import part_losses
+from napari_sam.training.recipe import Recipe
+from napari_sam.training.tuning import Tuning, prepare
+from napari_sam.training.views import view_config
+
+Losses = dict[str, float]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to differentiate."""
+
+    step: int
+    prompted: bool
+    frozen_norms: bool
+
+
+class Workers(Protocol):
+    """Differentiates whole steps."""
+
+    def run(self, order: Order) -> list[Losses]:
+        """Set the network's gradients and batch statistics; returns the losses of each part."""
+        ...
+
+    def close(self) -> None:
+        """Stop."""
+        ...
+
+
+class LocalWorker:
+    """Differentiates parts in this process; the next step's parts are drawn ahead in a thread.
+
+    Parameters
+    ----------
+    model : Sam
+        Gets the gradients.
+    recipe, source
+        What parts are drawn from.
+    first, every : int
+        This worker takes the parts first, first + every, ...
+    """
+
+    def __init__(
+        self, model: Sam, recipe: Recipe, source: SampleSource, *, first: int = 0, every: int = 1
+    ) -> None:
+        self._model = model
+        self._recipe = recipe
+        self._source = source
+        self._views = view_config(recipe, model.config)
+        self._parts = range(first, recipe.parts, every)
+        self._ahead = ThreadPoolExecutor(1)
+        self._coming: tuple[int, list[Future[Batch]]] | None = None
+
+    def run(self, order: Order) -> list[Losses]:
+        """See `Workers`."""
+        model, recipe = self._model, self._recipe
+        _set_mode(model, frozen_norms=order.frozen_norms)
+        _zero_gradients(model)
+        if self._coming is None or self._coming[0] != order.step:
+            self._coming = self._draw(order.step)
+        batches = self._coming[1]
+        self._coming = self._draw(order.step + 1)
+        statistics = _statistics(model)
+        before = [buffer.clone() for buffer in statistics]
+        after = [torch.zeros_like(buffer) for buffer in statistics]
+        seen = []
+        for batch in batches:
+            _copy(before, statistics)
+            total, losses = part_losses(
+                model, batch.result().to(model.device), recipe, prompted=order.prompted
+            )
+            (total / recipe.parts).backward()
+            seen.append({name: float(loss.detach()) for name, loss in losses.items()})
+            for index, buffer in enumerate(statistics):
+                after[index] += buffer / len(batches)
+        _copy(after, statistics)
+        return seen
+
+    def close(self) -> None:
+        """See `Workers`."""
+        self._ahead.shutdown(cancel_futures=True)
+
+    def _draw(self, step: int) -> tuple[int, list[Future[Batch]]]:
+        return step, [
+            self._ahead.submit(draw_batch, self._source, self._recipe, self._views, step, part)
+            for part in self._parts
+        ]
+
+
+class WorkerPool:
+    """Differentiates the parts of a step in processes.
+
+    Parameters
+    ----------
+    model : Sam
+        Its weights move to shared memory; all parameters are float32.
+    recipe, source
+        What parts are drawn from.
+    count : int
+        Processes; no more than there are parts.
+    """
+
+    def __init__(self, model: Sam, recipe: Recipe, source: SampleSource, count: int) -> None:
+        self._model = model
+        count = min(count, recipe.parts)
+        self._weights = [len(range(i, recipe.parts, count)) / recipe.parts for i in range(count)]
+        self._shares = [_Share(model) for _ in range(count)]
+        weights = _move_to(model.parameters(), _shared(model.parameters()))
+        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+        context = mp.get_context("spawn")
+        self._pipes: list[Connection] = []
+        self._processes = []
+        for index, share in enumerate(self._shares):
+            ours, theirs = context.Pipe()
+            task = _Task(model.config, recipe, source, index, count, weights, buffers, share)
+            process = context.Process(target=_serve, args=(task, theirs), daemon=True)
+            process.start()
+            theirs.close()
+            self._pipes.append(ours)
+            self._processes.append(process)
+
+    @torch.no_grad()
+    def run(self, order: Order) -> list[Losses]:
+        """See `Workers`.
+
+        Raises
+        ------
+        RuntimeError
+            If a process died.
+        """
+        own = _statistics(self._model)
+        for pipe, share in zip(self._pipes, self._shares, strict=True):
+            _copy(own, share.views(self._model)[1])
+            pipe.send(order)
+        chains = [self._answer(index) for index in range(len(self._pipes))]
+        first, *others = self._shares
+        first.statistics.mul_(self._weights[0])
+        for other, weight in zip(others, self._weights[1:], strict=True):
+            first.gradients.add_(other.gradients)
+            first.statistics.add_(other.statistics, alpha=weight)
+        gradients, statistics = first.views(self._model)
+        for parameter, gradient in zip(self._model.parameters(), gradients, strict=True):
+            parameter.grad = gradient if parameter.requires_grad else None
+        _copy(statistics, own)
+        rows = itertools.zip_longest(*chains)
+        return [losses for row in rows for losses in row if losses is not None]
+
+    def close(self) -> None:
+        """See `Workers`."""
+        for pipe in self._pipes:
+            pipe.close()
+        for process in self._processes:
+            process.join(timeout=10)
+            process.terminate()
+
+    def _answer(self, index: int) -> list[Losses]:
+        try:
+            answer: list[Losses] | BaseException = self._pipes[index].recv()
+        except EOFError:
+            raise RuntimeError(
+                f"Training process {index} died (out of memory?); start again to resume"
+            ) from None
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+
+class _Share:
+    """Shared memory that one process answers in: gradients and batch statistics, each as one."""
+
+    def __init__(self, model: Sam) -> None:
+        self.gradients = _shared(model.parameters())
+        self.statistics = _shared(_statistics(model))
+
+    def views(self, model: Sam) -> tuple[list[Tensor], list[Tensor]]:
+        """Return them in the shapes of the network's."""
+        return (
+            _views(model.parameters(), self.gradients),
+            _views(_statistics(model), self.statistics),
+        )
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What a process needs to know."""
+
+    config: SamConfig
+    recipe: Recipe
+    source: SampleSource
+    index: int
+    count: int
+    weights: Tensor
+    buffers: dict[str, Tensor]
+    share: _Share
+
+    def network(self) -> Sam:
+        """Build the network on the shared memory."""
+        model = Sam(self.config)
+        prepare(model, Tuning.parse(self.recipe.tune))
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        weights = _views(model.parameters(), self.weights)
+        gradients, _ = self.share.views(model)
+        for parameter, weight, gradient in zip(model.parameters(), weights, gradients, strict=True):
+            parameter.data = weight
+            parameter.grad = gradient if parameter.requires_grad else None
+        _copy(list(self.buffers.values()), [buffer for _, buffer in model.named_buffers()])
+        return model
+
+
+def _serve(task: _Task, pipe: Connection) -> None:
+    """Differentiate what comes through the pipe until it closes."""
+    torch.set_num_threads(1)
+    model = task.network()
+    _, statistics = task.share.views(model)
+    own = _statistics(model)
+    worker = LocalWorker(model, task.recipe, task.source, first=task.index, every=task.count)
+    while True:
+        try:
+            order = pipe.recv()
+        except EOFError:
+            worker.close()
+            return
+        _copy(statistics, own)
+        try:
+            answer: list[Losses] | BaseException = worker.run(order)
+        except Exception as error:  # noqa: BLE001  it is raised where the step was ordered
+            answer = error
+        _copy(own, statistics)
+        pipe.send(answer)
+
+
+def _shared(tensors: Iterable[Tensor]) -> Tensor:
+    """Return shared memory (n,) float32 for as many numbers as the tensors hold."""
+    memory: Tensor = torch.zeros(sum(tensor.numel() for tensor in tensors)).share_memory_()
+    return memory
+
+
+def _views(tensors: Iterable[Tensor], memory: Tensor) -> list[Tensor]:
+    """Return memory (n,) cut into the shapes and strides of tensors."""
+    views, start = [], 0
+    for tensor in tensors:
+        views.append(memory.as_strided(tensor.shape, tensor.stride(), start))
+        start += tensor.numel()
+    return views
+
+
+def _move_to(parameters: Iterable[nn.Parameter], memory: Tensor) -> Tensor:
+    """Move parameters into memory (n,)."""
+    own = list(parameters)
+    for parameter, view in zip(own, _views(own, memory), strict=True):
+        view.copy_(parameter.detach())
+        parameter.data = view
+    return memory
+
+
+def _set_mode(model: Sam, *, frozen_norms: bool) -> None:
+    model.train()
+    for module in model.modules():
+        if frozen_norms and isinstance(module, nn.BatchNorm2d):
+            module.eval()
+
+
+def _zero_gradients(model: Sam) -> None:
+    for parameter in model.parameters():
+        if not parameter.requires_grad:
+            continue
+        if parameter.grad is None:
+            parameter.grad = torch.zeros_like(parameter)
+        else:
+            parameter.grad.zero_()
+
+
+def _statistics(model: Sam) -> list[Tensor]:
+    """Return the running means and variances."""
+    return [b for name, b in model.named_buffers() if "running_" in name]
+
+
+@torch.no_grad()
+def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
+    for source, target in zip(sources, targets, strict=True):
+        target.copy_(source)

@@ -1,0 +1,133 @@
+"""Fine-tuning transformer networks: what changes, what stays, and that adapters merge exactly."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from napari_sam.model import read_checkpoint
+from napari_sam.model.configs import DecoderConfig, SamConfig, ViTConfig
+from napari_sam.model.sam import Sam
+from napari_sam.segmentation.progress import run
+from napari_sam.training.recipe import read_recipe
+from napari_sam.training.samples import Sample
+from napari_sam.training.trainer import Trainer, iter_train
+from napari_sam.training.tuning import LowRankAdapter, Tuning, merged, prepare
+
+CONFIG = SamConfig(
+    encoder=ViTConfig(
+        image_size=64,
+        embed_dim=32,
+        depth=3,
+        num_heads=2,
+        mlp_dim=32,
+        global_attn_indexes=(2,),
+        window_size=2,
+        out_channels=32,
+    ),
+    decoder=DecoderConfig(num_heads=2, mlp_dim=32, attention_dim=16, iou_head_hidden_dim=16),
+)
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return Sam(CONFIG).eval()
+
+
+@pytest.fixture
+def discs():
+    rows, cols = np.mgrid[:90, :110]
+    labels = np.zeros((90, 110), np.int32)
+    for label, (row, col) in enumerate([(20, 30), (60, 80), (60, 20)], start=1):
+        labels[np.hypot(rows - row, cols - col) < 13] = label
+    return [Sample(name="discs", source="mine", image=labels * 50.0, labels=labels)]
+
+
+def recipe(tune):
+    return dataclasses.replace(
+        read_recipe("finetune"), tune=tune, steps=3, learning_rate=1e-2, warmup=1
+    )
+
+
+def changed(before, after):
+    one, other = before.state_dict(), after.state_dict()
+    assert one.keys() == other.keys()
+    return {name for name in one if not torch.equal(one[name], other[name])}
+
+
+@pytest.mark.parametrize(
+    ("tune", "expected"),
+    [
+        ("decoder", set()),
+        ("blocks:1", {"blocks.2", "neck.0"}),
+        ("lora:2", {"blocks.0", "blocks.1", "blocks.2"}),
+        ("all", {"patch_embed.proj", "blocks.0", "blocks.1", "blocks.2", "neck.0"}),
+    ],
+)
+def test_only_what_is_tuned_changes(network, discs, tmp_path, tune, expected):
+    path = run(iter_train(recipe(tune), discs, tmp_path / "mine.safetensors", start=network))
+    names = changed(network, read_checkpoint(path))
+    assert any(name.startswith("mask_decoder.") for name in names)
+    encoder = {name for name in names if name.startswith("image_encoder.")}
+    parts = {".".join(name.split(".")[1:3]) for name in encoder}
+    assert expected <= parts
+    if tune != "all":
+        assert parts <= expected | {"neck.1", "neck.2", "neck.3"}
+    if tune == "lora:2":
+        assert all(name.endswith("attn.qkv.weight") for name in encoder)
+
+
+def test_a_resumed_fine_tuning_goes_on(network, discs, tmp_path):
+    plan = dataclasses.replace(recipe("lora:2"), checkpoint_every=1)
+    whole = run(iter_train(plan, discs, tmp_path / "whole.safetensors", start=network))
+    job = iter_train(plan, discs, tmp_path / "parts.safetensors", start=network)
+    next(job)
+    job.close()
+    parts = run(iter_train(plan, discs, tmp_path / "parts.safetensors", start=network))
+    one, other = (read_checkpoint(path).state_dict() for path in (whole, parts))
+    assert all(torch.allclose(one[name], other[name], atol=1e-4) for name in one)
+    with pytest.raises(ValueError, match="tune"):
+        run(iter_train(recipe("decoder"), discs, tmp_path / "parts.safetensors", start=network))
+
+
+def test_merged_adapters_compute_the_same(network):
+    prepare(network, Tuning.parse("lora:4"))
+    adapters = [m for m in network.modules() if isinstance(m, LowRankAdapter)]
+    assert len(adapters) == 3
+    for adapter in adapters:
+        torch.nn.init.normal_(adapter.up, std=0.1)
+    pixels = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        expected = network.encode(pixels).features
+        plain = merged(network)
+        assert torch.allclose(plain.encode(pixels).features, expected, atol=1e-4)
+    assert plain.state_dict().keys() == Sam(CONFIG).state_dict().keys()
+
+
+def test_adapters_change_nothing_at_first(network):
+    pixels = torch.randn(1, 3, 64, 64)
+    with torch.inference_mode():
+        before = network.encode(pixels).features
+        prepare(network, Tuning.parse("lora:4"))
+        assert torch.allclose(network.encode(pixels).features, before, atol=1e-5)
+
+
+@pytest.mark.parametrize("text", ["", "encoder", "blocks", "blocks:0", "lora:x"])
+def test_other_words_are_refused(text):
+    with pytest.raises(ValueError, match="lora:N"):
+        Tuning.parse(text)
+
+
+def test_what_a_network_lacks_cannot_be_tuned(network):
+    with pytest.raises(ValueError, match="3 blocks, not 4"):
+        prepare(network, Tuning.parse("blocks:4"))
+    small = Sam(read_recipe("nano").sam_config())
+    with pytest.raises(ValueError, match="convolutional"):
+        prepare(small, Tuning.parse("lora:4"))
+
+
+def test_fine_tuning_needs_weights(tmp_path):
+    with pytest.raises(ValueError, match="give weights"):
+        Trainer(read_recipe("finetune"), tmp_path / "x.safetensors")
