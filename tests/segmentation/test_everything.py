@@ -11,6 +11,7 @@ from napari_sam.segmentation.everything import (
     segment_everything,
 )
 from napari_sam.segmentation.grid import crop_boxes, grid_points
+from napari_sam.segmentation.instances import without_debris
 from tests.oracle import OraclePredictor
 
 GRID = EverythingConfig(mode="grid", points_per_side=16, min_mask_region_area=30)
@@ -31,6 +32,14 @@ def test_every_mode_finds_both_objects(mode):
     assert (labels[5:20, 5:20] > 0).all()
     assert labels[10, 10] != labels[40, 50]
     assert labels[25, 30] == 0
+
+
+def test_specks_are_dropped_by_the_median_area():
+    labels = np.zeros((40, 40), int)
+    labels[:10, :10], labels[20:30, :10], labels[20:30, 20:30], labels[5, 20:25] = 1, 2, 3, 4
+    assert without_debris(labels, 0.1).max() == 3
+    assert without_debris(labels, 0.04).max() == 4
+    assert without_debris(np.zeros((4, 4), int), 0.1).max() == 0
 
 
 def test_auto_takes_the_grid_without_an_instance_decoder():

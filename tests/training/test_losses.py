@@ -3,12 +3,16 @@ import math
 import pytest
 import torch
 
+from napari_sam.model.size_decoder import N_BINS
+from napari_sam.training.batches import Regions
 from napari_sam.training.losses import (
     dice_loss,
     focal_loss,
     instance_loss,
+    kind_loss,
     mask_iou,
     prompt_loss,
+    size_loss,
 )
 
 SURE = 20.0
@@ -68,3 +72,66 @@ def test_instance_loss_vanishes_on_the_truth():
     target = torch.cat([square(), square(), square()])[None]
     assert instance_loss(as_logits(target), target).item() == pytest.approx(0, abs=1e-4)
     assert instance_loss(as_logits(1 - target), target).item() > 1
+
+
+def regions(kinds, views=None, sources=None):
+    count = len(kinds)
+    weights = torch.zeros(count, 1, count)
+    weights[torch.arange(count), 0, torch.arange(count)] = 1
+    zeros = torch.zeros(count, dtype=torch.long)
+    return Regions(
+        weights=weights,
+        views=zeros if views is None else torch.tensor(views),
+        kinds=torch.tensor(kinds),
+        sources=zeros if sources is None else torch.tensor(sources),
+    )
+
+
+def vectors(*rows):
+    """One token for each region, (1, C, 1, R)."""
+    unit = torch.nn.functional.normalize(torch.tensor(rows, dtype=torch.float32), dim=1)
+    return unit.T[None, :, None]
+
+
+def test_votes_for_the_true_size_cost_least():
+    octaves, inside = torch.tensor([1.0]), torch.ones(1, 1, 1)
+    costs = []
+    for index in (12, 18, 20, 22):
+        votes = torch.zeros(1, N_BINS, 1, 1)
+        votes[:, index] = 6
+        costs.append(float(size_loss(votes, octaves, inside)))
+    assert min(costs) == costs[2]
+    assert costs[0] > costs[1]
+
+
+def test_cells_outside_the_sample_do_not_count():
+    votes = torch.zeros(1, N_BINS, 1, 2)
+    votes[0, 20, 0, 0] = 6
+    votes[0, 3, 0, 1] = 6
+    octaves = torch.tensor([1.0])
+    alone = size_loss(votes[..., :1], octaves, torch.ones(1, 1, 1))
+    assert float(size_loss(votes, octaves, torch.tensor([[[1.0, 0.0]]]))) == pytest.approx(
+        float(alone)
+    )
+
+
+def test_kinds_that_lie_together_and_apart_from_the_rest_cost_least():
+    sorted_out = vectors((1, 0, 0), (1, 0.1, 0), (0, 1, 0), (0, 1, 0.1), (0, 0, 1))
+    mixed = vectors((1, 0, 0), (0, 1, 0), (1, 0.1, 0), (0, 1, 0.1), (1, 0, 0))
+    given = regions([1, 1, 2, 2, 0])
+    assert kind_loss(sorted_out, given) < 0.1
+    assert kind_loss(mixed, given) > 3
+
+
+def test_objects_of_one_source_in_two_views_are_not_compared():
+    maps = vectors((1, 0), (1, 0), (1, 0), (1, 0)).expand(2, -1, -1, -1)
+    same = regions([1, 1, 1, 1], views=[0, 0, 1, 1], sources=[5, 5, 5, 5])
+    other = regions([1, 1, 1, 1], views=[0, 0, 1, 1], sources=[5, 5, 6, 6])
+    assert float(kind_loss(maps, same)) == pytest.approx(0, abs=1e-5)
+    assert float(kind_loss(maps, other)) == pytest.approx(math.log(3), abs=1e-4)
+
+
+def test_without_pairs_kinds_cost_nothing():
+    loss = kind_loss(vectors((1, 0), (0, 1)).requires_grad_(), regions([1, 0]))
+    assert float(loss.detach()) == 0
+    loss.backward()

@@ -178,6 +178,19 @@ class Sam(nn.Module):
             return maps
         return functional.interpolate(maps, scale_factor=float(stride), mode="bilinear")
 
+    def kind_map(self, image: EncodedImage) -> Tensor:
+        """Embed the tokens so that objects of one kind lie together, unit vectors (B, 32, h, w).
+
+        Raises
+        ------
+        ValueError
+            If this network has no kind decoder.
+        """
+        if self.kind_decoder is None:
+            raise ValueError("This model has no kind decoder; compare its image features instead")
+        vectors: Tensor = self.kind_decoder(image.features)
+        return vectors
+
     def typical_octaves(self, image: EncodedImage, shape: tuple[int, int]) -> Tensor:
         """Judge how large the objects of B images are.
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from napari_sam.segmentation.everything_config import EverythingConfig
 from napari_sam.segmentation.grid import EverythingPredictor, generate_masks, iter_masks
 from napari_sam.segmentation.images import check_image
-from napari_sam.segmentation.instances import consecutive, instances_from_maps
+from napari_sam.segmentation.instances import consecutive, instances_from_maps, without_debris
 from napari_sam.segmentation.labels import MaskRecord, labels_from_records
 from napari_sam.segmentation.progress import Progress, run
 
@@ -29,7 +29,7 @@ __all__ = [
     "segment_everything",
 ]
 
-_NEVER_DROPPED = 4
+_NOISE = 4
 """Instances of fewer pixels are noise."""
 
 
@@ -117,7 +117,8 @@ def _instances(
         foreground_thresh=config.foreground_thresh,
         seed_thresh=config.seed_thresh,
     )
-    return consecutive(labels, min_area=max(config.min_mask_region_area, _NEVER_DROPPED))
+    labels = without_debris(labels, config.debris_thresh)
+    return consecutive(labels, min_area=max(config.min_mask_region_area, _NOISE))
 
 
 def _mode(config: EverythingConfig, predictor: EverythingPredictor) -> str:

@@ -44,8 +44,8 @@ class EverythingConfig:
         Between and within crops.
     points_per_batch : int
         Points decoded at once.
-    foreground_thresh, seed_thresh : float
-        Of mode ``"instances"``; see `instances_from_maps`.
+    foreground_thresh, seed_thresh, debris_thresh : float
+        Of mode ``"instances"``; see `instances_from_maps` and `without_debris`.
     """
 
     mode: str = _setting(
@@ -161,6 +161,14 @@ class EverythingConfig:
         0.5,
         "Seeds",
         "Instances mode: higher splits touching objects more",
+        min=0.0,
+        max=1.0,
+        step=0.05,
+    )
+    debris_thresh: float = _setting(
+        0.1,
+        "Debris",
+        "Instances mode: objects smaller than this share of the median area are dropped",
         min=0.0,
         max=1.0,
         step=0.05,

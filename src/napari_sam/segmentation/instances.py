@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -45,6 +47,16 @@ def instances_from_maps(
     rest, _ = ndimage.label(inside & (basins == 0))
     labels = np.where(rest > 0, rest + count, basins)
     return consecutive(labels, min_area=min_area)
+
+
+def without_debris(labels: NDArray[np.integer], share: float) -> NDArray[np.uint32]:
+    """Drop the objects of labels (H, W) whose area is under a share of the median area.
+
+    Small networks see specks between the objects; what is a speck depends on the objects.
+    """
+    areas = np.bincount(labels.ravel())[1:]
+    median = float(np.median(areas[areas > 0])) if areas.any() else 0.0
+    return consecutive(labels, min_area=math.ceil(share * median))
 
 
 def consecutive(labels: NDArray[np.integer], *, min_area: int = 0) -> NDArray[np.uint32]:

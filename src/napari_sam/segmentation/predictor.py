@@ -304,6 +304,23 @@ class Predictor:
         resized: NDArray[np.float32] = self.upscale(embedding, maps).sigmoid().cpu().numpy()
         return resized
 
+    @torch.inference_mode()
+    def kind_map(self, embedding: ImageEmbedding) -> NDArray[np.float32]:
+        """Embed the image's tokens so that objects of one kind lie together.
+
+        Returns
+        -------
+        ndarray
+            (K, h, w) float32 unit vectors, one for each image token; their products tell how
+            alike two places are. Networks without a kind decoder give their image features.
+        """
+        if self._model.kind_decoder is not None:
+            vectors = self._model.kind_map(embedding.image)
+        else:
+            vectors = functional.normalize(embedding.features, dim=1)
+        found: NDArray[np.float32] = vectors[0].cpu().numpy()
+        return found
+
     def estimate_diameter(
         self,
         image: NDArray[np.generic],

@@ -1,0 +1,83 @@
+"""The small network's heads beside SAM's: sizes, kinds, scores of masks, instance maps."""
+
+import pytest
+import torch
+
+from napari_sam.model.instance_decoder import InstanceDecoder
+from napari_sam.model.kind_decoder import KindDecoder
+from napari_sam.model.mask_scorer import MaskScorer, _statistics
+from napari_sam.model.sam import EncodedImage, Sam
+from napari_sam.model.size_decoder import BINS_PER_OCTAVE, N_BINS, bin_octaves, typical_octaves
+from napari_sam.training.recipe import read_recipe
+
+
+@pytest.mark.parametrize(("bin_index", "octave"), [(16, 0.0), (20, 1.0), (8, -2.0)])
+def test_votes_for_a_bin_are_its_diameter(bin_index, octave):
+    votes = torch.zeros(2, N_BINS, 3, 4)
+    votes[:, bin_index] = 12
+    assert typical_octaves(votes, (96, 128)) == pytest.approx([octave, octave], abs=0.02)
+
+
+def test_cells_of_padding_have_no_vote():
+    votes = torch.zeros(1, N_BINS, 2, 4)
+    votes[:, 16, :, :2], votes[:, 24, :, 2:] = 12, 12
+    assert float(typical_octaves(votes, (64, 70))) == pytest.approx(0, abs=0.05)
+    assert float(typical_octaves(votes[..., 2:], (64, 64))) == pytest.approx(2, abs=0.05)
+
+
+def test_bins_cover_octaves_evenly():
+    assert bin_octaves()[0] == -bin_octaves()[-1]
+    assert (bin_octaves().diff() == 1 / BINS_PER_OCTAVE).all()
+
+
+def test_the_scorer_changes_nothing_before_it_is_trained():
+    scorer = MaskScorer(32)
+    scores = scorer(torch.randn(2, 5, 32), torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8))
+    assert torch.equal(scores, torch.zeros(2, 4))
+
+
+def test_masks_learn_nothing_from_the_scorer():
+    scorer = MaskScorer(32)
+    torch.nn.init.normal_(scorer.mlp[-1].weight)
+    logits = torch.randn(1, 4, 8, 8, requires_grad=True)
+    tokens = torch.randn(1, 5, 32, requires_grad=True)
+    scorer(tokens, logits, torch.randn(1, 4, 8, 8)).sum().backward()
+    assert logits.grad is None
+    assert tokens.grad is not None
+
+
+def test_a_sure_mask_expects_more_of_itself_than_a_doubtful_one():
+    sure = torch.full((1, 1, 100), -9.0)
+    sure[..., :40] = 9
+    doubtful = sure / 18
+    for logits, low, high in ((sure, 0.99, 1.0), (doubtful, 0.3, 0.6)):
+        probability = logits.sigmoid()
+        found = _statistics(logits, probability, probability * (1 - probability))[0, 0]
+        assert low <= found[0] <= high
+    assert found[1] == 0
+    assert found[3] == pytest.approx(torch.tensor(40.0).log() / 8)
+
+
+def test_kinds_are_unit_vectors():
+    vectors = KindDecoder(32)(torch.randn(2, 32, 5, 6))
+    assert torch.allclose(vectors.norm(dim=1), torch.ones(2, 5, 6), atol=1e-5)
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_instance_maps_have_their_stride(stride):
+    maps = InstanceDecoder(32, stride)(
+        torch.randn(1, 32, 4, 6), (torch.randn(1, 8, 8, 12), torch.randn(1, 4, 16, 24))
+    )
+    assert maps.shape == (1, 3, 32 // stride, 48 // stride)
+
+
+def test_missing_heads_are_named():
+    model = Sam(read_recipe("nano").sam_config())
+    model.size_decoder = model.kind_decoder = model.instance_decoder = None
+    image = EncodedImage(torch.zeros(1, 128, 4, 4))
+    with pytest.raises(ValueError, match="object_diameter"):
+        model.typical_octaves(image, (32, 32))
+    with pytest.raises(ValueError, match="kind decoder"):
+        model.kind_map(image)
+    with pytest.raises(ValueError, match="mode='grid'"):
+        model.instance_maps(image)
