@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from napari_sam.model.registry import load_model
+    from napari_sam.segmentation.embedding import ImageEmbedding
     from napari_sam.segmentation.everything import (
         EverythingConfig,
         generate_masks,
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     )
     from napari_sam.segmentation.labels import MaskRecord
     from napari_sam.segmentation.prediction import MaskPrediction
-    from napari_sam.segmentation.predictor import ImageEmbedding, Predictor
+    from napari_sam.segmentation.predictor import Predictor
     from napari_sam.segmentation.prompts import Prompts
     from napari_sam.viewer.session import Session
     from napari_sam.volume import VolumeConfig, segment_volume
@@ -27,7 +28,7 @@ __version__ = "1.0.0.dev0"
 
 _HOMES = {
     "EverythingConfig": "segmentation.everything",
-    "ImageEmbedding": "segmentation.predictor",
+    "ImageEmbedding": "segmentation.embedding",
     "MaskPrediction": "segmentation.prediction",
     "MaskRecord": "segmentation.labels",
     "Predictor": "segmentation.predictor",

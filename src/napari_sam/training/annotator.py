@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.segmentation.prediction import MaskPrediction
-from napari_sam.segmentation.predictor import ImageEmbedding, Predictor
+from napari_sam.segmentation.predictor import Predictor
 from napari_sam.segmentation.prompts import Prompts
 from napari_sam.training.metrics import correcting_click, innermost_pixel, mask_iou
 

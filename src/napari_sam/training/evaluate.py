@@ -9,8 +9,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.segmentation.everything import EverythingConfig, segment_embedded
-from napari_sam.segmentation.predictor import ImageEmbedding, Predictor
+from napari_sam.segmentation.predictor import Predictor
 from napari_sam.segmentation.progress import Progress, run
 from napari_sam.training.annotator import ObjectScore, TrueObject, annotate, true_objects
 from napari_sam.training.baselines import otsu_foreground, otsu_object, otsu_watershed

@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 
-from napari_sam.segmentation.predictor import ImageEmbedding
+from napari_sam.segmentation.embedding import ImageEmbedding
 
 
 class EmbeddingCache:

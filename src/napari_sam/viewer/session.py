@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.segmentation.prediction import MaskPrediction
-from napari_sam.segmentation.predictor import ImageEmbedding
 from napari_sam.segmentation.prompts import Prompts
 from napari_sam.viewer.embeddings import EmbeddingCache
 from napari_sam.viewer.layers import (

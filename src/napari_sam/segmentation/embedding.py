@@ -1,0 +1,49 @@
+"""An image as a network sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from napari_sam.model.sam import EncodedImage
+from napari_sam.segmentation.images import Geometry
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageEmbedding:
+    """An image as a network sees it; prompts are answered from it.
+
+    Attributes
+    ----------
+    image : EncodedImage
+        Features and skip features, on the predictor's device, float32.
+    geometry : Geometry
+        How the image lies in the network's input.
+    object_diameter : float or None
+        Diameter of objects that the image was scaled by, image pixels; None where the network's
+        input has a fixed size.
+    model_name : str
+        The model that made it.
+    """
+
+    image: EncodedImage
+    geometry: Geometry
+    object_diameter: float | None
+    model_name: str
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """Height and width of the image, pixels."""
+        return self.geometry.image_shape
+
+    @property
+    def features(self) -> Tensor:
+        """(1, C, h, w)."""
+        return self.image.features
+
+    @property
+    def low_res_shape(self) -> tuple[int, int]:
+        """Height and width of low-resolution logits, (4 h, 4 w)."""
+        height, width = self.features.shape[-2:]
+        return 4 * height, 4 * width
