@@ -5,7 +5,7 @@ import pytest
 from skimage.io import imread
 
 from napari_sam.training.evaluate import EvaluateConfig, evaluate
-from napari_sam.training.figures import worst_cases
+from napari_sam.training.figures import draw_cases, overlay
 from napari_sam.training.samples import Sample
 from tests.oracle import OraclePredictor
 
@@ -66,12 +66,12 @@ def test_few_images_of_each_source():
 def test_the_worst_are_drawn(tmp_path):
     samples = [drawn("a"), drawn("b")]
     config = EvaluateConfig(clicks=1, modes=())
-    worst_cases(evaluate(OraclePredictor(threshold=2), samples, config), tmp_path / "w.png")
+    draw_cases(evaluate(OraclePredictor(threshold=2), samples, config), tmp_path / "w.png")
     sheet = imread(tmp_path / "w.png")
-    assert sheet.shape == (2 * 174, 2 * 160, 3)
-    assert (sheet == (60, 220, 90)).all(-1).sum() > 100
+    assert sheet.shape == (4 * 174, 2 * 160, 3)
+    assert (sheet == (60, 220, 90)).all(-1).sum() > 200
     assert not (sheet == (255, 70, 70)).all(-1).any()
-    worst_cases(evaluate(OraclePredictor(), samples, config), tmp_path / "w.png")
+    draw_cases(evaluate(OraclePredictor(), samples, config), tmp_path / "w.png")
     assert (imread(tmp_path / "w.png") == (255, 70, 70)).all(-1).sum() > 100
 
 
@@ -85,3 +85,12 @@ def test_table_and_json(tmp_path):
 def test_nothing_to_evaluate_on():
     with pytest.raises(ValueError, match="no samples"):
         evaluate(OraclePredictor(), [])
+
+
+def test_outlines_are_drawn_over_large_and_small_images():
+    labels = np.zeros((400, 700), int)
+    labels[100:300, 200:500] = 1
+    drawing = overlay(labels * 1.0, labels, side=350)
+    assert drawing.shape == (200, 350, 3)
+    assert (drawing[50, 100:250] == (255, 70, 70)).all()
+    assert overlay(np.zeros((3, 5)), np.zeros((3, 5), int), side=50).shape == (30, 50, 3)

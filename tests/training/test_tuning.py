@@ -61,6 +61,7 @@ def changed(before, after):
     ("tune", "expected"),
     [
         ("decoder", set()),
+        ("heads", set()),
         ("blocks:1", {"blocks.2", "neck.0"}),
         ("lora:2", {"blocks.0", "blocks.1", "blocks.2"}),
         ("all", {"patch_embed.proj", "blocks.0", "blocks.1", "blocks.2", "neck.0"}),
@@ -69,7 +70,10 @@ def changed(before, after):
 def test_only_what_is_tuned_changes(network, discs, tmp_path, tune, expected):
     path = run(iter_train(recipe(tune), discs, tmp_path / "mine.safetensors", start=network))
     names = changed(network, read_checkpoint(path))
-    assert any(name.startswith("mask_decoder.") for name in names)
+    decoder = {name for name in names if name.startswith("mask_decoder.")}
+    assert decoder
+    if tune == "heads":
+        assert all("iou_prediction_head" in name for name in decoder)
     encoder = {name for name in names if name.startswith("image_encoder.")}
     parts = {".".join(name.split(".")[1:3]) for name in encoder}
     assert expected <= parts
@@ -131,3 +135,33 @@ def test_what_a_network_lacks_cannot_be_tuned(network):
 def test_fine_tuning_needs_weights(tmp_path):
     with pytest.raises(ValueError, match="give weights"):
         Trainer(read_recipe("finetune"), tmp_path / "x.safetensors")
+
+
+def test_frozen_norms_keep_their_statistics(tmp_path, discs):
+    small = dataclasses.replace(
+        read_recipe("nano"),
+        network={
+            "encoder": {"channels": [16] * 5, "blocks": [1] * 5, "out_channels": 32},
+            "decoder": {"num_heads": 2, "mlp_dim": 32, "attention_dim": 16},
+        },
+    )
+    start = Sam(small.sam_config()).eval()
+    plan = dataclasses.replace(
+        read_recipe("nano_heads"),
+        steps=2,
+        parts=1,
+        part_size=2,
+        objects_per_part=4,
+        crop_size=128,
+        windows=((8, 1.0),),
+        sources={"mine": 1.0},
+    )
+    path = run(iter_train(plan, discs, tmp_path / "mine.safetensors", start=start))
+    names = changed(start.half().float(), read_checkpoint(path))
+    parts = {".".join(name.split(".")[:2]) for name in names}
+    assert parts == {
+        "size_decoder.context",
+        "size_decoder.head",
+        "mask_decoder.mask_scorer",
+        "mask_decoder.iou_prediction_head",
+    }

@@ -17,7 +17,7 @@ from napari_sam.model.devices import resolve_device
 from napari_sam.model.registry import load_model
 from napari_sam.segmentation.everything import EverythingConfig
 from napari_sam.training.evaluate import EvaluateConfig, iter_evaluate
-from napari_sam.training.figures import worst_cases
+from napari_sam.training.figures import draw_cases
 from napari_sam.training.recipe import Recipe, read_recipe
 from napari_sam.training.samples import Sample, read_folder, read_pack
 
@@ -85,7 +85,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
     if arguments.json is not None:
         result.write_json(arguments.json, arguments.by)
     if arguments.figure is not None:
-        worst_cases(result, arguments.figure)
+        draw_cases(result, arguments.figure)
 
 
 def _folders(arguments: argparse.Namespace, *, packs: bool = False) -> list[Path]:

@@ -193,7 +193,9 @@ def _train(commands: _Commands) -> None:
         "--weights", metavar="MODEL", help="start from these: a known model's name, or a file"
     )
     parser.add_argument(
-        "--tune", metavar="WHAT", help="all, decoder, blocks:N or lora:N, instead of the recipe's"
+        "--tune",
+        metavar="WHAT",
+        help="all, decoder, heads, blocks:N or lora:N",
     )
     parser.add_argument(
         "--data",
@@ -244,7 +246,7 @@ def _evaluate(commands: _Commands) -> None:
         help="break the scores down by a column of the pack's index; may be repeated",
     )
     parser.add_argument("--json", metavar="FILE", help="write the scores here, too")
-    parser.add_argument("--figure", metavar="PNG", help="draw the worst cases of each source")
+    parser.add_argument("--figure", metavar="PNG", help="draw the worst and typical objects")
     _model_options(parser)
 
 

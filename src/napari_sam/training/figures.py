@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from scipy import ndimage
+from skimage.segmentation import find_boundaries
 
 from napari_sam.segmentation.images import to_display_range
 from napari_sam.training.annotator import ObjectScore
@@ -22,29 +23,45 @@ _CONTEXT = 1.8
 _TRUTH, _FOUND, _CLICK = (60, 220, 90), (255, 70, 70), (255, 230, 0)
 
 
-def worst_cases(evaluation: Evaluation, path: str | Path, *, per_source: int = 8) -> None:
-    """Write a sheet of the objects that one click found worst, a row for each source.
+def draw_cases(evaluation: Evaluation, path: str | Path, *, per_row: int = 8) -> None:
+    """Write a sheet of objects after one click: two rows for each source, the worst and a sample.
 
     Parameters
     ----------
     evaluation : Evaluation
         With the scores of objects.
     path : str or Path
-        A png file. Truth is drawn green, the best-scored mask red, the click yellow; the caption
-        gives the IoU.
-    per_source : int
-        Objects of each source.
+        A picture file. Truth is drawn green, the best-scored mask red, the click yellow; captions
+        give the IoU. The second row runs evenly from the worst to the best object.
+    per_row : int
+        Objects in a row.
     """
-    rows: dict[str, list[tuple[ObjectScore, Sample]]] = defaultdict(list)
+    by_source: dict[str, list[tuple[ObjectScore, Sample]]] = defaultdict(list)
     for image in evaluation.images:
-        rows[image.sample.source] += [(score, image.sample) for score in image.objects]
-    tiles = []
-    for source in sorted(rows):
-        worst = sorted(rows[source], key=lambda pair: pair[0].clicks[0])[:per_source]
-        tiles.append(
-            [(_view(score, sample), f"{source} {score.clicks[0]:.2f}") for score, sample in worst]
-        )
-    _sheet(tiles).save(path)
+        by_source[image.sample.source] += [(score, image.sample) for score in image.objects]
+    rows = []
+    for source in sorted(by_source):
+        ranked = sorted(by_source[source], key=lambda pair: pair[0].clicks[0])
+        evenly = np.linspace(0, len(ranked) - 1, min(per_row, len(ranked))).round().astype(int)
+        rows += [
+            [(_view(*pair), f"{source} {pair[0].clicks[0]:.2f}") for pair in chosen]
+            for chosen in (ranked[:per_row], [ranked[index] for index in evenly])
+        ]
+    sheet(rows).save(path)
+
+
+def overlay(
+    image: NDArray[np.generic], labels: NDArray[np.integer], side: int = 320
+) -> NDArray[np.uint8]:
+    """Draw the outlines of labels (H, W) over an image, at most `side` pixels high and wide."""
+    picture = _colour(image)
+    scale = side / max(labels.shape)
+    height, width = (max(1, round(length * scale)) for length in labels.shape)
+    shown = np.array(Image.fromarray(picture).resize((width, height)))
+    rows = (np.arange(height) / scale).astype(int).clip(max=labels.shape[0] - 1)
+    cols = (np.arange(width) / scale).astype(int).clip(max=labels.shape[1] - 1)
+    shown[find_boundaries(labels[np.ix_(rows, cols)], mode="inner")] = _FOUND
+    return shown
 
 
 def _view(score: ObjectScore, sample: Sample) -> NDArray[np.uint8]:
@@ -91,14 +108,18 @@ def _place(mask: NDArray[np.bool_], row: int, col: int, side: int) -> NDArray[np
     return placed
 
 
-def _sheet(rows: Sequence[Sequence[tuple[NDArray[np.uint8], str]]]) -> Image.Image:
-    """Arrange captioned tiles."""
-    columns = max((len(row) for row in rows), default=1)
-    tall = _TILE + _CAPTION
-    sheet = Image.new("RGB", (columns * _TILE, max(1, len(rows)) * tall), "white")
-    draw = ImageDraw.Draw(sheet)
-    for y, row in enumerate(rows):
-        for x, (tile, caption) in enumerate(row):
-            sheet.paste(Image.fromarray(tile), (x * _TILE, y * tall))
-            draw.text((x * _TILE + 2, y * tall + _TILE + 1), caption, fill="black")
-    return sheet
+def sheet(rows: Sequence[Sequence[tuple[NDArray[np.uint8], str]]]) -> Image.Image:
+    """Arrange captioned tiles, each row as high as its highest and each column as its widest."""
+    heights = [max(tile.shape[0] for tile, _ in row) + _CAPTION for row in rows if row]
+    width = max((sum(tile.shape[1] for tile, _ in row) for row in rows), default=1)
+    page = Image.new("RGB", (width, max(1, sum(heights))), "white")
+    draw = ImageDraw.Draw(page)
+    top = 0
+    for row, height in zip([row for row in rows if row], heights, strict=True):
+        left = 0
+        for tile, caption in row:
+            page.paste(Image.fromarray(tile), (left, top))
+            draw.text((left + 2, top + tile.shape[0] + 1), caption, fill="black")
+            left += tile.shape[1]
+        top += height
+    return page

@@ -27,7 +27,8 @@ class Recipe:
         `encoder` and `decoder` keywords of a convolutional network, and `object_diameter`. Empty
         where the network of given weights is trained.
     tune : str
-        What is trained: ``"all"``, ``"decoder"``, ``"blocks:N"`` or ``"lora:N"``.
+        What is trained: ``"all"``, ``"decoder"``, ``"heads"``, ``"blocks:N"`` or
+        ``"lora:N"``.
     seed, steps : int
         Source of chance; optimiser steps.
     encoder_share : float
@@ -153,7 +154,8 @@ def read_recipe(path: str | Path) -> Recipe:
     Parameters
     ----------
     path : str or Path
-        A TOML file, or the name of a recipe of the package: ``"nano"`` or ``"finetune"``.
+        A TOML file, or the name of a recipe of the package: ``"nano"``, ``"nano_heads"``,
+        ``"finetune"``.
 
     Raises
     ------

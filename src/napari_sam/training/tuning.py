@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from napari_sam.model.image_encoder import Attention, ImageEncoderViT
 from napari_sam.model.sam import Sam
 
-_PATTERN = re.compile(r"all|decoder|(blocks|lora):([1-9]\d*)")
+_PATTERN = re.compile(r"all|decoder|heads|(blocks|lora):([1-9]\d*)")
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,8 @@ class Tuning:
     Attributes
     ----------
     kind : str
-        ``"all"``; ``"decoder"`` (everything but the image encoder); ``"blocks"``, the decoder and
+        ``"all"``; ``"decoder"`` (everything but the image encoder); ``"heads"`` (what judges sizes
+        and masks, with all features and masks as they are); ``"blocks"``, the decoder and
         the encoder's last blocks and neck; ``"lora"``, the decoder and adapters of the encoder's
         attention.
     count : int
@@ -45,7 +46,7 @@ class Tuning:
         match = _PATTERN.fullmatch(text)
         if match is None:
             raise ValueError(
-                f"tune must be all, decoder, blocks:N or lora:N (N at least 1), got {text!r}"
+                f"tune must be all, decoder, heads, blocks:N or lora:N (N at least 1), got {text!r}"
             )
         return cls(match[1] or text, int(match[2] or 0))
 
@@ -98,6 +99,9 @@ def prepare(model: Sam, tuning: Tuning) -> None:
     """
     if tuning.kind == "all":
         return
+    if tuning.kind == "heads":
+        _train_heads(model)
+        return
     encoder = model.image_encoder
     encoder.requires_grad_(requires_grad=False)
     if tuning.kind == "decoder":
@@ -115,6 +119,18 @@ def prepare(model: Sam, tuning: Tuning) -> None:
         return
     for attention in _attentions(model):
         attention.qkv = LowRankAdapter(attention.qkv, tuning.count)  # type: ignore[assignment]
+
+
+def _train_heads(model: Sam) -> None:
+    model.requires_grad_(requires_grad=False)
+    heads = (
+        model.size_decoder,
+        model.mask_decoder.iou_prediction_head,
+        model.mask_decoder.mask_scorer,
+    )
+    for head in heads:
+        if head is not None:
+            head.requires_grad_(requires_grad=True)
 
 
 def merged(model: Sam) -> Sam:

@@ -278,7 +278,9 @@ def _move_to(parameters: Iterable[nn.Parameter], memory: Tensor) -> Tensor:
 def _set_mode(model: Sam, *, frozen_norms: bool) -> None:
     model.train()
     for module in model.modules():
-        if frozen_norms and isinstance(module, nn.BatchNorm2d):
+        if not isinstance(module, nn.BatchNorm2d):
+            continue
+        if frozen_norms or not module.weight.requires_grad:
             module.eval()
 
 
