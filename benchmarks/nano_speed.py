@@ -48,12 +48,12 @@ def main() -> None:
         for _ in range(16):
             convolution(pixels)
 
-    embed, conv = in_turns(lambda: predictor.embed(image, object_diameter=36), yardstick)
+    embed, conv = in_turns(lambda: predictor.embed(image, object_diameter=40), yardstick)
     estimate, _ = in_turns(lambda: predictor.embed(image), yardstick)
     official = Sam(SamConfig(encoder=OFFICIAL)).eval()
     encoded = EncodedImage(torch.randn(1, 256, 64, 64))
     point = PromptBatch(torch.tensor([[[500.0, 500.0]]]), torch.ones(1, 1, dtype=torch.long))
-    embedding = predictor.embed(image, object_diameter=36)
+    embedding = predictor.embed(image, object_diameter=40)
     prompt = [Prompts(points=[(250, 250)])]
     click, plain = in_turns(
         lambda: predictor.decode(embedding, prompt), lambda: official.decode(encoded, point)

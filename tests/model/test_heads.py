@@ -7,26 +7,21 @@ from napari_sam.model.instance_decoder import InstanceDecoder
 from napari_sam.model.kind_decoder import KindDecoder
 from napari_sam.model.mask_scorer import MaskScorer, _statistics
 from napari_sam.model.sam import EncodedImage, Sam
-from napari_sam.model.size_decoder import BINS_PER_OCTAVE, N_BINS, bin_octaves, typical_octaves
+from napari_sam.model.size_decoder import BINS_PER_OCTAVE, N_BINS, bin_octaves, mean_votes
 from napari_sam.training.recipe import read_recipe
 
 
-@pytest.mark.parametrize(("bin_index", "octave"), [(16, 0.0), (20, 1.0), (8, -2.0)])
-def test_votes_for_a_bin_are_its_diameter(bin_index, octave):
-    votes = torch.zeros(2, N_BINS, 3, 4)
-    votes[:, bin_index] = 12
-    assert typical_octaves(votes, (96, 128)) == pytest.approx([octave, octave], abs=0.02)
-
-
-def test_cells_of_padding_have_no_vote():
+def test_votes_are_averaged_over_the_cells_inside():
     votes = torch.zeros(1, N_BINS, 2, 4)
     votes[:, 16, :, :2], votes[:, 24, :, 2:] = 12, 12
-    assert float(typical_octaves(votes, (64, 70))) == pytest.approx(0, abs=0.05)
-    assert float(typical_octaves(votes[..., 2:], (64, 64))) == pytest.approx(2, abs=0.05)
+    assert int(mean_votes(votes, (64, 70)).argmax()) == 16
+    assert int(mean_votes(votes[..., 2:], (64, 64)).argmax()) == 24
+    assert mean_votes(votes, (64, 128)).shape == (1, N_BINS)
 
 
 def test_bins_cover_octaves_evenly():
     assert bin_octaves()[0] == -bin_octaves()[-1]
+    assert bin_octaves()[16] == 0
     assert (bin_octaves().diff() == 1 / BINS_PER_OCTAVE).all()
 
 
@@ -76,7 +71,7 @@ def test_missing_heads_are_named():
     model.size_decoder = model.kind_decoder = model.instance_decoder = None
     image = EncodedImage(torch.zeros(1, 128, 4, 4))
     with pytest.raises(ValueError, match="object_diameter"):
-        model.typical_octaves(image, (32, 32))
+        model.size_votes(image, (32, 32))
     with pytest.raises(ValueError, match="kind decoder"):
         model.kind_map(image)
     with pytest.raises(ValueError, match="mode='grid'"):

@@ -11,7 +11,7 @@ from napari_sam.segmentation.everything import (
     segment_everything,
 )
 from napari_sam.segmentation.grid import crop_boxes, grid_points
-from napari_sam.segmentation.instances import without_debris
+from napari_sam.segmentation.instances import instances_from_maps, without_debris
 from tests.oracle import OraclePredictor
 
 GRID = EverythingConfig(mode="grid", points_per_side=16, min_mask_region_area=30)
@@ -32,6 +32,15 @@ def test_every_mode_finds_both_objects(mode):
     assert (labels[5:20, 5:20] > 0).all()
     assert labels[10, 10] != labels[40, 50]
     assert labels[25, 30] == 0
+
+
+def test_smoothing_keeps_an_uneven_object_whole():
+    rows, cols = np.mgrid[:60, :60]
+    inside = np.hypot(rows - 30, cols - 30) < 20
+    dent = 1 - 0.8 * np.exp(-(((cols - 30) / 2.0) ** 2))
+    maps = np.stack([inside, inside * dent, inside * dent]).astype(np.float32)
+    assert instances_from_maps(maps).max() == 2
+    assert instances_from_maps(maps, smoothing=3).max() == 1
 
 
 def test_specks_are_dropped_by_the_median_area():

@@ -1,5 +1,7 @@
 import dataclasses
+import multiprocessing
 
+import numpy as np
 import pytest
 import torch
 
@@ -8,6 +10,8 @@ from napari_sam.segmentation.progress import run
 from napari_sam.training import workers
 from napari_sam.training.batches import SampleSource, draw_batch
 from napari_sam.training.recipe import Recipe, read_recipe
+from napari_sam.training.samples import Sample
+from napari_sam.training.synthetic import draw_scene
 from napari_sam.training.trainer import Trainer, iter_train
 from napari_sam.training.views import view_config
 from napari_sam.training.workers import LocalWorker
@@ -40,8 +44,8 @@ TINY = Recipe(
 )
 
 
-def train(path, recipe=TINY, **options):
-    return run(iter_train(recipe, [], path, **options))
+def train(path, recipe=TINY, samples=(), **options):
+    return run(iter_train(recipe, samples, path, **options))
 
 
 def weights(path):
@@ -136,3 +140,31 @@ def test_recipes_with_faults(tmp_path):
         Recipe(network={"encoder": {"channels": [8, 16, 16, 16, 16]}})
     with pytest.raises(ValueError, match="exceed"):
         Recipe(crop_size=64, windows=((16, 1.0),))
+
+
+def test_a_dead_process_is_named(tmp_path):
+    job = iter_train(TINY, [], tmp_path / "tiny.safetensors", workers=2)
+    next(job)
+    for process in multiprocessing.active_children():
+        process.kill()
+    with pytest.raises(RuntimeError, match="start again to resume"):
+        next(job)
+
+
+def test_an_error_in_a_process_is_raised_here(tmp_path):
+    empty = Sample(
+        name="e", source="e", image=np.zeros((64, 64)), labels=np.zeros((64, 64), np.int32)
+    )
+    recipe = dataclasses.replace(TINY, sources={"e": 1.0})
+    with pytest.raises(ValueError, match="no object"):
+        train(tmp_path / "tiny.safetensors", recipe, samples=[empty], workers=2)
+
+
+def test_scores_are_logged_and_plotted(tmp_path):
+    recipe = dataclasses.replace(TINY, evaluate_every=2)
+    sample = draw_scene(3, size=64)
+    events = list(iter_train(recipe, [], tmp_path / "tiny.safetensors", validation=[sample]))
+    assert [bool(event.scores) for event in events] == [False, True, False, True]
+    assert 0 <= events[-1].scores["3 clicks"] <= 1
+    assert (tmp_path / "tiny.scores.csv").read_text().count("\n") == 3
+    assert "3 clicks" in (tmp_path / "tiny.svg").read_text()

@@ -158,6 +158,7 @@ EVERYTHING_NUMBERS: dict[str, type] = {
     "min_mask_region_area": int,
     "foreground_thresh": float,
     "seed_thresh": float,
+    "seed_smoothing": float,
     "debris_thresh": float,
 }
 """Settings of `EverythingConfig` that the shell offers; a test holds them equal to its fields."""

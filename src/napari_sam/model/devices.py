@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 
 
@@ -73,3 +76,19 @@ def resolve_encoder_dtype(device: torch.device, precision: str = "auto") -> torc
         return torch.float32
     fast_bfloat16 = torch.cuda.get_device_capability(device)[0] >= 8
     return torch.bfloat16 if fast_bfloat16 else torch.float16
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Tell whether a device multiplies bfloat16 itself; processors that do not are slower in it.
+
+    Where torch (before 2.8) does not tell what the processor can do, the answer is no.
+    """
+    if device.type != "cpu":
+        return True
+    capabilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "bf16"))
+
+
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """Return the context in which training computes: bfloat16 where the device gains by it."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=computes_bfloat16(device))

@@ -16,7 +16,7 @@ from napari_sam.model.kind_decoder import KindDecoder
 from napari_sam.model.local_prompts import LocalPrompts
 from napari_sam.model.mask_decoder import MaskDecoder
 from napari_sam.model.prompt_encoder import PromptEncoder
-from napari_sam.model.size_decoder import SizeDecoder, typical_octaves
+from napari_sam.model.size_decoder import SizeDecoder, mean_votes
 
 _CONSTANTS = {"pixel_mean": (123.675, 116.28, 103.53), "pixel_std": (58.395, 57.12, 57.375)}
 """Mean and standard deviation of the training images' red, green and blue, of 0 ... 255."""
@@ -191,7 +191,7 @@ class Sam(nn.Module):
         vectors: Tensor = self.kind_decoder(image.features)
         return vectors
 
-    def typical_octaves(self, image: EncodedImage, shape: tuple[int, int]) -> Tensor:
+    def size_votes(self, image: EncodedImage, shape: tuple[int, int]) -> Tensor:
         """Judge how large the objects of B images are.
 
         Parameters
@@ -204,7 +204,8 @@ class Sam(nn.Module):
         Returns
         -------
         Tensor
-            (B,) binary logarithms of the typical diameter over the network's own.
+            (B, bins) log probabilities of the typical diameter; `bin_octaves` tells what each bin
+            stands for.
 
         Raises
         ------
@@ -213,7 +214,7 @@ class Sam(nn.Module):
         """
         if self.size_decoder is None:
             raise ValueError("This model has no size decoder; give an object_diameter")
-        return typical_octaves(self.size_decoder(image.features), shape)
+        return mean_votes(self.size_decoder(image.features), shape)
 
 
 def _with_samples(

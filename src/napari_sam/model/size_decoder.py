@@ -58,8 +58,8 @@ def bin_octaves(device: torch.device | str = "cpu") -> Tensor:
     return torch.arange(N_BINS, device=device) / BINS_PER_OCTAVE - OCTAVES
 
 
-def typical_octaves(votes: Tensor, shape: tuple[int, int]) -> Tensor:
-    """Return the median of what the cells inside images (B, ., H, W) vote for.
+def mean_votes(votes: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Average what the cells inside images vote for.
 
     Parameters
     ----------
@@ -71,14 +71,7 @@ def typical_octaves(votes: Tensor, shape: tuple[int, int]) -> Tensor:
     Returns
     -------
     Tensor
-        (B,) binary logarithms over the network's diameter.
+        (B, bins) mean log probabilities.
     """
     height, width = (max(1, round(length / CELL)) for length in shape)
-    inside = votes[..., :height, :width].float().log_softmax(1).mean((2, 3))
-    shares = inside.softmax(1).cumsum(1)
-    above = (shares >= 0.5).int().argmax(1)
-    octaves = bin_octaves(votes.device)
-    upper = shares.gather(1, above[:, None])[:, 0]
-    lower = torch.where(above > 0, shares.gather(1, (above - 1).clamp(min=0)[:, None])[:, 0], 0.0)
-    within = (0.5 - lower) / (upper - lower).clamp(min=1e-6) - 0.5
-    return octaves[above] + within / BINS_PER_OCTAVE
+    return votes[..., :height, :width].float().log_softmax(1).mean((2, 3))

@@ -116,6 +116,7 @@ def _instances(
         predictor.instance_maps(embedding),
         foreground_thresh=config.foreground_thresh,
         seed_thresh=config.seed_thresh,
+        smoothing=config.seed_smoothing * (embedding.object_diameter or 0),
     )
     labels = without_debris(labels, config.debris_thresh)
     return consecutive(labels, min_area=max(config.min_mask_region_area, _NOISE))

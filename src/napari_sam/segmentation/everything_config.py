@@ -44,8 +44,9 @@ class EverythingConfig:
         Between and within crops.
     points_per_batch : int
         Points decoded at once.
-    foreground_thresh, seed_thresh, debris_thresh : float
-        Of mode ``"instances"``; see `instances_from_maps` and `without_debris`.
+    foreground_thresh, seed_thresh, seed_smoothing, debris_thresh : float
+        Of mode ``"instances"``; see `instances_from_maps` and `without_debris`. Smoothing is a
+        share of the object diameter.
     """
 
     mode: str = _setting(
@@ -150,7 +151,7 @@ class EverythingConfig:
         advanced=True,
     )
     foreground_thresh: float = _setting(
-        0.5,
+        0.6,
         "Foreground",
         "Instances mode: foreground is above this probability",
         min=0.0,
@@ -158,12 +159,21 @@ class EverythingConfig:
         step=0.05,
     )
     seed_thresh: float = _setting(
-        0.5,
+        0.4,
         "Seeds",
         "Instances mode: higher splits touching objects more",
         min=0.0,
         max=1.0,
         step=0.05,
+    )
+    seed_smoothing: float = _setting(
+        0.08,
+        "Seed smoothing",
+        "Instances mode: more joins the parts of uneven objects (share of the object diameter)",
+        min=0.0,
+        max=0.5,
+        step=0.01,
+        advanced=True,
     )
     debris_thresh: float = _setting(
         0.1,

@@ -15,6 +15,7 @@ def instances_from_maps(
     *,
     foreground_thresh: float = 0.5,
     seed_thresh: float = 0.5,
+    smoothing: float = 0,
     min_area: int = 0,
 ) -> NDArray[np.uint32]:
     """Separate objects.
@@ -31,6 +32,9 @@ def instances_from_maps(
         Foreground is above it.
     seed_thresh : float
         Mean of closeness and depth above which a pixel is a seed.
+    smoothing : float
+        Standard deviation of the bell that smooths closeness and depth, pixels; without it, uneven
+        maps have several seeds in one object.
     min_area : int
         Smaller objects are dropped, pixels.
 
@@ -42,6 +46,8 @@ def instances_from_maps(
     foreground, closeness, depth = maps
     inside = foreground > foreground_thresh
     height = (closeness + depth) / 2
+    if smoothing:
+        height = ndimage.gaussian_filter(height, smoothing)
     seeds, count = ndimage.label(inside & (height > seed_thresh))
     basins = watershed(-height, seeds, mask=inside)
     rest, _ = ndimage.label(inside & (basins == 0))

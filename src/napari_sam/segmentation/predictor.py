@@ -18,7 +18,7 @@ from napari_sam.model.configs import ViTConfig
 from napari_sam.model.devices import resolve_encoder_dtype
 from napari_sam.model.registry import load_model
 from napari_sam.model.sam import EncodedImage, Sam
-from napari_sam.segmentation import sizes
+from napari_sam.model.size_decoder import bin_octaves
 from napari_sam.segmentation.decoding import Window, decode_prompts
 from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.segmentation.images import (
@@ -30,10 +30,9 @@ from napari_sam.segmentation.images import (
     to_display_range,
     to_pixels,
 )
-from napari_sam.segmentation.instances import instances_from_maps
 from napari_sam.segmentation.prediction import NOTHING, MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
-from napari_sam.segmentation.scale import estimate_diameter
+from napari_sam.segmentation.sizes import estimate_diameter
 from napari_sam.segmentation.upscaling import upscale_window
 
 _DEFAULT_DIAMETER = 36.0
@@ -311,30 +310,20 @@ class Predictor:
         return self._model.config.object_diameter or _DEFAULT_DIAMETER
 
     def _estimated_diameter(self, displayed: NDArray[np.float32]) -> float:
-        if self._model.size_decoder is not None:
-            return sizes.estimate_diameter(displayed, self._size_at, self._diameter)
-        found = None
-        if self.has_instance_decoder:
-            found = estimate_diameter(displayed, self._instances_at, self._diameter)
-        return self._diameter if found is None else found
+        if self._model.size_decoder is None:
+            return self._diameter
+        octaves = bin_octaves().double().numpy()
+        return estimate_diameter(displayed, self._sizes_at, octaves, self._diameter)
 
     @torch.inference_mode()
-    def _size_at(self, part: NDArray[np.float32], scale: float) -> float:
-        """Judge the typical diameter in a part of a displayed image at a scale; scaled pixels."""
+    def _sizes_at(self, part: NDArray[np.float32], scale: float) -> NDArray[np.float64]:
+        """Judge the objects of a part of a displayed image at a scale; log probabilities."""
         shape = (part.shape[0], part.shape[1])
         look = self._embed(part, free_geometry(shape, scale, max(shape) * 4), None)
-        octaves = self._model.typical_octaves(look.image, look.geometry.input_shape)
-        return self._diameter * 2 ** float(octaves[0])
-
-    @torch.inference_mode()
-    def _instances_at(self, part: NDArray[np.float32], scale: float) -> NDArray[np.uint32]:
-        """Segment a part of a displayed image at a scale; labels in pixels of the scaled part."""
-        shape = (part.shape[0], part.shape[1])
-        look = self._embed(part, free_geometry(shape, scale, max(shape) * 4), None)
-        maps = self._model.instance_maps(look.image)
-        full = maps[0].sigmoid()
-        height, width = look.geometry.input_shape
-        return instances_from_maps(full[:, :height, :width].cpu().numpy())
+        votes: NDArray[np.float64] = (
+            self._model.size_votes(look.image, look.geometry.input_shape)[0].double().cpu().numpy()
+        )
+        return votes
 
     @torch.inference_mode()
     def _embed(

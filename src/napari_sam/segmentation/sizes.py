@@ -1,7 +1,7 @@
-"""How large are the objects of an image? Few looks at it, each voting for a diameter.
+"""How large are the objects of an image? Looks at several scales, each voting for diameters.
 
-The first look takes the image as it is; the next one is taken at the scale at which the objects, if
-the vote was right, have the size that the network knows best. There it judges most surely.
+A network judges sizes best near the one it knows; from too far or too near it tends to answer with
+what is usual. Where all looks agree that a diameter is possible, their log probabilities add up.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+SCALES = (0.5, 1.0, 2.0, 4.0)
 _LOOK = 512
 _SMALLEST_LOOK = 96
-_LARGEST_SCALE = 4.0
-_MOST_LOOKS = 3
-_NEAR = 0.35
-"""Octaves; a scale this near to one already looked at would show nothing new."""
+_REACH = 7.0
+_STEP = 1 / 16
 
-Look = Callable[[NDArray[np.float32], float], float]
+Look = Callable[[NDArray[np.float32], float], NDArray[np.float64]]
 
 
-def estimate_diameter(image: NDArray[np.float32], look: Look, known_diameter: float) -> float:
+def estimate_diameter(
+    image: NDArray[np.float32], look: Look, octaves: NDArray[np.float64], known_diameter: float
+) -> float:
     """Estimate the diameter of an image's objects.
 
     Parameters
@@ -30,8 +31,10 @@ def estimate_diameter(image: NDArray[np.float32], look: Look, known_diameter: fl
     image : ndarray
         (H, W, C).
     look : callable
-        Judges a part of the image at a scale: the typical diameter of its objects, pixels of the
-        scaled part.
+        Judges a part of the image at a scale: log probabilities (bins,) of the typical diameter of
+        its objects, in pixels of the scaled part.
+    octaves : ndarray
+        (bins,) rising; what each bin stands for, binary logarithms over `known_diameter`.
     known_diameter : float
         The diameter that the network knows best, pixels.
 
@@ -40,16 +43,17 @@ def estimate_diameter(image: NDArray[np.float32], look: Look, known_diameter: fl
     float
         Pixels of the image.
     """
-    smallest = min(1.0, _SMALLEST_LOOK / max(image.shape[:2]))
-    scale = max(1.0, min(_LARGEST_SCALE, _SMALLEST_LOOK / max(image.shape[:2])))
-    seen: dict[float, float] = {}
-    for _ in range(_MOST_LOOKS):
-        side = math.ceil(_LOOK / scale)
-        seen[scale] = look(richest_part(image, side), scale) / scale
-        scale = float(np.clip(known_diameter / seen[scale], smallest, _LARGEST_SCALE))
-        if any(abs(math.log2(scale / before)) < _NEAR for before in seen):
-            break
-    return min(seen.items(), key=lambda item: abs(math.log(item[0] * item[1] / known_diameter)))[1]
+    scales = [scale for scale in SCALES if max(image.shape[:2]) * scale >= _SMALLEST_LOOK]
+    grid = np.arange(-_REACH, _REACH + _STEP, _STEP)
+    votes = np.zeros_like(grid)
+    for scale in scales or SCALES[-1:]:
+        seen = look(richest_part(image, math.ceil(_LOOK / scale)), scale)
+        votes += np.interp(
+            grid + math.log2(scale), octaves, seen, left=seen.min(), right=seen.min()
+        )
+    shares = np.exp((votes - votes.max()) / max(1, len(scales))).cumsum()
+    median = grid[np.searchsorted(shares, shares[-1] / 2)]
+    return float(known_diameter * 2**median)
 
 
 def richest_part(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:

@@ -8,7 +8,7 @@ import zlib
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -28,6 +28,8 @@ _REGIONS = 8
 """Objects, and pieces of background, of a view that embeddings of kinds are compared on."""
 _WIDE = math.log(5)
 _TRIES = 1000
+_WHOLES = 0.3
+"""How often an object that contains others is asked for, to one of those others."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -64,8 +66,9 @@ class Batch:
         (B, 3, S, S) targets of the instance decoder.
     octaves : Tensor
         (B,) binary logarithm of the typical diameter over the network's own.
-    inside : Tensor
-        (B, S / 32, S / 32) share of each cell that shows the sample and not its surroundings.
+    judged : Tensor
+        (B, S / 32, S / 32) share of each cell that shows the sample and not its surroundings; zero
+        in views whose scale was not drawn widely, from which only what is usual would be learned.
     regions : Regions
         Where the kind decoder's embeddings are compared.
     object_masks : Tensor
@@ -85,7 +88,7 @@ class Batch:
     images: Tensor
     instances: Tensor
     octaves: Tensor
-    inside: Tensor
+    judged: Tensor
     regions: Regions
     object_masks: Tensor
     object_images: Tensor
@@ -156,7 +159,7 @@ def draw_batch(
     window, rounds = _choose(views.windows, common), _choose(recipe.rounds, common)
     rng = np.random.default_rng([recipe.seed, step, 1 + part])
     drawn = [_draw_view(source, recipe, views, rng) for _ in range(recipe.part_size)]
-    crops = [crop for crop, _ in drawn]
+    crops = [view.crop for view in drawn]
     count = max(recipe.part_size, int(recipe.objects_per_part * (16 / window) ** 1.4))
     chosen = [
         (image, *found)
@@ -164,13 +167,13 @@ def draw_batch(
         for found in _choose_objects(crop, rng, -(-count // len(crops)), window, views.stride)
     ]
     masks = torch.from_numpy(np.stack([mask for _, mask, _ in chosen])).float()
-    cells = torch.from_numpy(np.stack([crop.inside for crop in crops])).float()
+    cells = np.stack([view.crop.inside & view.wide for view in drawn])
     known = views.diameter or recipe.diameter
     return Batch(
         images=torch.from_numpy(np.stack([crop.image for crop in crops])),
         instances=_instance_targets(crops) if views.instances else torch.empty(0),
         octaves=torch.tensor([math.log2(crop.diameter / known) for crop in crops]),
-        inside=functional.avg_pool2d(cells, 32),
+        judged=functional.avg_pool2d(torch.from_numpy(cells).float(), 32),
         regions=_choose_regions(drawn, rng),
         object_masks=functional.avg_pool2d(masks, views.pooling),
         object_images=torch.tensor([image for image, _, _ in chosen]),
@@ -190,19 +193,27 @@ def _choose(options: Sequence[tuple[int, float]], rng: np.random.Generator) -> i
     return int(options[rng.choice(len(options), p=chances / chances.sum())][0])
 
 
+class _View(NamedTuple):
+    """A crop, the source of its sample, and whether its scale was drawn widely."""
+
+    crop: Crop
+    source: str
+    wide: bool
+
+
 def _draw_view(
     source: SampleSource, recipe: Recipe, views: ViewConfig, rng: np.random.Generator
-) -> tuple[Crop, str]:
-    """Draw views until one shows an object; returns it and its source."""
+) -> _View:
+    """Draw views until one shows an object."""
     for _ in range(_TRIES):
         sample = source.draw(rng)
-        wide = rng.random() < recipe.wide_share
+        wide = bool(rng.random() < recipe.wide_share)
         diameter = views.diameter or _as_whole(sample, views.size)
         diameter *= math.exp(rng.uniform(-_WIDE, _WIDE)) if wide else 1
         spread = 0.0 if wide else recipe.spread
         crop = draw_crop(sample, rng, size=views.size, diameter=diameter, spread=spread)
         if np.bincount(crop.labels.ravel())[1:].max(initial=0) >= _SMALLEST_OBJECT:
-            return crop, sample.source
+            return _View(crop, sample.source, wide)
     raise ValueError(
         f"{_TRIES} views showed no object of {_SMALLEST_OBJECT} pixels; are the labels empty?"
     )
@@ -213,10 +224,10 @@ def _as_whole(sample: Sample, size: int) -> float:
     return typical_diameter(sample.labels) * float(size / max(sample.labels.shape))
 
 
-def _choose_regions(views: Sequence[tuple[Crop, str]], rng: np.random.Generator) -> Regions:
+def _choose_regions(views: Sequence[_View], rng: np.random.Generator) -> Regions:
     """Choose objects and tokens of background to compare the embeddings of."""
     weights, regions = [], []
-    for view, (crop, source) in enumerate(views):
+    for view, (crop, source, _) in enumerate(views):
         origin = zlib.crc32(source.encode()) & 0xFFFF
         areas = np.bincount(crop.labels.ravel(), minlength=1)
         areas[0] = 0
@@ -251,15 +262,20 @@ def _choose_objects(
     crop: Crop, rng: np.random.Generator, count: int, window: int, stride: int
 ) -> list[tuple[NDArray[np.bool_], tuple[int, ...]]]:
     """Choose objects (with repetition if there are few) and a window that shows part of each."""
-    layers = [crop.labels] if crop.nested is None else [crop.labels, crop.nested]
+    layers = [(crop.labels, 1.0)]
+    if crop.nested is not None:
+        layers.append((crop.nested, _WHOLES))
     candidates = []
-    for layer in layers:
+    for layer, weight in layers:
         areas = np.bincount(layer.ravel())
         areas[0] = 0
-        candidates += [(layer, label) for label in np.flatnonzero(areas >= _SMALLEST_OBJECT)]
+        large = np.flatnonzero(areas >= _SMALLEST_OBJECT)
+        candidates += [(layer, label, weight) for label in large]
+    shares = np.array([weight for _, _, weight in candidates])
+    number = min(count, 3 * len(candidates))
     chosen = []
-    for index in rng.choice(len(candidates), min(count, 3 * len(candidates)), replace=True):
-        layer, label = candidates[index]
+    for index in rng.choice(len(candidates), number, replace=True, p=shares / shares.sum()):
+        layer, label, _ = candidates[index]
         pixels = np.flatnonzero(layer.ravel() == label)
         row, col = divmod(int(pixels[rng.integers(len(pixels))]), layer.shape[1])
         tokens = layer.shape[0] // stride

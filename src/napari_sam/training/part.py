@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from napari_sam.model.devices import mixed_precision
 from napari_sam.model.sam import EncodedImage, PromptBatch, Sam
 from napari_sam.training.batches import Batch
 from napari_sam.training.losses import instance_loss, kind_loss, prompt_loss, size_loss
@@ -38,7 +39,7 @@ def part_losses(
     losses : dict of str to Tensor
         Each of `LOSS_NAMES` that was taken.
     """
-    with torch.autocast(model.device.type, torch.bfloat16):
+    with mixed_precision(model.device):
         pixels = model.normalise(batch.images).contiguous(memory_format=torch.channels_last)
         image = model.encode(pixels)
     losses = _head_losses(model, image, batch)
@@ -57,7 +58,7 @@ def part_losses(
 
 def _head_losses(model: Sam, image: EncodedImage, batch: Batch) -> dict[str, Tensor]:
     losses = {}
-    half = torch.autocast(model.device.type, torch.bfloat16)
+    half = mixed_precision(model.device)
     if model.instance_decoder is not None:
         with half:
             maps = model.instance_maps(image)
@@ -65,7 +66,7 @@ def _head_losses(model: Sam, image: EncodedImage, batch: Batch) -> dict[str, Ten
     if model.size_decoder is not None:
         with half:
             votes = model.size_decoder(image.features)
-        losses["sizes"] = size_loss(votes.float(), batch.octaves, batch.inside)
+        losses["sizes"] = size_loss(votes.float(), batch.octaves, batch.judged)
     if model.kind_decoder is not None:
         losses["kinds"] = kind_loss(model.kind_decoder(image.features.float()), batch.regions)
     return losses
@@ -124,7 +125,7 @@ def _rounds(
         labels = torch.ones(len(part), 1, dtype=torch.long, device=device)
     masks, ious = [], []
     for turn in range(batch.rounds):
-        with torch.autocast(device.type, torch.bfloat16):
+        with mixed_precision(device):
             prompts = PromptBatch(points, labels, boxes, previous)
             logits, predicted = model.decode(image, prompts, origin)
         logits = logits.float()

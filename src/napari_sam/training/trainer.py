@@ -28,7 +28,7 @@ from napari_sam.training.evaluate import EvaluateConfig, evaluate
 from napari_sam.training.part import LOSS_NAMES
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.samples import Sample
-from napari_sam.training.tuning import Tuning, merged, prepare, trained_names
+from napari_sam.training.tuning import Tuning, changing_names, merged, prepare
 from napari_sam.training.workers import LocalWorker, Order, WorkerPool, Workers
 
 _CLIP = 1.0
@@ -90,7 +90,7 @@ class Trainer:
         self.model = _network(recipe, start)
         prepare(self.model, Tuning.parse(recipe.tune))
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self._trained = trained_names(self.model)
+        self._changing = changing_names(self.model)
         self.averaged = {name: value.clone() for name, value in self._state().items()}
         self.optimizer = torch.optim.AdamW(
             _parameter_groups(self.model, recipe.weight_decay), lr=recipe.learning_rate
@@ -141,7 +141,7 @@ class Trainer:
         state = torch.load(self.state_path, weights_only=True, map_location="cpu")
         before, now = json.loads(state["recipe"]), self.recipe.fingerprint()
         changed = [k for k in now if before.get(k) != now[k]]
-        if changed or state["model"].keys() != set(self._trained):
+        if changed or state["model"].keys() != set(self._changing):
             raise ValueError(
                 f"{str(self.state_path)!r} belongs to another recipe or network: "
                 f"{', '.join(changed) or 'other tensors'} changed; use what it was begun with, or "
@@ -193,7 +193,7 @@ class Trainer:
 
     def _state(self) -> dict[str, Tensor]:
         state = self.model.state_dict()
-        return {name: state[name].detach() for name in self._trained}
+        return {name: state[name].detach() for name in self._changing}
 
     def _set_rate(self, progress: float) -> None:
         warm = min(1.0, (self.step + 1) / self.recipe.warmup)

@@ -142,16 +142,10 @@ def merged(model: Sam) -> Sam:
     return model
 
 
-def trained_names(model: Sam) -> list[str]:
-    """Return the names of what training changes: trained parameters and batch statistics."""
-    parameters = [name for name, p in model.named_parameters() if p.requires_grad]
-    statistics = [
-        f"{prefix}.{name}"
-        for prefix, module in model.named_modules()
-        if isinstance(module, nn.BatchNorm2d) and module.weight.requires_grad
-        for name, _ in module.named_buffers(recurse=False)
-    ]
-    return parameters + statistics
+def changing_names(model: Sam) -> list[str]:
+    """Return the names of what a run must remember: trained parameters, and all buffers."""
+    frozen = {name for name, p in model.named_parameters() if not p.requires_grad}
+    return [name for name in model.state_dict() if name not in frozen]
 
 
 def _attentions(model: Sam) -> list[Attention]:

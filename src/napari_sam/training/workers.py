@@ -6,6 +6,7 @@ of its own, gain nearly their number. Weights, gradients and batch statistics li
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -151,10 +152,9 @@ class WorkerPool:
             If a process died.
         """
         own = _statistics(self._model)
-        for pipe, share in zip(self._pipes, self._shares, strict=True):
+        for share in self._shares:
             _copy(own, share.views(self._model)[1])
-            pipe.send(order)
-        chains = [self._answer(index) for index in range(len(self._pipes))]
+        chains = self._ask(order)
         first, *others = self._shares
         first.statistics.mul_(self._weights[0])
         for other, weight in zip(others, self._weights[1:], strict=True):
@@ -175,16 +175,19 @@ class WorkerPool:
             process.join(timeout=10)
             process.terminate()
 
-    def _answer(self, index: int) -> list[Losses]:
+    def _ask(self, order: Order) -> list[list[Losses]]:
         try:
-            answer: list[Losses] | BaseException = self._pipes[index].recv()
-        except EOFError:
+            for pipe in self._pipes:
+                pipe.send(order)
+            answers: list[list[Losses] | BaseException] = [pipe.recv() for pipe in self._pipes]
+        except (EOFError, OSError):
             raise RuntimeError(
-                f"Training process {index} died (out of memory?); start again to resume"
+                "A training process died (out of memory?); start again to resume"
             ) from None
-        if isinstance(answer, BaseException):
-            raise answer
-        return answer
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
+        return [answer for answer in answers if not isinstance(answer, BaseException)]
 
 
 class _Share:
@@ -236,19 +239,17 @@ def _serve(task: _Task, pipe: Connection) -> None:
     _, statistics = task.share.views(model)
     own = _statistics(model)
     worker = LocalWorker(model, task.recipe, task.source, first=task.index, every=task.count)
-    while True:
-        try:
+    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):  # whoever orders is gone
+        while True:
             order = pipe.recv()
-        except EOFError:
-            worker.close()
-            return
-        _copy(statistics, own)
-        try:
-            answer: list[Losses] | BaseException = worker.run(order)
-        except Exception as error:  # noqa: BLE001  it is raised where the step was ordered
-            answer = error
-        _copy(own, statistics)
-        pipe.send(answer)
+            _copy(statistics, own)
+            try:
+                answer: list[Losses] | BaseException = worker.run(order)
+            except Exception as error:  # noqa: BLE001  it is raised where the step was ordered
+                answer = error
+            _copy(own, statistics)
+            pipe.send(answer)
+    worker.close()
 
 
 def _shared(tensors: Iterable[Tensor]) -> Tensor:
