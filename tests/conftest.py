@@ -90,6 +90,14 @@ def seed():
         sys.modules["torch"].manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def journals_folder(tmp_path_factory, monkeypatch):
+    """A folder of its own for each test's journals, so that no session goes on from another's."""
+    folder = tmp_path_factory.mktemp("journals")
+    monkeypatch.setenv("NAPARI_SAM_JOURNALS", str(folder))
+    return folder
+
+
 @pytest.fixture
 def models_folder(tmp_path, monkeypatch):
     """A folder that NAPARI_SAM_MODELS names."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from napari_sam.segmentation.images import Geometry
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
 
@@ -37,6 +38,15 @@ class OracleEmbedding:
     @property
     def features(self) -> Tensor:
         return torch.from_numpy(self.components.astype(np.float32))[None, None]
+
+    @property
+    def geometry(self) -> Geometry:
+        shape = self.image_shape
+        return Geometry(image_shape=shape, input_shape=shape, padded_shape=shape)
+
+    @property
+    def low_res_shape(self) -> tuple[int, int]:
+        return self.image_shape
 
     object_diameter: float | None = None
     model_name: str = "oracle"
@@ -139,6 +149,10 @@ class OraclePredictor:
             top, left, bottom, right = np.round(prompt.box).astype(int)
             inside = components[max(top, 0) : bottom + 1, max(left, 0) : right + 1]
             counts = np.bincount(inside.ravel(), minlength=2)
+            counts[0] = 0
+            wanted.add(int(counts.argmax()))
+        if prompt.mask_input is not None and not wanted:
+            counts = np.bincount(components[prompt.mask_input > 0], minlength=2)
             counts[0] = 0
             wanted.add(int(counts.argmax()))
         return wanted, unwanted

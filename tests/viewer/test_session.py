@@ -44,8 +44,11 @@ def test_click_preview_commit_undo():
     assert not preview(session).data.any()
     session.undo()
     assert not session.labels.data.any()
-    session.labels.redo()
+    assert preview(session).data.sum() == 100  # the prompts are back
+    session.redo()
     assert session.labels.data.sum() == 100
+    session.labels.undo()  # napari's own
+    assert not session.labels.data.any()
 
 
 def _only(part):
@@ -85,7 +88,7 @@ def test_the_next_object_gets_the_next_label():
     session.predict()
     with pytest.raises(ValueError, match="Other objects cover"):
         session.commit()
-    assert session.commit(overwrite=True) == 41
+    assert session.commit(overlap="overwrite") == 41
 
 
 def test_other_objects_are_kept_unless_overwritten():
@@ -99,7 +102,7 @@ def test_other_objects_are_kept_unless_overwritten():
     assert (session.labels.data == 8).sum() == 50
     session.add_point((8, 8))
     session.predict()
-    session.commit(8, overwrite=True)
+    session.commit(8, overlap="overwrite")
     assert (session.labels.data == 8).sum() == 100
 
 
@@ -274,9 +277,8 @@ def test_what_cannot_be_done_is_said():
         session.predict()
     session.clear()
     session.viewer.dims.ndisplay = 3
-    session.add_point((8, 8))
     with pytest.raises(ValueError, match="2D"):
-        session.predict()
+        session.add_point((8, 8))
 
 
 def test_a_mask_of_another_slice_is_not_committed():

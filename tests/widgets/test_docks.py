@@ -51,18 +51,18 @@ def has_mask(dock: SegmentWidget, pixels: int) -> bool:
 
 def test_click_mask_commit_undo(viewer, qtbot):
     dock = open_segment(viewer)
-    points = dock.new_points()
+    points = dock.prompts.new_points()
     points.add((8, 8))
     qtbot.waitUntil(lambda: has_mask(dock, 100))
     assert dock.candidates.buttons[0].isChecked()
     assert "IoU 0.95\n100 px" in dock.candidates.buttons[0].text()
     points.add((30, 30))
     qtbot.waitUntil(lambda: has_mask(dock, TOTAL))
-    dock.toggle_polarity()
+    dock.prompts.toggle_polarity()
     points.add((31, 31))
     qtbot.waitUntil(lambda: has_mask(dock, 100))
     assert dock.commit() == 1
-    labels = dock.output.layer
+    labels = dock.output.labels.layer
     assert labels.data.sum() == 100
     assert len(points.data) == 0
     undo = next(call for key, call in points.keymap.items() if str(key) == "Ctrl+Z")
@@ -72,7 +72,7 @@ def test_click_mask_commit_undo(viewer, qtbot):
 
 def test_removing_and_moving_points_predicts_anew(viewer, qtbot):
     dock = open_segment(viewer)
-    points = dock.new_points()
+    points = dock.prompts.new_points()
     points.add([(8, 8), (30, 30)])
     qtbot.waitUntil(lambda: has_mask(dock, TOTAL))
     points.selected_data = {0}
@@ -84,19 +84,19 @@ def test_removing_and_moving_points_predicts_anew(viewer, qtbot):
 
 def test_a_box_and_another_candidate(viewer, qtbot):
     dock = open_segment(viewer)
-    shapes = dock.new_boxes()
+    shapes = dock.prompts.new_boxes()
     shapes.add_rectangles([[18, 18], [36, 46]])
     qtbot.waitUntil(lambda: has_mask(dock, 15 * 25))
     dock.candidates.buttons[1].click()
     dock.findChild(type(dock.candidates.buttons[0]), "commit").click()
-    assert (dock.output.layer.data == 1).sum() == 13 * 23
+    assert (dock.output.labels.layer.data == 1).sum() == 13 * 23
     assert len(shapes.data) == 0
 
 
 def test_prompts_belong_to_their_slice(viewer, qtbot):
     dock = open_segment(viewer, np.stack([drawn(), drawn()]))
     viewer.dims.set_current_step(0, 0)
-    points = dock.new_points()
+    points = dock.prompts.new_points()
     points.add((0, 8, 8))
     qtbot.waitUntil(lambda: has_mask(dock, 100))
     viewer.dims.set_current_step(0, 1)
@@ -104,16 +104,16 @@ def test_prompts_belong_to_their_slice(viewer, qtbot):
     viewer.dims.set_current_step(0, 0)
     qtbot.waitUntil(lambda: has_mask(dock, 100))
     dock.commit()
-    assert dock.output.layer.data[0].sum() == 100
-    assert dock.output.layer.data[1].sum() == 0
+    assert dock.output.labels.layer.data[0].sum() == 100
+    assert dock.output.labels.layer.data[1].sum() == 0
 
 
 def test_committing_into_a_chosen_label_of_a_chosen_layer(viewer, qtbot):
     dock = open_segment(viewer)
     mine = viewer.add_labels(np.zeros((40, 50), np.int32), name="mine")
-    dock.output.choose(mine)
-    dock.label_id.setValue(9)
-    dock.new_points().add((8, 8))
+    dock.output.labels.choose(mine)
+    dock.output.label_id.setValue(9)
+    dock.prompts.new_points().add((8, 8))
     qtbot.waitUntil(lambda: has_mask(dock, 100))
     assert dock.commit() == 9
     assert (mine.data == 9).sum() == 100
@@ -121,11 +121,11 @@ def test_committing_into_a_chosen_label_of_a_chosen_layer(viewer, qtbot):
 
 def test_errors_are_one_notification_that_says_what_to_do(viewer, qtbot):
     dock = open_segment(viewer)
-    dock.new_points().add((8, 8))
+    dock.prompts.new_points().add((8, 8))
     qtbot.waitUntil(lambda: has_mask(dock, 100))
     import dask.array as da
 
-    dock.output.choose(viewer.add_labels(da.zeros((40, 50), dtype=np.uint8), name="lazy"))
+    dock.output.labels.choose(viewer.add_labels(da.zeros((40, 50), dtype=np.uint8), name="lazy"))
     told = []
     notification_manager.notification_ready.connect(told.append)
     try:
@@ -145,7 +145,7 @@ def test_an_error_in_a_worker_is_one_notification(viewer, qtbot):
     notification_manager.notification_ready.connect(told.append)
     try:
         dock = open_segment(viewer, predictor=Broken())
-        dock.new_points().add((8, 8))
+        dock.prompts.new_points().add((8, 8))
         qtbot.waitUntil(lambda: bool(told))
         qtbot.wait(50)
     finally:
@@ -176,7 +176,7 @@ def test_clicks_while_the_model_loads_are_answered(viewer, qtbot):
     viewer.add_image(drawn(), name="drawn")
     dock = SegmentWidget(viewer)
     viewer.window.add_dock_widget(dock)
-    points = dock.new_points()
+    points = dock.prompts.new_points()
     for point in [(8, 8), (9, 9), (10, 10)]:
         points.add(point)
         qtbot.wait(40)
@@ -187,7 +187,7 @@ def test_clicks_while_the_model_loads_are_answered(viewer, qtbot):
 
 def test_two_viewers_are_independent(make_napari_viewer, qtbot):
     docks = [open_segment(make_napari_viewer()) for _ in range(2)]
-    docks[0].new_points().add((8, 8))
+    docks[0].prompts.new_points().add((8, 8))
     qtbot.waitUntil(lambda: has_mask(docks[0], 100))
     docks[0].commit()
     assert docks[1].session is None
@@ -218,13 +218,13 @@ def test_the_gui_never_waits_for_an_embedding(viewer, qtbot):
     rows, cols = np.mgrid[:900, :900]
     image[np.hypot(rows - 450, cols - 450) < 30] += 100
     dock = open_segment(viewer, image, Predictor("nano", "cpu"))
-    points = dock.new_points()
+    points = dock.prompts.new_points()
     points.add((450, 450))
     qtbot.waitUntil(lambda: dock.session is not None and dock.session.prediction is not None)
     first = dock.session.embedding
     dock.session.object_diameter = None  # forgets the embedding: the next click makes it anew
     points.add((455, 455))
-    qtbot.waitUntil(lambda: dock._runner.busy)  # the click itself is napari's
+    qtbot.waitUntil(lambda: dock._live.busy)  # the click itself is napari's
     heart = Heartbeat(dock)
     qtbot.waitUntil(lambda: dock.session.embedding is not first, timeout=60_000)
     assert heart.longest < 0.1
@@ -323,7 +323,7 @@ def test_a_dock_that_is_gone_no_longer_listens(viewer, qtbot):
         dock.use_predictor(OraclePredictor())
         in_window = viewer.window.add_dock_widget(dock)
         if kind is SegmentWidget:
-            points = dock.new_points()
+            points = dock.prompts.new_points()
         viewer.window.remove_dock_widget(in_window)
         dock.deleteLater()
         del dock, in_window

@@ -12,6 +12,8 @@ from napari_sam.segmentation.embedding import ImageEmbedding
 class EmbeddingCache:
     """A bounded store, least recently used out first; safe to use from any thread.
 
+    What one thread is embedding, others wait for, so that nothing is embedded twice.
+
     Parameters
     ----------
     capacity : int
@@ -21,7 +23,9 @@ class EmbeddingCache:
     def __init__(self, capacity: int = 8) -> None:
         self._capacity = capacity
         self._kept: OrderedDict[Hashable, ImageEmbedding] = OrderedDict()
+        self._making: dict[Hashable, threading.Lock] = {}
         self._lock = threading.Lock()
+        self._generation = 0
 
     def __len__(self) -> int:
         """Return how many embeddings are kept."""
@@ -34,17 +38,34 @@ class EmbeddingCache:
     def get(self, key: Hashable, make: Callable[[], ImageEmbedding]) -> ImageEmbedding:
         """Return the embedding of a key, making it where it is not kept."""
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        embedding = make()
-        with self._lock:
-            self._kept[key] = embedding
-            while len(self._kept) > self._capacity:
-                self._kept.popitem(last=False)
-        return embedding
+            making = self._making.setdefault(key, threading.Lock())
+        with making:
+            kept = self._found(key)
+            if kept is not None:
+                return kept
+            generation = self._generation
+            embedding = make()
+            self._keep(key, embedding, generation)
+            return embedding
 
     def clear(self) -> None:
         """Forget everything: the image changed."""
         with self._lock:
             self._kept.clear()
+            self._generation += 1
+
+    def _found(self, key: Hashable) -> ImageEmbedding | None:
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
+
+    def _keep(self, key: Hashable, embedding: ImageEmbedding, generation: int) -> None:
+        """Keep an embedding unless everything was forgotten since it was begun."""
+        with self._lock:
+            self._making.pop(key, None)
+            if generation != self._generation:
+                return
+            self._kept[key] = embedding
+            while len(self._kept) > self._capacity:
+                self._kept.popitem(last=False)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam.viewer.napari_private import paint, unwrapped
+from napari_sam.viewer.napari_private import unwrapped
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -105,6 +105,19 @@ def shown_plane(viewer: ViewerModel, layer: Image | Labels) -> Plane:
     return Plane(index=tuple(index), shape=(shape[displayed[0]], shape[displayed[1]]))
 
 
+def visible_part(layer: Image, plane: Plane) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return first and one past the last row, then column, of a plane that the canvas shows."""
+    corners = np.asarray(layer.corner_pixels, np.float64)
+    if layer.multiscale:
+        corners = corners * np.asarray(layer.downsample_factors)[layer.data_level]
+    sides = []
+    for axis, length in zip(plane.axes, plane.shape, strict=True):
+        low = int(np.clip(np.floor(corners[0, axis]), 0, length - 1))
+        high = int(np.clip(np.ceil(corners[1, axis]) + 1, low + 1, length))
+        sides.append((low, high) if corners[1, axis] > 0 else (0, length))
+    return sides[0], sides[1]
+
+
 def read_plane(layer: Image | Labels, plane: Plane) -> NDArray[Any]:
     """Read a plane (H, W), or (H, W, 3 or 4) of an RGB layer; slow: not for the GUI thread."""
     return read_array(level_0(layer), plane)
@@ -166,28 +179,48 @@ def prompts_from_points(
     return plane.in_plane(coordinates[indices]), labels, indices
 
 
-def boxes_from_shapes(
-    viewer: ViewerModel, image: Image, shapes: Shapes, plane: Plane
-) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Read a Shapes layer as boxes: the bounds of every shape in the plane.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class DrawnShapes:
+    """The shapes of a Shapes layer that lie in a plane, as (row, col) in its pixels.
 
-    Returns
-    -------
-    boxes : ndarray
-        (N, 4) coordinates (row_min, col_min, row_max, col_max), cut to the plane.
+    Attributes
+    ----------
+    boxes : list of ndarray
+        (4,) (row_min, col_min, row_max, col_max) of rectangles and ellipses, cut to the plane.
+    outlines : list of ndarray
+        (N, 2) corners of polygons.
+    lines : list of ndarray
+        (N, 2) corners of lines and paths.
     indices : ndarray
-        (N,) which shapes of the layer these are.
+        (n,) which shapes of the layer these are.
     """
-    boxes, indices = [], []
+
+    boxes: list[NDArray[np.float64]]
+    outlines: list[NDArray[np.float64]]
+    lines: list[NDArray[np.float64]]
+    indices: NDArray[np.intp]
+
+
+def read_shapes(viewer: ViewerModel, image: Image, shapes: Shapes, plane: Plane) -> DrawnShapes:
+    """Read the shapes of a layer that lie in a plane of an image."""
+    boxes, outlines, lines, indices = [], [], [], []
     limit = np.array(plane.shape) - 1.0
-    for index, outline in enumerate(shapes.data):
-        corners = to_data(viewer, image, shapes, np.asarray(outline))
-        if plane.contains(corners).all():
-            flat = plane.in_plane(corners)
+    for index, (kind, corners) in enumerate(zip(shapes.shape_type, shapes.data, strict=True)):
+        there = to_data(viewer, image, shapes, np.asarray(corners))
+        if not plane.contains(there).all():
+            continue
+        flat = plane.in_plane(there)
+        indices.append(index)
+        if kind == "polygon":
+            outlines.append(flat)
+        elif kind in ("line", "path"):
+            lines.append(flat)
+        else:
             low, high = flat.min(0).clip(0, limit), flat.max(0).clip(0, limit)
             boxes.append(np.concatenate([low, high]))
-            indices.append(index)
-    return np.array(boxes).reshape(-1, 4), np.array(indices, np.intp)
+    return DrawnShapes(
+        boxes=boxes, outlines=outlines, lines=lines, indices=np.array(indices, np.intp)
+    )
 
 
 def plane_affine(layer: Image, plane: Plane) -> NDArray[np.float64]:
@@ -228,137 +261,3 @@ def new_labels_like(viewer: ViewerModel, image: Image, name: str) -> Labels:
     if active is not None:
         viewer.layers.selection.active = active
     return unwrapped(layer)
-
-
-def check_writable(labels: Labels) -> None:
-    """Check that masks can be written into a Labels layer.
-
-    Raises
-    ------
-    ValueError
-        If it is a pyramid, a dask array, or locked.
-    """
-    tip = "convert it with numpy.asarray or use a zarr array"
-    if labels.multiscale:
-        raise ValueError(f"Labels layer {labels.name!r} is a pyramid and cannot be written; {tip}")
-    if type(labels.data).__module__.startswith("dask"):
-        raise ValueError(
-            f"Labels layer {labels.name!r} is a dask array and cannot be written; {tip}"
-        )
-    if not labels.editable:
-        raise ValueError(f"Labels layer {labels.name!r} is locked; make it editable")
-
-
-def write_mask(
-    viewer: ViewerModel,
-    image: Image,
-    plane: Plane,
-    mask: NDArray[np.bool_],
-    labels: Labels,
-    value: int,
-    *,
-    overwrite: bool = False,
-) -> int:
-    """Write a mask of an image's plane into a Labels layer, as one step of its undo history.
-
-    Parameters
-    ----------
-    viewer, image, plane
-        What the mask (H, W) belongs to.
-    mask : ndarray
-        (H, W) bool.
-    labels : Labels
-        May have another scale or position than the image: the mask is looked up in the world.
-    value : int
-        The label.
-    overwrite : bool
-        Whether pixels of other objects are taken, too.
-
-    Returns
-    -------
-    int
-        Pixels written.
-
-    Raises
-    ------
-    ValueError
-        If the layer cannot be written, or its type does not hold the label.
-    """
-    labels = unwrapped(labels)
-    check_writable(labels)
-    limits = np.iinfo(labels.data.dtype)
-    if not limits.min <= value <= limits.max:
-        raise ValueError(
-            f"Label {value} does not fit Labels layer {labels.name!r} of type {labels.data.dtype} "
-            f"(up to {limits.max}); choose a layer of a wider type"
-        )
-    target = shown_plane(viewer, labels)
-    region, found = _on_labels(viewer, image, plane, mask, labels, target)
-    if not overwrite:
-        present = np.asarray(labels.data[region]).reshape(found.shape)
-        found = found & ((present == 0) | (present == value))
-    if found.any():
-        paint(labels, region, found, value, target.axes)
-    return int(found.sum())
-
-
-def _on_labels(
-    viewer: ViewerModel,
-    image: Image,
-    plane: Plane,
-    mask: NDArray[np.bool_],
-    labels: Labels,
-    target: Plane,
-) -> tuple[tuple[slice, ...], NDArray[np.bool_]]:
-    """Return the region of a Labels layer that a mask covers, and the mask there."""
-    rows, cols = np.nonzero(mask)
-    if not len(rows):
-        return tuple(slice(p or 0, (p or 0) + 1) for p in target.index), np.zeros((1, 1), bool)
-    corners = np.array([[r, c] for r in (rows.min(), rows.max()) for c in (cols.min(), cols.max())])
-    there = target.in_plane(to_data(viewer, labels, image, plane.lifted(corners)))
-    margin = 1 + _step(viewer, labels, image, plane, target)
-    low = np.floor(there.min(0) - margin).clip(0).astype(int)
-    high = np.ceil(there.max(0) + margin + 1).clip(0, target.shape).astype(int)
-    high = np.maximum(high, low)
-    region = _region(target, low, high)
-    size = tuple(high - low)
-    looked = np.moveaxis(np.indices(size), 0, -1).reshape(-1, 2) + low
-    source = _affine_map(viewer, image, plane, labels, target, looked)
-    at = np.floor(source + 0.5).astype(int)
-    inside = ((at >= 0) & (at < plane.shape)).all(1)
-    found = np.zeros(len(at), bool)
-    found[inside] = mask[at[inside, 0], at[inside, 1]]
-    return region, found.reshape(size)
-
-
-def _region(plane: Plane, low: NDArray[np.int_], high: NDArray[np.int_]) -> tuple[slice, ...]:
-    row, col = plane.axes
-    bounds = {row: slice(low[0], high[0]), col: slice(low[1], high[1])}
-    return tuple(
-        bounds[axis] if position is None else slice(position, position + 1)
-        for axis, position in enumerate(plane.index)
-    )
-
-
-def _step(
-    viewer: ViewerModel, labels: Labels, image: Image, plane: Plane, target: Plane
-) -> NDArray[np.float64]:
-    """Return how many label pixels one image pixel spans, along rows and columns."""
-    ends = plane.lifted(np.array([[0, 0], [1, 0], [0, 1]], float))
-    there = target.in_plane(to_data(viewer, labels, image, ends))
-    return np.asarray(np.abs(there[1:] - there[0]).max(0), np.float64)
-
-
-def _affine_map(
-    viewer: ViewerModel,
-    image: Image,
-    plane: Plane,
-    labels: Labels,
-    target: Plane,
-    points: NDArray[np.int_],
-) -> NDArray[np.float64]:
-    """Map points (N, 2) of the labels' plane to (row, col) of the image's plane."""
-    ends = target.lifted(np.array([[0, 0], [1, 0], [0, 1]], float))
-    origin, down, right = plane.in_plane(to_data(viewer, image, labels, ends))
-    moved = points[:, :1] * (down - origin) + points[:, 1:] * (right - origin)
-    return np.asarray(origin + moved, np.float64)

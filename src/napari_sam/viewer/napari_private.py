@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from napari_sam.viewer.bounds import Bounds, region_of, union
+
+if TYPE_CHECKING:
+    from napari_sam.viewer.history import LabelPatch
 
 T = TypeVar("T")
 
@@ -19,40 +26,123 @@ def unwrapped(value: T) -> T:
     return plain
 
 
-def paint(
-    layer: Any,
-    slices: tuple[slice, ...],
-    mask: NDArray[np.bool_],
-    value: int,
-    axes: tuple[int, int],
-) -> None:
-    """Paint pixels of a Labels layer as one undoable step, redrawing only their region.
+def paint_patches(layer: Any, patches: Sequence[LabelPatch]) -> None:
+    """Paint regions of a Labels layer as one undoable step, redrawing only them.
 
     Parameters
     ----------
     layer : napari.layers.Labels
         Editable.
-    slices : tuple of slice
-        One for each axis of the data; of length 1 on the axes that are not painted.
-    mask : ndarray
-        (h, w) bool: which pixels of the region.
-    value : int
-        The label.
-    axes : (int, int)
-        The data axes of the mask's rows and columns, rising.
+    patches : sequence of LabelPatch
+        What to paint, in this order: the pixels that differ between before and after.
     """
     layer = unwrapped(layer)
+    preserved, layer.preserve_labels = layer.preserve_labels, False
+    try:
+        with layer.block_history():
+            for patch in patches:
+                before, after = patch.before.values, patch.after.values
+                changed = before != after
+                for value in np.unique(after[changed]):
+                    _paint(layer, patch.region, changed & (after == value), int(value))
+    finally:
+        layer.preserve_labels = preserved
+    if not getattr(layer, "loaded", True):  # slicing in the background shows what was before
+        layer.refresh()
+
+
+def paint_quietly(
+    layer: Any, erased: tuple[slice, ...] | None, drawn: tuple[slice, ...] | None, mask: Any
+) -> None:
+    """Replace what a layer of ours shows, redrawing only the two regions.
+
+    Parameters
+    ----------
+    layer : napari.layers.Labels
+        Holds zeros and ones.
+    erased, drawn : tuple of slice or None
+        Where zeros go, and where the mask goes.
+    mask : ndarray
+        Bool, of the drawn region's shape.
+    """
+    layer = unwrapped(layer)
+    with layer.block_history():
+        if erased is not None:
+            shape = [part.stop - part.start for part in erased]
+            _paint(layer, erased, np.ones(shape, bool), 0, refresh=drawn is None)
+        if drawn is not None:
+            _paint(layer, drawn, mask, 1)
+
+
+def _paint(
+    layer: Any,
+    region: tuple[slice, ...],
+    mask: NDArray[np.bool_],
+    value: int,
+    *,
+    refresh: bool = True,
+) -> None:
     paint_region = getattr(layer, "_paint_region_with_mask", None)
     if paint_region is not None:
-        preserved, layer.preserve_labels = layer.preserve_labels, False
-        try:
-            paint_region(slices, mask, value, list(axes))
-        finally:
-            layer.preserve_labels = preserved
+        paint_region(region, mask, value, list(range(mask.ndim)), refresh)
         return
-    found = dict(zip(axes, np.nonzero(mask), strict=True))
-    indices = tuple(
-        found[axis] + part.start if axis in found else np.full(mask.sum(), part.start)
-        for axis, part in enumerate(slices)
+    found = np.nonzero(mask)
+    layer.data_setitem(
+        tuple(along + part.start for along, part in zip(found, region, strict=True)), value
     )
-    layer.data_setitem(indices, value)
+
+
+def painted_patches(
+    layer: Any, item: Any
+) -> list[tuple[Bounds, NDArray[np.integer], NDArray[np.integer]]]:
+    """Read what a stroke changed from the value of a Labels layer's `paint` event.
+
+    Returns
+    -------
+    list of (bounds, before, after)
+        One region that holds the stroke; empty where the item has a form not known here.
+    """
+    read = [_masked_atom(a) if hasattr(a, "slice_key") else _indexed_atom(a) for a in item]
+    atoms = [atom for atom in read if atom is not None]
+    if not atoms or len(atoms) < len(read):
+        return []
+    bounds = functools.reduce(union, [atom.bounds for atom in atoms])
+    after = np.array(layer.data[region_of(bounds)])
+    before = after.copy()
+    for atom in reversed(atoms):
+        before[atom.within(bounds)] = atom.old
+    for atom in atoms:  # the event comes before or after the data are written
+        after[atom.within(bounds)] = atom.new
+    return [(bounds, before, after)]
+
+
+class _Atom(NamedTuple):
+    """One write of a stroke: where, what was there, what came."""
+
+    bounds: Bounds
+    indices: tuple[NDArray[np.intp], ...]
+    old: Any
+    new: Any
+
+    def within(self, bounds: Bounds) -> tuple[NDArray[np.intp], ...]:
+        """Return the indices counted from the corner of bounds."""
+        return tuple(at - low for at, (low, _) in zip(self.indices, bounds, strict=True))
+
+
+def _masked_atom(atom: Any) -> _Atom | None:
+    bounds = tuple((part.start, part.stop) for part in atom.slice_key)
+    shape = [high - low for low, high in bounds]
+    mask = np.ones(shape, bool) if atom.mask is None else np.broadcast_to(atom.mask, shape)
+    old = np.asarray(atom.old_values).ravel()
+    indices = tuple(at + low for at, (low, _) in zip(np.nonzero(mask), bounds, strict=True))
+    return _Atom(bounds, indices, old, atom.new_value)
+
+
+def _indexed_atom(atom: Any) -> _Atom | None:
+    try:
+        indices, old, new = atom
+        arrays = tuple(np.asarray(at).ravel() for at in indices)
+        bounds = tuple((int(at.min()), int(at.max()) + 1) for at in arrays)
+    except (TypeError, ValueError):
+        return None
+    return _Atom(bounds, arrays, np.asarray(old).ravel(), np.asarray(new).ravel())

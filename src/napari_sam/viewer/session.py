@@ -6,36 +6,33 @@ thread and `compute` in a worker.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+from psygnal import Signal
 
 from napari_sam.segmentation.embedding import ImageEmbedding
+from napari_sam.segmentation.granularity import SizePreference, by_size
 from napari_sam.segmentation.prediction import MaskPrediction
-from napari_sam.segmentation.prompts import Prompts
+from napari_sam.viewer.commits import commit_change
+from napari_sam.viewer.drafts import Draft, drafts_change
 from napari_sam.viewer.embeddings import EmbeddingCache
-from napari_sam.viewer.layers import (
-    Plane,
-    check_writable,
-    level_0,
-    new_labels_like,
-    shown_plane,
-    write_mask,
-)
+from napari_sam.viewer.entries import ObjectPrompts
+from napari_sam.viewer.history import Change
+from napari_sam.viewer.labels_output import LabelsOutput
+from napari_sam.viewer.layers import Plane, level_0, shown_plane
 from napari_sam.viewer.napari_private import unwrapped
-from napari_sam.viewer.preview import Preview
-from napari_sam.viewer.requests import PredictAnswer, PredictRequest, compute, highest_label
+from napari_sam.viewer.objects import Objects
+from napari_sam.viewer.overlays import Overlays
+from napari_sam.viewer.requests import PredictAnswer, PredictRequest, compute
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
 
     from napari_sam.segmentation.predictor import Predictor
-
-LABELS_NAME = "SAM labels"
-_COUNTED_PIXELS = 2**26
 
 
 class Session:
@@ -51,15 +48,12 @@ class Session:
         (…, Y, X) or RGB; numpy, dask or zarr; a pyramid is used at full resolution.
     labels_layer : Labels, optional
         Where objects are committed to; a new uint16 layer by default, made at the first commit.
-
-    Examples
-    --------
-    >>> session = Session(viewer, Predictor("nano"), viewer.layers["cells"])  # doctest: +SKIP
-    >>> session.add_point((120, 80))  # doctest: +SKIP
-    >>> session.predict()  # doctest: +SKIP
-    >>> session.commit()  # doctest: +SKIP
-    1
     """
+
+    prompts_restored = Signal(ObjectPrompts)
+    """Prompts changed by undo, redo or reopening: a dock shows them in its layers."""
+    shown = Signal()
+    """Another candidate, or none, is shown."""
 
     def __init__(
         self,
@@ -71,29 +65,27 @@ class Session:
         self.viewer = unwrapped(viewer)
         self.predictor = predictor
         self.image = unwrapped(image_layer)
-        self.labels = labels_layer
         self.cache = EmbeddingCache()
-        self._points: list[tuple[float, float, int]] = []
-        self._box: tuple[float, float, float, float] | None = None
+        self.preference = SizePreference()
+        self.prompts = ObjectPrompts()
+        self._output = LabelsOutput(self.viewer, self.image)
+        self.objects = Objects(self.viewer, self._output, self._restore)
+        self.labels = labels_layer
         self._serial = 0
         self._answer: PredictAnswer | None = None
         self._candidate: int | None = None
-        self._preview = Preview(self.viewer)
+        self.overlays = Overlays(self.viewer, self.image)
         self._diameter: float | None = None
         self.image.events.data.connect(self._forget)
 
     @property
     def labels(self) -> Labels | None:
         """Where objects are committed to; None until the first commit makes a layer."""
-        return self._labels
+        return self._output.layer
 
     @labels.setter
     def labels(self, layer: Labels | None) -> None:
-        layer = None if layer is None else unwrapped(layer)
-        if layer is not None:
-            check_writable(layer)
-        self._labels = layer
-        self._highest, self._counted = 0, False
+        self._output.layer = layer
 
     @property
     def object_diameter(self) -> float | None:
@@ -112,10 +104,10 @@ class Session:
 
     @property
     def candidate(self) -> int:
-        """Index of the candidate that is shown: the best scored one unless another was chosen."""
+        """Index of the candidate that is shown: what fits best unless another was chosen."""
         if self._candidate is not None:
             return self._candidate
-        return 0 if self.prediction is None else self.prediction.best
+        return 0 if self.prediction is None else self.preference.choose(self.prediction)
 
     @property
     def embedding(self) -> ImageEmbedding | None:
@@ -132,28 +124,26 @@ class Session:
         foreground : bool
             Whether the point lies in the object.
         """
-        row, col = np.asarray(point, np.float64)
-        self._points.append((float(row), float(col), int(foreground)))
+        self._prompt("point", self._here().with_point(point, foreground=foreground))
 
     def add_box(self, box: ArrayLike) -> None:
         """Set the box prompt: (row_min, col_min, row_max, col_max) in pixels of the shown plane."""
-        top, left, bottom, right = (float(side) for side in np.asarray(box, np.float64))
-        self._box = (top, left, bottom, right)
+        self._prompt("box", self._here().with_box(box))
 
-    def set_prompts(
-        self,
-        points: NDArray[np.floating],
-        labels: Sequence[int] | NDArray[np.integer],
-        box: ArrayLike | None = None,
-    ) -> None:
-        """Replace all prompts: points (N, 2) with labels (N,), and a box (4,) or None."""
-        self._points = [
-            (float(row), float(col), int(label))
-            for (row, col), label in zip(points, labels, strict=True)
-        ]
-        self._box = None
-        if box is not None:
-            self.add_box(box)
+    def add_outline(self, outline: ArrayLike) -> None:
+        """Set a lasso, (N, 2) corners (row, col): its area is the mask prompt, its bounds a box."""
+        self._prompt("lasso", self._here().with_outline(outline))
+
+    def take(self, prompts: ObjectPrompts) -> None:
+        """Replace all prompts on the shown plane; those of a reopened object stay its own."""
+        here = self._here()
+        prompts = dataclasses.replace(prompts, label_id=here.label_id)
+        if prompts == here:
+            self.prompts = here
+        elif prompts.plane != self.prompts.plane:  # a page was turned; nobody prompted anything
+            self.prompts = prompts
+        else:
+            self._prompt("prompts", prompts)
 
     def snapshot(self) -> PredictRequest:
         """Take down what the viewer shows and the prompts say; for the main thread, and quick.
@@ -163,44 +153,55 @@ class Session:
         ValueError
             If the viewer shows no plane of the image, or a prompt lies outside of it.
         """
-        plane = shown_plane(self.viewer, self.image)
-        prompts = Prompts(
-            points=[(row, col) for row, col, _ in self._points] or None,
-            point_labels=[label for _, _, label in self._points] or None,
-            box=self._box,
-            mask_input=self._previous_logits(plane),
-        )
-        prompts.check_inside(plane.shape)
+        self.prompts = self._here()
         self._serial += 1
-        return PredictRequest(
-            serial=self._serial,
-            plane=plane,
-            array=level_0(self.image),
-            prompts=prompts,
-            predictor=self.predictor,
-            cache=self.cache,
-            object_diameter=self._diameter,
-            uncounted=None if self._labels is None or self._counted else self._labels.data,
+        request = self._request(self.prompts, self._serial)
+        request.prompts.check_inside(request.plane.shape)
+        return request
+
+    def ahead(self, steps: int = 0) -> PredictRequest | None:
+        """Return a request to embed a slice `steps` on; None at the end, or where it is kept."""
+        plane = shown_plane(self.viewer, self.image)
+        request: PredictRequest | None = self._request(ObjectPrompts(plane=plane), 0)
+        if steps and request is not None:
+            request = request.neighbour(steps)
+        return None if request is None or request.is_embedded else request
+
+    def hover_request(self, point: ArrayLike) -> PredictRequest | None:
+        """Return a request for what a click at (row, col) would add to the points that are there.
+
+        None outside the image, and on a plane that is not embedded yet.
+        """
+        request = self._request(self._here().with_point(point, foreground=True), 0)
+        inside = all(
+            -0.5 <= at < length - 0.5
+            for at, length in zip(request.asked.points[-1], request.plane.shape, strict=False)
         )
+        return request if inside and request.is_embedded else None
 
     def apply(self, answer: PredictAnswer) -> bool:
-        """Show an answer, unless it is no longer the latest; for the main thread.
-
-        Returns
-        -------
-        bool
-            Whether the answer was shown.
-        """
+        """Show an answer, unless it is no longer the latest; returns whether it was shown."""
         if answer.request.serial != self._serial:
             return False
         self._answer = answer
         self._candidate = None
         self._diameter = self._diameter or answer.embedding.object_diameter
         if answer.request.uncounted is not None:
-            self._highest = max(self._highest, answer.highest_label)
-            self._counted = True
+            self._output.count(answer.highest_label)
         self._show()
         return True
+
+    def apply_hover(self, answer: PredictAnswer) -> None:
+        """Show what a click would give, lightly."""
+        prediction, plane = answer.prediction, answer.request.plane
+        if prediction is not None and shown_plane(self.viewer, self.image) == plane:
+            self.overlays.hover(prediction, self.preference.choose(prediction), plane)
+
+    def peek(self, *, hidden: bool) -> None:
+        """Hide all overlays, or show them again."""
+        self.overlays.set_hidden(hidden=hidden)
+        if self.labels is not None:
+            self.labels.visible = not hidden
 
     def predict(self) -> MaskPrediction | None:
         """Predict from the prompts there are and show the best candidate; runs in line."""
@@ -208,28 +209,33 @@ class Session:
         return self.prediction
 
     def choose(self, candidate: int) -> None:
-        """Show another candidate.
-
-        Raises
-        ------
-        ValueError
-            If there is no such candidate.
-        """
+        """Show another candidate; ValueError if there is no such one."""
         count = 0 if self.prediction is None else len(self.prediction)
         if not 0 <= candidate < count:
             raise ValueError(f"There are {count} candidates; there is no candidate {candidate}")
         self._candidate = candidate
         self._show()
 
-    def commit(self, label_id: int | None = None, *, overwrite: bool = False) -> int:
+    def step_candidate(self, steps: int = 1) -> None:
+        """Show the next larger candidate, or smaller ones for negative steps; goes round."""
+        if self.prediction is not None:
+            order = by_size(self.prediction)
+            self.choose(order[(order.index(self.candidate) + steps) % len(order)])
+
+    def commit(
+        self, label_id: int | None = None, *, overlap: str = "keep", category: str = ""
+    ) -> int:
         """Write the shown mask into the Labels layer, as one step of its undo history.
 
         Parameters
         ----------
         label_id : int, optional
-            The object's label; the next free one by default.
-        overwrite : bool
-            Whether pixels of other objects are taken; by default they are left alone.
+            The object's label; by default that of a reopened object, else the next free one.
+        overlap : str
+            What happens to pixels of other objects: ``"keep"`` leaves them alone,
+            ``"overwrite"`` takes them, ``"background"`` writes only where nothing is labelled.
+        category : str
+            The object's class.
 
         Returns
         -------
@@ -242,111 +248,148 @@ class Session:
             If nothing is shown, the mask is empty or covered by other objects, or the layer cannot
             be written.
         """
-        if self._answer is None or self.prediction is None:
-            raise ValueError("There is no mask to commit; add a point or a box first")
-        mask = self.prediction.masks[self.candidate]
-        if not mask.any():
-            raise ValueError("The mask is empty; add a point in the object, or a box around it")
-        plane = self._answer.request.plane
-        if shown_plane(self.viewer, self.image) != plane:
-            raise ValueError("The mask belongs to another slice; go back to it, or predict again")
-        labels = self._output()
-        value = self.next_label() if label_id is None else int(label_id)
-        if value <= 0:
-            raise ValueError(f"A label must be 1 or more, got {value}")
-        self._widen(labels, value)
-        written = write_mask(
-            self.viewer, self.image, plane, mask, labels, value, overwrite=overwrite
+        answer = self._committable()
+        value, change = commit_change(
+            self._output,
+            self.objects.table,
+            answer,
+            self.candidate,
+            label_id=label_id,
+            overlap=overlap,
+            category=category,
         )
-        if not written:
-            raise ValueError(
-                "Other objects cover this mask wholly; nothing was written. Allow overwriting to "
-                "replace them"
-            )
-        self._highest = max(self._highest, value)
-        self.clear()
+        area = int(answer.prediction.areas[self.candidate]) if answer.prediction else 0
+        self.preference = self.preference.accepting(area)
+        self.objects.do(change)
+        self._reset(ObjectPrompts(plane=answer.request.plane))
         return value
 
-    def next_label(self) -> int:
-        """Return the smallest label above all that are in use.
+    def add_drafts(self, plane: Plane, drafts: Sequence[Draft], origin: str) -> int:
+        """Commit many masks of a plane at once, into background only; returns how many."""
+        change = drafts_change(
+            self._output, plane, drafts, origin=origin, model=self.predictor.model_name
+        )
+        if change is not None:
+            self.objects.do(change)
+        return 0 if change is None else len(change.entries)
 
-        Small arrays are counted anew, since a person may have painted; large ones and arrays on
-        disk are counted once, in `compute`.
+    def reopen(self, label_id: int) -> None:
+        """Take up the prompts that an object was made from; a commit then replaces its mask.
+
+        KeyError or ValueError where `Objects.prompts_of` finds none.
         """
-        if self._labels is None:
-            return 1
-        data = self._labels.data
-        if isinstance(data, np.ndarray) and data.size <= _COUNTED_PIXELS:
-            return max(self._highest, highest_label(data)) + 1
-        if not self._counted:
-            self._highest, self._counted = highest_label(data), True
-        return max(self._highest, int(self._labels.selected_label) - 1) + 1
+        prompts = self.objects.prompts_of(label_id, self.image)
+        change = Change(
+            kind="reopen",
+            prompts_before=self._here(),
+            prompts_after=dataclasses.replace(prompts, label_id=label_id),
+        )
+        self.objects.do(change)
+        self._restore(change)
 
     def clear(self) -> None:
-        """Drop prompts and preview."""
-        self._points, self._box = [], None
+        """Drop prompts and preview; can be undone."""
+        here = ObjectPrompts(plane=self.prompts.plane)
+        if not self.prompts.is_empty:
+            self._prompt("clear", here)
+        self._reset(here)
+
+    def drop_answer(self) -> None:
+        """Show no mask: the prompts are gone, or cannot be answered."""
+        if self._answer is not None:
+            self._answer, self._candidate = None, None
+            self._show()
+        self._serial += 1
+
+    def take_back(self) -> str | None:
+        """Undo the last prompt, commit, deletion, ... without predicting anew; returns its kind."""
+        return self.objects.take_back()
+
+    def bring_back(self) -> str | None:
+        """Do again what was undone last; returns its kind, or None where there is nothing."""
+        return self.objects.bring_back()
+
+    def undo(self) -> str | None:
+        """Undo, and show what the prompts that are left give; runs in line."""
+        return self._predicted(self.take_back())
+
+    def redo(self) -> str | None:
+        """Redo, and show what the prompts give; runs in line."""
+        return self._predicted(self.bring_back())
+
+    def close(self) -> None:
+        """Stop listening to the image and take the previews away."""
+        self.image.events.data.disconnect(self._forget)
+        self._serial += 1
+        self.overlays.remove()
+        self._output.detach()
+        self.objects.close()
+
+    # inside
+
+    def _here(self) -> ObjectPrompts:
+        """Return the prompts, or none where the shown plane is another one."""
+        plane = shown_plane(self.viewer, self.image)
+        return self.prompts if self.prompts.plane == plane else ObjectPrompts(plane=plane)
+
+    def _prompt(self, kind: str, prompts: ObjectPrompts) -> None:
+        before = self.prompts if self.prompts.plane == prompts.plane else None
+        before = before or ObjectPrompts(plane=prompts.plane)
+        self.prompts = prompts
+        self.objects.do(Change(kind=kind, prompts_before=before, prompts_after=prompts))
+
+    def _request(self, asked: ObjectPrompts, serial: int) -> PredictRequest:
+        plane = asked.plane or shown_plane(self.viewer, self.image)
+        return PredictRequest(
+            serial=serial,
+            plane=plane,
+            array=level_0(self.image),
+            asked=asked,
+            mask_input=None
+            if self._answer is None
+            else self._answer.logits_for(asked, self.candidate),
+            predictor=self.predictor,
+            cache=self.cache,
+            object_diameter=self._diameter,
+            uncounted=self._output.uncounted if serial else None,
+        )
+
+    def _committable(self) -> PredictAnswer:
+        if self._answer is None or self._answer.prediction is None:
+            raise ValueError("There is no mask to commit; add a point or a box first")
+        if shown_plane(self.viewer, self.image) != self._answer.request.plane:
+            raise ValueError("The mask belongs to another slice; go back to it, or predict again")
+        if not self._answer.prediction.patches[self.candidate].any():
+            raise ValueError("The mask is empty; add a point in the object, or a box around it")
+        return self._answer
+
+    def _restore(self, change: Change) -> None:
+        """Take up the prompts after a change; the viewer goes to their plane."""
+        prompts = change.prompts_after
+        if prompts is None:
+            return
+        if prompts.plane is not None and not prompts.is_empty:
+            self.objects.show_plane(self.image, prompts.plane)
+        self._reset(prompts)
+        self.prompts_restored.emit(prompts)
+
+    def _reset(self, prompts: ObjectPrompts) -> None:
+        self.prompts = prompts
         self._answer, self._candidate = None, None
         self._serial += 1
         self._show()
 
-    def undo(self) -> None:
-        """Take back the last prompt; where there is none, the last commit."""
-        if self._points:
-            self._points.pop()
-        elif self._box is not None:
-            self._box = None
-        elif self._labels is not None:
-            self._labels.undo()
-            return
-        self._answer = None
-        if self._points or self._box is not None:
+    def _predicted(self, kind: str | None) -> str | None:
+        if kind is not None and not self.prompts.is_empty:
             self.predict()
-        else:
-            self.clear()
-
-    def close(self) -> None:
-        """Stop listening to the image and take the preview away."""
-        self.image.events.data.disconnect(self._forget)
-        self._serial += 1
-        self._preview.remove()
+        return kind
 
     def _forget(self, event: object = None) -> None:  # noqa: ARG002
         self.object_diameter = None
-        self.clear()
-
-    def _previous_logits(self, plane: Plane) -> NDArray[np.float32] | None:
-        """Return the shown candidate's logits where the prompts only grew since."""
-        if self._answer is None or self._answer.prediction is None:
-            return None
-        request = self._answer.request
-        before = request.prompts
-        if request.plane != plane or request.predictor is not self.predictor:
-            return None
-        box = None if before.box is None else tuple(np.asarray(before.box).tolist())
-        points = [] if before.points is None else np.asarray(before.points).tolist()
-        now = [[row, col] for row, col, _ in self._points]
-        if box != self._box or len(now) <= len(points) or now[: len(points)] != points:
-            return None
-        logits: NDArray[np.float32] = self._answer.prediction.low_res_logits[self.candidate]
-        return logits
-
-    def _output(self) -> Labels:
-        labels = self._labels
-        if labels is None or labels not in self.viewer.layers:
-            labels = new_labels_like(self.viewer, self.image, LABELS_NAME)
-            self.labels = labels
-        return labels
-
-    def _widen(self, labels: Labels, value: int) -> None:
-        """Make room for more than 65,535 labels where the layer is a plain array of ours."""
-        ours = labels.name.startswith(LABELS_NAME) and isinstance(labels.data, np.ndarray)
-        if ours and value > np.iinfo(labels.data.dtype).max:
-            labels.data = labels.data.astype(np.uint32)
+        self._reset(ObjectPrompts())
 
     def _show(self) -> None:
         """Put the shown candidate into the preview layer, or nothing."""
-        if self._answer is None or self.prediction is None:
-            self._preview.hide()
-            return
-        mask = self.prediction.masks[self.candidate]
-        self._preview.show(mask, self.image, self._answer.request.plane)
+        plane = None if self._answer is None else self._answer.request.plane
+        self.overlays.show(self.prediction, self.candidate, plane)
+        self.shown.emit()

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from napari_sam.viewer.layers import LABEL_COLUMN, NEGATIVE, POSITIVE, level_0, placement
+from napari_sam.viewer.entries import ObjectPrompts
+from napari_sam.viewer.layers import (
+    LABEL_COLUMN,
+    NEGATIVE,
+    POSITIVE,
+    Plane,
+    level_0,
+    placement,
+    prompts_from_points,
+    read_shapes,
+    to_data,
+)
 from napari_sam.viewer.napari_private import unwrapped
 
 if TYPE_CHECKING:
@@ -40,7 +51,7 @@ def add_points_layer(viewer: ViewerModel, image: Image) -> Points:
 
 
 def add_boxes_layer(viewer: ViewerModel, image: Image) -> Shapes:
-    """Add an empty Shapes layer for boxes, ready for drawing."""
+    """Add an empty Shapes layer for boxes and lassos, ready for drawing."""
     layer = unwrapped(
         viewer.add_shapes(
             ndim=image.ndim,
@@ -69,17 +80,76 @@ def polarity_of(points: Points) -> str:
     return str(points.feature_defaults[LABEL_COLUMN].iloc[0])
 
 
-def bind_keys(layer: Points | Shapes, keys: dict[str, Callable[[], object]]) -> None:
-    """Bind keys on a layer, never on the viewer."""
-    for key, call in keys.items():
-        layer.bind_key(key, _called(call), overwrite=True)
+def add_point(
+    viewer: ViewerModel,
+    points: Points,
+    image: Image,
+    place: NDArray[np.floating],
+    *,
+    inside: bool,
+) -> None:
+    """Add a point at image data coordinates (ndim,); the next point's polarity stays as it is."""
+    polarity = polarity_of(points)
+    wanted = POSITIVE if inside else NEGATIVE
+    if wanted != polarity:
+        set_polarity(points, wanted)
+    points.add(to_data(viewer, points, image, place[None])[0])
+    if wanted != polarity:
+        set_polarity(points, polarity)
 
 
-def _called(call: Callable[[], object]) -> Callable[[Any], None]:
-    def on_key(_: Any) -> None:
-        call()
+def show_prompts(
+    viewer: ViewerModel,
+    image: Image,
+    points: Points | None,
+    shapes: Shapes | None,
+    prompts: ObjectPrompts,
+) -> None:
+    """Make the layers say on their plane what prompts say, and leave other planes alone."""
+    plane = prompts.plane
+    if plane is None:
+        return
+    remove_prompts(viewer, image, points, shapes, plane)
+    if points is not None:
+        for row, col, inside in prompts.points:
+            (place,) = plane.lifted(np.array([[row, col]]))
+            add_point(viewer, points, image, place, inside=bool(inside))
+        points.selected_data = set()
+    if shapes is not None:
+        if prompts.box is not None:
+            top, left, bottom, right = prompts.box
+            corners = np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
+            add_shape(viewer, shapes, image, plane.lifted(corners), "rectangle")
+        if prompts.outline:
+            add_shape(viewer, shapes, image, plane.lifted(np.array(prompts.outline)), "polygon")
+        shapes.selected_data = set()
 
-    return on_key
+
+def add_shape(
+    viewer: ViewerModel, shapes: Shapes, image: Image, corners: NDArray[np.floating], kind: str
+) -> None:
+    """Add a shape with corners (N, ndim) in image data coordinates."""
+    shapes.add(to_data(viewer, shapes, image, corners), shape_type=kind)
+
+
+def remove_prompts(
+    viewer: ViewerModel,
+    image: Image,
+    points: Points | None,
+    shapes: Shapes | None,
+    plane: Plane,
+) -> None:
+    """Remove what lies on a plane of an image from the layers."""
+    if points is not None:
+        _remove(points, prompts_from_points(viewer, image, points, plane)[-1])
+    if shapes is not None:
+        _remove(shapes, read_shapes(viewer, image, shapes, plane).indices)
+
+
+def _remove(layer: Points | Shapes, indices: NDArray[np.intp]) -> None:
+    if len(indices):
+        layer.selected_data = set(indices.tolist())
+        layer.remove_selected()
 
 
 def _point_size(image: Image) -> float:

@@ -1,61 +1,48 @@
-"""The dock "Segment": clicks and boxes become objects."""
+"""The dock "Segment": from the cursor to a finished object without leaving the image."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from napari.layers import Image, Labels, Points, Shapes
+from napari.layers import Image
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import (
-    QButtonGroup,
-    QCheckBox,
     QFormLayout,
-    QGridLayout,
-    QGroupBox,
     QHBoxLayout,
     QLabel,
     QPushButton,
-    QSpinBox,
     QVBoxLayout,
     QWidget,
 )
 
-from napari_sam.viewer.layers import (
-    NEGATIVE,
-    POSITIVE,
-    boxes_from_shapes,
-    prompts_from_points,
-    shown_plane,
-)
+from napari_sam.viewer.layers import shown_plane
 from napari_sam.viewer.napari_private import unwrapped
 from napari_sam.widgets.candidates import CandidateButtons
 from napari_sam.widgets.choosers import LayerChooser
+from napari_sam.widgets.hovering import Hovering
+from napari_sam.widgets.keys import KeysDialog, pressed, unbind
+from napari_sam.widgets.live import LatestWins
 from napari_sam.widgets.models import ModelBox
-from napari_sam.widgets.prompt_layers import (
-    add_boxes_layer,
-    add_points_layer,
-    bind_keys,
-    polarity_of,
-    set_polarity,
-)
+from napari_sam.widgets.output_box import OutputBox
+from napari_sam.widgets.prompt_board import PromptBoard
+from napari_sam.widgets.session_jobs import SessionJobs
 from napari_sam.widgets.workers import Runner, report_error
 
 if TYPE_CHECKING:
     import napari
+    from napari.layers import Labels
 
-    from napari_sam.viewer.requests import PredictAnswer, PredictRequest
+    from napari_sam.viewer.entries import ObjectPrompts
+    from napari_sam.viewer.requests import PredictAnswer
     from napari_sam.viewer.session import Session
 
-_SETTLE_MS = 20
-_PAST = ("added", "removed", "changed")
+_PAGES_AHEAD = 2
 
 
 class SegmentWidget(QWidget):
-    """Prompt the model with points and boxes, choose a candidate, commit it as an object.
+    """Prompt the model by mouse and keys, choose a candidate, commit it as an object.
 
     Parameters
     ----------
@@ -67,25 +54,36 @@ class SegmentWidget(QWidget):
         super().__init__()
         self._viewer = unwrapped(napari_viewer)
         self._session: Session | None = None
-        self._runner = Runner(self)
-        self._waiting = False
-        self._removing = False
+        self._opening = False
         self._closed = False
-        self._watched: dict[str, Any] = {}
+        self._turbo = False
+        self._output_keys: tuple[Labels, list[str]] | None = None
+        self._live = LatestWins(("prompt", "hover"), self)
+        self._pages = LatestWins(("page",), self)
+        self._jobs = Runner(self)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
-        self._timer.setInterval(_SETTLE_MS)
         self._timer.timeout.connect(self._collect)
         self._build()
-        self._viewer.dims.events.point.connect(self._schedule)
-        self._viewer.dims.events.ndisplay.connect(self._schedule)
+        self.jobs = SessionJobs(self, self._jobs, self._say)
+        self._connect()
 
     # what a script may use, too
+
+    @property
+    def viewer(self) -> Any:
+        """The viewer."""
+        return self._viewer
 
     @property
     def session(self) -> Session | None:
         """The session of the chosen image, once a model is loaded."""
         return self._session
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer or a job is under way."""
+        return self._live.is_asked("prompt") or self._jobs.busy or self._timer.isActive()
 
     def use_predictor(self, predictor: object) -> None:
         """Use a predictor that was made elsewhere."""
@@ -93,62 +91,51 @@ class SegmentWidget(QWidget):
 
     def commit(self) -> int | None:
         """Commit the shown candidate; returns its label, or None after an error that was told."""
-        if self._session is None:
+        session = self._session
+        if session is None:
             self._say("Add a point or a box first")
             return None
-        label = self.label_id.value() or None
         try:
-            self._session.labels = self.output.layer
-            written = self._session.commit(label, overwrite=self.overwrite.isChecked())
+            session.labels = self.output.labels.layer
+            written = session.commit(
+                self.output.label_id.value() or None,
+                overlap=self.output.policy,
+                category=self.output.category.currentText(),
+            )
         except ValueError as error:
             report_error(error)
             return None
-        self.output.choose(self._session.labels)
-        self._remove_prompts()
-        self._show_candidates()
+        self.show_written(session)
         self._say(f"Committed object {written}; Ctrl+Z takes it back")
         return written
 
     def clear(self) -> None:
         """Drop the prompts on this slice and the preview."""
-        self._remove_prompts()
         if self._session is not None:
             self._session.clear()
-        self._show_candidates()
+        self._remove_prompts()
         self._say("Cleared")
 
     def undo(self) -> None:
-        """Take back the last commit, as Ctrl+Z on the Labels layer does."""
-        labels = self.output.layer
-        if labels is None:
-            self._say("There is nothing to take back")
+        """Take back the last prompt, commit, deletion, propagation, ..."""
+        kind = None if self._session is None else self._session.take_back()
+        self._say("There is nothing to take back" if kind is None else f"Took back: {kind}")
+
+    def redo(self) -> None:
+        """Do again what was taken back last."""
+        kind = None if self._session is None else self._session.bring_back()
+        self._say("There is nothing to do again" if kind is None else f"Did again: {kind}")
+
+    def review(self) -> None:
+        """Go to the object that the model trusts least among those nobody reviewed."""
+        entry = None if self._session is None else self._session.objects.next_doubtful()
+        if entry is None or self._session is None:
+            self._say("Every object is reviewed")
             return
-        labels.undo()
-        self._say("Took back the last change of the labels")
-
-    def new_points(self) -> Points | None:
-        """Make a Points layer that fits the image, and watch it."""
-        image = self._image()
-        if image is None:
-            return None
-        layer = add_points_layer(self._viewer, image)
-        self.points.choose(layer)
-        return layer
-
-    def new_boxes(self) -> Shapes | None:
-        """Make a Shapes layer that fits the image, and watch it."""
-        image = self._image()
-        if image is None:
-            return None
-        layer = add_boxes_layer(self._viewer, image)
-        self.boxes.choose(layer)
-        return layer
-
-    def toggle_polarity(self) -> None:
-        """Make the next points negative, or positive again."""
-        layer = self.points.layer
-        if layer is not None:
-            self._set_polarity(NEGATIVE if polarity_of(layer) == POSITIVE else POSITIVE)
+        self._session.objects.mark_reviewed([entry.label_id])
+        self._session.objects.jump_to(entry.label_id)
+        score = "" if entry.predicted_iou is None else f", predicted IoU {entry.predicted_iou:.2f}"
+        self._say(f"Object {entry.label_id}{score}; Alt+click reopens it")
 
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
         """Leave prompts unanswered while the dock is closed (a minimised window is not)."""
@@ -171,83 +158,88 @@ class SegmentWidget(QWidget):
         top.addRow("Image", self.image)
         layout.addLayout(top)
         layout.addWidget(self.models)
+        self.prompts = PromptBoard(self._viewer, self._image, self)
         self.candidates = CandidateButtons(self)
-        self.candidates.chosen.connect(self._choose)
-        layout.addWidget(self._prompts_box())
-        layout.addWidget(self.candidates)
-        layout.addWidget(self._output_box())
-        self.status = QLabel("Make a Points or Shapes layer and click an object")
+        self.output = OutputBox(self._viewer, self)
+        self.hovering = Hovering(self._live, lambda: self._session, self)
+        keys = QPushButton("Keys ...")
+        keys.clicked.connect(self._show_keys)
+        self.table = QPushButton("Table ...")
+        self.table.setToolTip("All objects: select, jump, delete, merge, split, class, sort")
+        line = QHBoxLayout()
+        for widget in (self.hovering, keys, self.table):
+            line.addWidget(widget)
+        for part in (self.prompts, self.candidates, self.output):
+            layout.addWidget(part)
+        layout.addLayout(line)
+        self.status = QLabel("Make a Points layer (New) and click an object")
         self.status.setWordWrap(True)
         self.status.setMinimumHeight(3 * self.status.fontMetrics().lineSpacing())
         layout.addWidget(self.status)
         layout.addStretch(1)
+
+    def _connect(self) -> None:
         self.models.status.connect(self._say)
         self.models.changed.connect(self._new_session)
-        self.models.failed.connect(lambda: self._say("The model could not be loaded"))
+        self.models.failed.connect(self._model_failed)
         self.image.layer_changed.connect(self._new_session)
+        self.prompts.set_calls(self._key_calls())
+        self.prompts.changed.connect(self._schedule)
+        self.prompts.hovered.connect(self.hovering.ask)
+        self.hovering.status.connect(self._say)
+        self.prompts.reopened.connect(self._reopen)
+        self.prompts.drawing.connect(self._draw)
+        self.prompts.wheeled.connect(self._step)
+        self.candidates.chosen.connect(self._choose)
+        self.output.pressed.connect(lambda name: self._actions()[name]())
+        self.output.labels.layer_changed.connect(self._bind_output)
+        self.table.clicked.connect(lambda _=False: self.jobs.open_table())
+        self._live.answered.connect(self._answered)
+        self._live.failed.connect(lambda _, error: report_error(error))
+        self._pages.failed.connect(lambda _, error: report_error(error))
+        self._viewer.dims.events.point.connect(self._schedule)
+        self._viewer.dims.events.ndisplay.connect(self._schedule)
+        self._schedule()
 
-    def _prompts_box(self) -> QGroupBox:
-        box = QGroupBox("Prompts")
-        grid = QGridLayout(box)
-        self.points = LayerChooser(self._viewer, (Points,), nothing="none", parent=self)
-        self.boxes = LayerChooser(self._viewer, (Shapes,), nothing="none", parent=self)
-        rows = (
-            ("Points", self.points, self.new_points, "Click objects in a new Points layer"),
-            ("Boxes", self.boxes, self.new_boxes, "Draw boxes in a new Shapes layer"),
-        )
-        for row, (name, chooser, make, tooltip) in enumerate(rows):
-            button = QPushButton("New")
-            button.setToolTip(tooltip)
-            button.setObjectName(f"new_{name.lower()}")
-            button.clicked.connect(lambda _=False, make=make: make())
-            grid.addWidget(QLabel(name), row, 0)
-            grid.addWidget(chooser, row, 1)
-            grid.addWidget(button, row, 2)
-        grid.setColumnStretch(1, 1)
-        self.polarity = {POSITIVE: QPushButton(), NEGATIVE: QPushButton()}
-        line = QHBoxLayout()
-        group = QButtonGroup(box)
-        for kind, text in ((POSITIVE, "+ object"), (NEGATIVE, "\N{MINUS SIGN} background")):
-            button = self.polarity[kind]
-            button.setText(text)
-            button.setCheckable(True)
-            button.setToolTip("What the next point means (key T on the Points layer)")
-            button.clicked.connect(lambda _=False, kind=kind: self._set_polarity(kind))
-            group.addButton(button)
-            line.addWidget(button)
-        self.polarity[POSITIVE].setChecked(True)
-        line.addStretch(1)
-        grid.addLayout(line, 2, 1, 1, 2)
-        self.points.layer_changed.connect(lambda layer: self._watch("points", layer))
-        self.boxes.layer_changed.connect(lambda layer: self._watch("boxes", layer))
-        return box
+    def _actions(self) -> dict[str, Callable[[], object]]:
+        return {
+            "commit": self.commit,
+            "drop": self.clear,
+            "polarity": self.prompts.toggle_polarity,
+            "granularity": lambda: self._step(1),
+            "candidate_1": lambda: self._choose(0),
+            "candidate_2": lambda: self._choose(1),
+            "candidate_3": lambda: self._choose(2),
+            "each": self.jobs.each_alone,
+            "everything": self.jobs.everything_in_view,
+            "review": self.review,
+            "turbo": self._toggle_turbo,
+            "undo": self.undo,
+            "redo": self.redo,
+        }
 
-    def _output_box(self) -> QGroupBox:
-        box = QGroupBox("Output")
-        layout = QVBoxLayout(box)
-        form = QFormLayout()
-        self.output = LayerChooser(self._viewer, (Labels,), nothing="new layer", parent=self)
-        self.label_id = QSpinBox()
-        self.label_id.setRange(0, 2**31 - 1)
-        self.label_id.setSpecialValueText("next free")
-        self.overwrite = QCheckBox("Overwrite other objects")
-        form.addRow("Labels", self.output)
-        form.addRow("Label", self.label_id)
-        form.addRow(self.overwrite)
-        layout.addLayout(form)
-        line = QHBoxLayout()
-        for text, call, tooltip in (
-            ("Commit", self.commit, "Write the mask into the Labels layer (Enter)"),
-            ("Clear", self.clear, "Drop the prompts on this slice"),
-            ("Undo", self.undo, "Take back the last commit (Ctrl+Z)"),
-        ):
-            button = QPushButton(text)
-            button.setToolTip(tooltip)
-            button.setObjectName(text.lower())
-            button.clicked.connect(lambda _=False, call=call: call())
-            line.addWidget(button)
-        layout.addLayout(line)
-        return box
+    def _key_calls(self) -> dict[str, Callable[..., Any]]:
+        def peek(_: Any) -> Generator[None, None, None]:
+            if self._session is not None:
+                self._session.peek(hidden=True)
+            yield
+            if self._session is not None:
+                self._session.peek(hidden=False)
+
+        return {"peek": peek} | {name: pressed(call) for name, call in self._actions().items()}
+
+    def _bind_output(self, labels: Labels | None) -> None:
+        """Let the keys work on the Labels layer, too, where they do not clash with napari's."""
+        if self._output_keys is not None:
+            unbind(*self._output_keys)
+            self._output_keys = None
+        if labels is not None:
+            self._output_keys = labels, self.prompts.keymap.bind(labels, self._key_calls())
+
+    def _show_keys(self) -> None:
+        if KeysDialog(self.prompts.keymap, self).exec():
+            self.prompts.rebind()
+            self._bind_output(self.output.labels.layer)
 
     # prompts to prediction
 
@@ -256,116 +248,141 @@ class SegmentWidget(QWidget):
             self._say("Open an image first")
         return self.image.layer
 
-    def _watch(self, kind: str, layer: Any) -> None:
-        """Listen to a prompt layer instead of the one before."""
-        before = self._watched.pop(kind, None)
-        if before is not None:
-            before.events.data.disconnect(self._on_data)
-        if layer is not None:
-            self._watched[kind] = layer
-            layer.events.data.connect(self._on_data)
-            keys: dict[str, Callable[[], object]] = {"Control-Z": self.undo, "Enter": self.commit}
-            if kind == "points":
-                keys["T"] = self.toggle_polarity
-                self._set_polarity(polarity_of(layer))
-            bind_keys(layer, keys)
-        self._schedule()
-
-    def _set_polarity(self, polarity: str) -> None:
-        self.polarity[polarity].setChecked(True)
-        layer = self.points.layer
-        if layer is not None and polarity_of(layer) != polarity:
-            set_polarity(layer, polarity)
-
-    def _on_data(self, event: Any) -> None:
-        action = getattr(event, "action", None)
-        if not self._removing and getattr(action, "value", action) in _PAST:
-            self._schedule()
-
     def _schedule(self, event: object = None) -> None:  # noqa: ARG002
-        self._timer.start()
+        self._timer.start(0)
+
+    def _model_failed(self) -> None:
+        self._opening = False
+        self._say("The model could not be loaded")
 
     def _new_session(self, _: object = None) -> None:
+        self._opening = False
         if self._session is not None:
             self._session.close()
             self._session = None
         self._show_candidates()
         self._schedule()
 
-    def _has_prompts(self) -> bool:
-        return any(len(layer.data) for layer in self._watched.values())
-
     def _collect(self) -> None:
         """Read the prompt layers; predict, or take the preview away."""
-        image = self.image.layer
+        image, session = self.image.layer, self._session
         if image is None or self._closed:
             return
-        if self._session is None:
-            if self._has_prompts():
-                self.models.when_loaded(self._open_session)
+        if session is None:
+            if self.prompts.has_prompts or self.prompts.point_layer is not None:
+                self.open_then(lambda: None)
             return
         try:
-            self._read_prompts(self._session, image)
-            request = self._session.snapshot()
+            prompts, _ = self.prompts.read(shown_plane(self._viewer, image))
+            session.take(prompts)
+            request = session.snapshot()
         except ValueError as error:
-            self._session.clear()
-            self._show_candidates()
+            session.drop_answer()
             self._say(str(error))
             return
-        if request.prompts.is_empty:
-            self._session.clear()
-            self._show_candidates()
-        elif self._runner.busy:
-            self._waiting = True
+        if request.asked.is_empty:
+            session.drop_answer()
+            self._look_ahead(session)
+            return
+        if not request.is_embedded:
+            self._say("Embedding ...")
+        self._live.ask("prompt", request.answer)
+
+    def open_then(self, call: Callable[[], object]) -> None:
+        """Open a session for the image, then call; nothing happens while one is being opened."""
+        if self._opening or self._image() is None:
+            return
+        self._opening = True
+
+        def opened(session: Session | None) -> None:
+            self._opening = False
+            self._session = session
+            if session is not None:
+                session.prompts_restored.connect(self._restored)
+                session.shown.connect(self._show_candidates)
+                session.objects.changed.connect(self._objects_changed)
+                self._objects_changed()
+                self._restored(session.prompts)
+                call()
+
+        self.models.when_loaded(lambda predictor: self.jobs.open_session(predictor, opened))
+
+    def _answered(self, kind: str, answer: PredictAnswer, seconds: float) -> None:
+        session = self._session
+        if session is None or answer.request.predictor is not session.predictor:
+            return
+        if kind == "hover":
+            self.hovering.show_answer(session, answer, seconds)
+        elif session.apply(answer):
+            diameter = session.object_diameter
+            size = "" if diameter is None else f"; objects of about {diameter:.0f} px"
+            self._say(f"Answered in {seconds * 1000:.0f} ms{size}")
+            if self._turbo and not self._live.is_asked("prompt"):
+                self.commit()
+
+    def _look_ahead(self, session: Session) -> None:
+        """Embed the shown slice and the next ones while nothing is asked."""
+        requests = [session.ahead(steps) for steps in range(_PAGES_AHEAD + 1)]
+        waiting = [request for request in requests if request is not None]
+        if waiting:
+            self._pages.ask("page", lambda: [request.embed() for request in waiting][:0])
+
+    def _restored(self, prompts: ObjectPrompts) -> None:
+        """Show prompts that came back, and answer them."""
+        if prompts.plane is not None:
+            self.prompts.show_prompts(prompts)
+        self._schedule()
+
+    def show_written(self, session: Session) -> None:
+        """Choose the layer that was written into, and drop the prompts that are committed."""
+        self.output.labels.choose(session.labels)
+        self._remove_prompts()
+
+    def _remove_prompts(self) -> None:
+        """Remove the prompts on this slice from their layers."""
+        image = self.image.layer
+        if image is not None:
+            try:
+                self.prompts.remove(shown_plane(self._viewer, image))
+            except ValueError:
+                return
+
+    # gestures and keys
+
+    def _draw(self, kind: str, corners: Any) -> None:
+        session, image = self._session, self.image.layer
+        if session is None or image is None:
+            return
+        session.overlays.hide_hover()
+        if kind:
+            plane = shown_plane(self._viewer, image)
+            session.overlays.draw(corners, plane, closed=kind != "scribble")
         else:
-            self._compute(request)
+            session.overlays.hide_gesture()
 
-    def _open_session(self, predictor: Any) -> None:
-        from napari_sam.viewer.session import Session
+    def _reopen(self, world: Any) -> None:
+        session = self._session
+        label = 0 if session is None else session.objects.at(world)
+        if session is None or not label:
+            self._say("There is no object to reopen here")
+            return
+        session.reopen(label)
+        self._say(f"Reopened object {label}; a commit replaces its mask")
 
-        if self.image.layer is not None and self._session is None:
-            self._session = Session(self._viewer, predictor, self.image.layer)
-            self._schedule()
-
-    def _read_prompts(self, session: Session, image: Image) -> None:
-        plane = shown_plane(self._viewer, image)
-        points, labels = np.empty((0, 2)), np.empty(0, np.int64)
-        box = None
-        if "points" in self._watched:
-            points, labels, _ = prompts_from_points(
-                self._viewer, image, self._watched["points"], plane
-            )
-        if "boxes" in self._watched:
-            found, _ = boxes_from_shapes(self._viewer, image, self._watched["boxes"], plane)
-            box = found[-1] if len(found) else None
-        session.set_prompts(points, labels, box)
-
-    def _compute(self, request: PredictRequest) -> None:
-        from napari_sam.viewer.requests import compute
-
-        started = time.perf_counter()
-
-        def job() -> Generator[str, None, PredictAnswer]:
-            yield "Embedding and decoding ..."
-            return compute(request)
-
-        def apply(answer: PredictAnswer) -> None:
-            if self._session is not None and self._session.apply(answer):
-                self._show_candidates()
-                diameter = self._session.object_diameter
-                size = "" if diameter is None else f"; objects of about {diameter:.0f} px"
-                self._say(f"Answered in {(time.perf_counter() - started) * 1000:.0f} ms{size}")
-
-        self._runner.start(job, on_event=self._say, on_result=apply, on_end=self._go_on)
-
-    def _go_on(self) -> None:
-        if self._waiting:
-            self._waiting = False
-            self._schedule()
+    def _toggle_turbo(self) -> None:
+        self._turbo = not self._turbo
+        self._say(f"Turbo is {'on: each click commits' if self._turbo else 'off'}")
 
     def _choose(self, index: int) -> None:
-        if self._session is not None and self._session.prediction is not None:
+        prediction = None if self._session is None else self._session.prediction
+        if self._session is not None and prediction is not None and index < len(prediction):
             self._session.choose(index)
+
+    def _step(self, steps: int) -> None:
+        if self._session is not None:
+            self._session.step_candidate(steps)
+
+    # showing
 
     def _show_candidates(self) -> None:
         session = self._session
@@ -374,25 +391,9 @@ class SegmentWidget(QWidget):
         else:
             self.candidates.show_prediction(session.prediction, session.candidate)
 
-    def _remove_prompts(self) -> None:
-        """Remove the prompts on this slice from their layers."""
-        image = self.image.layer
-        if image is None:
-            return
-        try:
-            plane = shown_plane(self._viewer, image)
-        except ValueError:
-            return
-        self._removing = True
-        try:
-            for kind, layer in self._watched.items():
-                read = prompts_from_points if kind == "points" else boxes_from_shapes
-                indices = read(self._viewer, image, layer, plane)[-1]
-                if len(indices):
-                    layer.selected_data = set(indices.tolist())
-                    layer.remove_selected()
-        finally:
-            self._removing = False
+    def _objects_changed(self) -> None:
+        if self._session is not None:
+            self.output.offer(list(self._session.objects.table.categories))
 
     def _say(self, text: str) -> None:
         self.status.setText(text)

@@ -1,0 +1,75 @@
+"""What committing a mask changes, as a value."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+
+from napari_sam.viewer.entries import EntryChange, ObjectEntry, ObjectPrompts, ObjectTable
+from napari_sam.viewer.history import Change
+from napari_sam.viewer.labels_output import LabelsOutput
+from napari_sam.viewer.requests import PredictAnswer
+
+
+def commit_change(
+    output: LabelsOutput,
+    table: ObjectTable,
+    answer: PredictAnswer,
+    candidate: int,
+    *,
+    label_id: int | None,
+    overlap: str,
+    category: str = "",
+) -> tuple[int, Change]:
+    """Return the label and what committing a candidate changes.
+
+    Parameters
+    ----------
+    output, table
+        Where the object goes.
+    answer, candidate
+        The mask.
+    label_id : int or None
+        The object's label; None takes that of a reopened object, else the next free one.
+    overlap : str
+        One of `labels_output.OVERLAPS`.
+    category : str
+        The object's class; an object that is known keeps its own where this is empty.
+
+    Raises
+    ------
+    ValueError
+        If other objects cover the mask wholly, or the layer cannot be written.
+    """
+    prediction, asked = answer.prediction, answer.request.asked
+    if prediction is None:
+        raise ValueError("There is no mask to commit; add a point or a box first")
+    plane, mask = answer.request.plane, prediction.patches[candidate]
+    value = label_id or asked.label_id or output.next_label()
+    output.take(value)
+    before = table.entries.get(value)
+    replaced = before.bounds if before is not None and value == asked.label_id else None
+    bounds, patch = output.mask_patch(
+        plane, mask, prediction.corner, value, overlap=overlap, replaced=replaced
+    )
+    entry = ObjectEntry(
+        label_id=value,
+        bounds=bounds,
+        prompts=dataclasses.replace(asked, label_id=None),
+        category=category or (before.category if before is not None else ""),
+        model=answer.embedding.model_name,
+        candidate=candidate,
+        predicted_iou=float(prediction.predicted_iou[candidate]),
+        area=int(mask.sum()),
+        time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
+    if before is not None:
+        entry = entry.covering(before.bounds)
+    change = Change(
+        kind="commit",
+        prompts_before=asked,
+        prompts_after=ObjectPrompts(plane=plane),
+        patches=() if patch is None else (patch,),
+        entries=(EntryChange(before, entry),),
+    )
+    return value, change

@@ -1,0 +1,250 @@
+"""What is known of the objects of a Labels layer: prompts, class, score, origin; as values."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from napari_sam.viewer.bounds import Bounds, union
+from napari_sam.viewer.layers import Plane
+
+PALETTE = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#46f0f0", "#f032e6", "#bcf60c")
+
+
+def _exact(coordinate: float) -> float:
+    """Round to a thousandth of a pixel, so that the way through layers changes nothing."""
+    return round(float(coordinate), 3)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectPrompts:
+    """Prompts of one object on one plane of an image.
+
+    Attributes
+    ----------
+    plane : Plane or None
+        Where they lie; None where there has been no prompt yet.
+    points : tuple of (row, col, label)
+        In pixels of the plane; label 1 lies in the object, 0 outside.
+    box : (row_min, col_min, row_max, col_max) or None
+        In pixels of the plane.
+    outline : tuple of (row, col)
+        A lasso: its filled area is the mask prompt, its bounds stand for a box.
+    label_id : int or None
+        The object that these prompts change; None makes a new one.
+    """
+
+    plane: Plane | None = None
+    points: tuple[tuple[float, float, int], ...] = ()
+    box: tuple[float, float, float, float] | None = None
+    outline: tuple[tuple[float, float], ...] = ()
+    label_id: int | None = None
+
+    def with_box(self, box: ArrayLike) -> ObjectPrompts:
+        """Return these with a box (row_min, col_min, row_max, col_max)."""
+        top, left, bottom, right = (_exact(side) for side in np.asarray(box, np.float64))
+        return dataclasses.replace(self, box=(top, left, bottom, right))
+
+    def with_outline(self, outline: ArrayLike) -> ObjectPrompts:
+        """Return these with an outline, (N, 2) corners (row, col); ValueError if it is none."""
+        corners = np.asarray(outline, np.float64)
+        if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 3:
+            raise ValueError(
+                f"outline must have shape (N, 2) with N at least 3, got {corners.shape}"
+            )
+        around = tuple((_exact(row), _exact(col)) for row, col in corners)
+        return dataclasses.replace(self, outline=around)
+
+    def with_prompts(
+        self,
+        points: NDArray[np.floating],
+        labels: Sequence[int] | NDArray[np.integer],
+        box: ArrayLike | None = None,
+        outline: ArrayLike | None = None,
+    ) -> ObjectPrompts:
+        """Return these with other prompts: (N, 2) and (N,), (4,) or None, (M, 2) or None."""
+        kept = tuple(
+            (_exact(row), _exact(col), int(label))
+            for (row, col), label in zip(points, labels, strict=True)
+        )
+        replaced = dataclasses.replace(self, points=kept, box=None, outline=())
+        replaced = replaced if box is None else replaced.with_box(box)
+        return replaced if outline is None else replaced.with_outline(outline)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is neither a point nor a box nor an outline."""
+        return not self.points and self.box is None and not self.outline
+
+    @property
+    def extent(self) -> tuple[float, float, float, float] | None:
+        """The box, or the bounds of the outline."""
+        if self.box is not None or not self.outline:
+            return self.box
+        rows, cols = zip(*self.outline, strict=True)
+        return min(rows), min(cols), max(rows), max(cols)
+
+    def with_point(self, point: ArrayLike, *, foreground: bool) -> ObjectPrompts:
+        """Return these and a point (row, col)."""
+        row, col = np.asarray(point, np.float64)
+        added = (_exact(row), _exact(col), int(foreground))
+        return dataclasses.replace(self, points=(*self.points, added))
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        values = dataclasses.asdict(self)
+        if self.plane is not None:
+            values["plane"] = {"index": self.plane.index, "shape": self.plane.shape}
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ObjectPrompts:
+        """Rebuild from `to_json`."""
+        plane = values["plane"]
+        return cls(
+            plane=plane and Plane(index=tuple(plane["index"]), shape=tuple(plane["shape"])),
+            points=tuple((float(r), float(c), int(k)) for r, c, k in values["points"]),
+            box=values["box"] and tuple(float(side) for side in values["box"]),
+            outline=tuple((float(r), float(c)) for r, c in values["outline"]),
+            label_id=values["label_id"],
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectEntry:
+    """One object.
+
+    Attributes
+    ----------
+    label_id : int
+        Its value in the Labels layer.
+    bounds : Bounds
+        What its pixels lie in.
+    prompts : ObjectPrompts or None
+        What it was made from, if from prompts.
+    category : str
+        Its class; empty for none.
+    origin : str
+        ``"prompts"``, ``"propagated"``, ``"everything"``, ``"painted"``, ``"split"`` or
+        ``"refined"``.
+    model : str
+        The model that drew it; empty for none.
+    candidate : int
+        Which of the candidates was taken.
+    predicted_iou : float or None
+        What the model expected of it.
+    area : int
+        Pixels of the mask that was committed.
+    time : str
+        When, ISO 8601 in UTC.
+    reviewed : bool
+        Whether a person has looked at it since.
+    """
+
+    label_id: int
+    bounds: Bounds
+    prompts: ObjectPrompts | None = None
+    category: str = ""
+    origin: str = "prompts"
+    model: str = ""
+    candidate: int = 0
+    predicted_iou: float | None = None
+    area: int = 0
+    time: str = ""
+    reviewed: bool = False
+
+    def covering(self, bounds: Bounds) -> ObjectEntry:
+        """Return this entry with bounds that hold others, too."""
+        return dataclasses.replace(self, bounds=union(self.bounds, bounds))
+
+    @property
+    def doubt(self) -> float:
+        """How little the model trusts the mask, 0 ... 1; objects without a score come last."""
+        return 0.0 if self.predicted_iou is None else 1 - self.predicted_iou
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values."""
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        values["prompts"] = None if self.prompts is None else self.prompts.to_json()
+        return values
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> ObjectEntry:
+        """Rebuild from `to_json`."""
+        prompts = values["prompts"]
+        bounds = tuple((int(low), int(high)) for low, high in values["bounds"])
+        rebuilt = {
+            "prompts": None if prompts is None else ObjectPrompts.from_json(prompts),
+            "bounds": bounds,
+        }
+        return cls(**{**values, **rebuilt})
+
+
+@dataclass(frozen=True)
+class EntryChange:
+    """An entry before and after: None where there is none."""
+
+    before: ObjectEntry | None
+    after: ObjectEntry | None
+
+    @property
+    def label_id(self) -> int:
+        """Whose entry."""
+        entry = self.after or self.before
+        if entry is None:
+            raise ValueError("An entry's change needs the entry before or after")
+        return entry.label_id
+
+    def reversed(self) -> EntryChange:
+        """Return what takes this back."""
+        return EntryChange(self.after, self.before)
+
+
+@dataclass
+class ObjectTable:
+    """The entries of a Labels layer, by label, and the classes with their colours."""
+
+    entries: dict[int, ObjectEntry] = field(default_factory=dict)
+    categories: dict[str, str] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        """Return the number of objects."""
+        return len(self.entries)
+
+    def __iter__(self) -> Iterator[ObjectEntry]:
+        """Go through the entries by label."""
+        return iter([self.entries[label] for label in sorted(self.entries)])
+
+    def __contains__(self, label_id: object) -> bool:
+        """Tell whether an object is known."""
+        return label_id in self.entries
+
+    def __getitem__(self, label_id: int) -> ObjectEntry:
+        """Return an object's entry; KeyError names what there is."""
+        if label_id not in self.entries:
+            raise KeyError(f"There is no object {label_id}; objects: {sorted(self.entries)[:20]}")
+        return self.entries[label_id]
+
+    def apply(self, changes: Iterable[EntryChange]) -> None:
+        """Put entries as they are after changes."""
+        for change in changes:
+            if change.after is None:
+                self.entries.pop(change.label_id, None)
+            else:
+                self.entries[change.label_id] = change.after
+                self.add_category(change.after.category)
+
+    def add_category(self, name: str, colour: str | None = None) -> None:
+        """Make a class known; it gets the next colour unless one is given."""
+        if name and (colour is not None or name not in self.categories):
+            self.categories[name] = colour or PALETTE[len(self.categories) % len(PALETTE)]
+
+    def by_doubt(self) -> list[ObjectEntry]:
+        """Return the objects that nobody reviewed, the most doubtful first."""
+        waiting = [entry for entry in self if not entry.reviewed]
+        return sorted(waiting, key=lambda entry: -entry.doubt)

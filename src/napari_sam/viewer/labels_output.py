@@ -1,0 +1,271 @@
+"""The Labels layer that objects go to: free labels, patches under an overlap policy, painting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam.viewer.bounds import Bounds, region_of, union
+from napari_sam.viewer.history import Block, LabelPatch
+from napari_sam.viewer.layers import Plane, new_labels_like
+from napari_sam.viewer.napari_private import paint_patches, painted_patches, unwrapped
+from napari_sam.viewer.projection import project
+from napari_sam.viewer.requests import highest_label
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels
+
+LABELS_NAME = "SAM labels"
+OVERLAPS = ("keep", "overwrite", "background")
+"""What a commit does with pixels of other objects: leave them, take them; or leave every pixel that
+is labelled, those of the object itself included."""
+COVERED = (
+    "Other objects cover this mask wholly; nothing was written. Allow overwriting to replace them"
+)
+OUTSIDE = "The mask lies outside of the Labels layer; choose one that covers the image"
+_COUNTED_PIXELS = 2**22
+
+
+def check_writable(labels: Labels) -> None:
+    """Check that masks can be written into a Labels layer.
+
+    Raises
+    ------
+    ValueError
+        If it is a pyramid, a dask array, or locked.
+    """
+    tip = "convert it with numpy.asarray or use a zarr array"
+    if labels.multiscale:
+        raise ValueError(f"Labels layer {labels.name!r} is a pyramid and cannot be written; {tip}")
+    if type(labels.data).__module__.startswith("dask"):
+        raise ValueError(
+            f"Labels layer {labels.name!r} is a dask array and cannot be written; {tip}"
+        )
+    if not labels.editable:
+        raise ValueError(f"Labels layer {labels.name!r} is locked; make it editable")
+
+
+class LabelsOutput:
+    """Writes objects of one image into one Labels layer.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Shows both.
+    image : Image
+        What masks belong to.
+
+    Attributes
+    ----------
+    on_painted : callable or None
+        Called with the patches of what somebody else painted into the layer.
+    """
+
+    def __init__(self, viewer: ViewerModel, image: Image) -> None:
+        self._viewer = viewer
+        self._image = image
+        self.on_painted: Callable[[tuple[LabelPatch, ...]], object] | None = None
+        self._layer: Labels | None = None
+        self._highest = 0
+        self._counted = False
+        self._painting = False
+
+    @property
+    def layer(self) -> Labels | None:
+        """The layer; None until the first object makes one."""
+        return self._layer
+
+    @layer.setter
+    def layer(self, layer: Labels | None) -> None:
+        layer = None if layer is None else unwrapped(layer)
+        if layer is self._layer:
+            return
+        if layer is not None:
+            check_writable(layer)
+        self.detach()
+        self._layer = layer
+        self._highest, self._counted = 0, False
+        if layer is not None:
+            layer.events.paint.connect(self._painted)
+
+    @property
+    def uncounted(self) -> Any:
+        """The data whose highest label is not known yet, to be read in a worker; or None."""
+        return None if self._layer is None or self._counted else self._layer.data
+
+    def detach(self) -> None:
+        """Stop listening to the layer."""
+        if self._layer is not None:
+            self._layer.events.paint.disconnect(self._painted)
+
+    def count(self, highest: int) -> None:
+        """Take note of the highest label of `uncounted`."""
+        self._highest, self._counted = max(self._highest, highest), True
+
+    def made(self) -> Labels:
+        """Return the layer, making one where there is none (any more)."""
+        if self._layer is None or self._layer not in self._viewer.layers:
+            self.layer = new_labels_like(self._viewer, self._image, LABELS_NAME)
+        if self._layer is None:
+            raise ValueError("No Labels layer could be made")
+        return self._layer
+
+    def next_label(self) -> int:
+        """Return the smallest label above all that are in use.
+
+        Small arrays are counted anew, since a person may have changed them; large ones and arrays
+        on disk are counted once.
+        """
+        if self._layer is None:
+            return 1
+        data = self._layer.data
+        if isinstance(data, np.ndarray) and data.size <= _COUNTED_PIXELS:
+            return max(self._highest, highest_label(data)) + 1
+        if not self._counted:
+            self.count(highest_label(data))
+        return max(self._highest, int(self._layer.selected_label) - 1) + 1
+
+    def take(self, value: int) -> None:
+        """Check that the layer holds a label, widening a layer of ours.
+
+        Raises
+        ------
+        ValueError
+            If the label is not positive, or the layer's type does not hold it.
+        """
+        if value <= 0:
+            raise ValueError(f"A label must be 1 or more, got {value}")
+        labels = self.made()
+        check_writable(labels)
+        ours = labels.name.startswith(LABELS_NAME) and isinstance(labels.data, np.ndarray)
+        if ours and value > np.iinfo(labels.data.dtype).max:
+            labels.data = labels.data.astype(np.uint32)
+        limit = np.iinfo(labels.data.dtype).max
+        if value > limit:
+            raise ValueError(
+                f"Label {value} does not fit Labels layer {labels.name!r} of type "
+                f"{labels.data.dtype} (up to {limit}); choose a layer of a wider type"
+            )
+
+    def mask_patch(
+        self,
+        plane: Plane,
+        mask: NDArray[np.bool_],
+        corner: tuple[int, int],
+        value: int,
+        *,
+        overlap: str = "keep",
+        replaced: Bounds | None = None,
+    ) -> tuple[Bounds, LabelPatch | None]:
+        """Return what writing a mask changes.
+
+        Parameters
+        ----------
+        plane : Plane
+            Of the image.
+        mask, corner
+            (h, w) bool, and the (row, col) of its first pixel in the plane.
+        value : int
+            The object's label.
+        overlap : str
+            One of `OVERLAPS`.
+        replaced : Bounds, optional
+            Where the object's pixels on this plane are, if the mask takes their place.
+
+        Returns
+        -------
+        bounds : Bounds
+            What the object lies in.
+        patch : LabelPatch or None
+            None where not a pixel changes.
+
+        Raises
+        ------
+        ValueError
+            If nothing would be left of the mask.
+        """
+        if overlap not in OVERLAPS:
+            raise ValueError(f"overlap must be one of {OVERLAPS}, got {overlap!r}")
+        bounds, found = self.place(plane, mask, corner)
+        if replaced is not None and overlap != "background":
+            wide = union(bounds, _on_plane(replaced, bounds, plane))
+            found = np.pad(
+                found, [(b[0] - w[0], w[1] - b[1]) for b, w in zip(bounds, wide, strict=True)]
+            )
+            bounds = wide
+        before = self.read(bounds)
+        after = before.copy()
+        if replaced is not None and overlap != "background":
+            after[before == value] = 0
+        free = {
+            "keep": (before == 0) | (before == value),
+            "overwrite": np.True_,
+            "background": before == 0,
+        }[overlap]
+        after[found & free] = value
+        if not (after[found] == value).any():
+            raise ValueError(COVERED if found.any() else OUTSIDE)
+        return bounds, changed_patch(bounds, before, after)
+
+    def place(
+        self, plane: Plane, mask: NDArray[np.bool_], corner: tuple[int, int]
+    ) -> tuple[Bounds, NDArray[np.bool_]]:
+        """Return where a mask of a plane of the image lies in the layer; see `project`."""
+        return project(self._viewer, self._image, plane, mask, corner, self.made())
+
+    def read(self, bounds: Bounds) -> NDArray[np.integer]:
+        """Return a copy of the labels within bounds."""
+        return np.array(self.made().data[region_of(bounds)])
+
+    def write(self, patches: Iterable[LabelPatch]) -> None:
+        """Paint patches as one step of the layer's own undo history."""
+        patches = list(patches)
+        self._painting = True
+        try:
+            paint_patches(self.made(), patches)
+        finally:
+            self._painting = False
+        self._note(patches)
+
+    def _painted(self, event: Any) -> None:
+        if self._painting or self.on_painted is None or self._layer is None:
+            return
+        found = [
+            changed_patch(bounds, before, after)
+            for bounds, before, after in painted_patches(self._layer, event.value)
+        ]
+        patches = tuple(patch for patch in found if patch is not None)
+        if patches:
+            self._note(patches)
+            self.on_painted(patches)
+
+    def _note(self, patches: Iterable[LabelPatch]) -> None:
+        """Note which labels are in use now."""
+        self._highest = max([self._highest, *(int(p.after.values.max()) for p in patches)])
+
+
+def _on_plane(bounds: Bounds, region: Bounds, plane: Plane) -> Bounds:
+    """Cut an object's bounds to the one plane that a region lies in."""
+    rows_cols = plane.axes
+    return tuple(
+        own if axis in rows_cols else there
+        for axis, (own, there) in enumerate(zip(bounds, region, strict=True))
+    )
+
+
+def changed_patch(
+    bounds: Bounds, before: NDArray[np.integer], after: NDArray[np.integer]
+) -> LabelPatch | None:
+    """Return the patch between two states of a region, cut to what changed; None if nothing did."""
+    changed = np.nonzero(before != after)
+    if not len(changed[0]):
+        return None
+    cut = tuple(slice(int(along.min()), int(along.max()) + 1) for along in changed)
+    tight = tuple(
+        (low + part.start, low + part.stop) for (low, _), part in zip(bounds, cut, strict=True)
+    )
+    return LabelPatch(tight, Block(before[cut]), Block(after[cut]))

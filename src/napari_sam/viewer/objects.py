@@ -1,0 +1,274 @@
+"""The objects of a session and everything that was done to them, written down as it happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+from psygnal import Signal
+from skimage.measure import find_contours
+
+from napari_sam.viewer import object_edits
+from napari_sam.viewer.bounds import region_of
+from napari_sam.viewer.entries import EntryChange, ObjectEntry, ObjectPrompts, ObjectTable
+from napari_sam.viewer.history import Change, History, LabelPatch
+from napari_sam.viewer.journal import Journal, Recovered
+from napari_sam.viewer.labels_output import LabelsOutput
+from napari_sam.viewer.layers import Plane, shown_plane, to_data
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Layer
+
+
+class Objects:
+    """Applies changes to a Labels layer and its table, and takes them back without a limit.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Shows the objects.
+    output : LabelsOutput
+        The layer.
+    on_restored : callable
+        Called with the change after something was undone or redone.
+    """
+
+    changed = Signal()
+    """The table, the history or the layer's objects changed."""
+
+    def __init__(
+        self, viewer: ViewerModel, output: LabelsOutput, on_restored: Callable[[Change], object]
+    ) -> None:
+        self.table = ObjectTable()
+        self.history = History()
+        self.journal: Journal | None = None
+        self._viewer = viewer
+        self._output = output
+        self._on_restored = on_restored
+        output.on_painted = self._painted
+
+    # changes
+
+    def do(self, change: Change) -> None:
+        """Apply a change and note it; the prompts it tells of are the caller's."""
+        self._apply(change)
+        self.history.push(change)
+        if self.journal is not None:
+            self.journal.done(change)
+        self.changed.emit()
+
+    def take_back(self) -> str | None:
+        """Undo the last change; returns its kind, or None where there is none."""
+        self._follow_layer()
+        change = self.history.take_back()
+        if change is None:
+            return None
+        if self.journal is not None:
+            self.journal.undone()
+        return self._restored(change)
+
+    def bring_back(self) -> str | None:
+        """Redo what was undone last; returns its kind, or None where there is none."""
+        change = self.history.bring_back()
+        if change is None:
+            return None
+        if self.journal is not None:
+            self.journal.redone()
+        return self._restored(change)
+
+    def delete(self, label_ids: Sequence[int]) -> None:
+        """Delete objects from the layer and the table."""
+        self.do(object_edits.deleted(self._output, self.table, label_ids))
+
+    def merge(self, label_ids: Sequence[int]) -> int:
+        """Merge objects into the first of them; returns its label."""
+        self.do(object_edits.merged(self._output, self.table, label_ids))
+        return label_ids[0]
+
+    def split(self, label_id: int, line: ArrayLike, axes: tuple[int, int] | None = None) -> None:
+        """Cut an object along a line; see `object_edits.split`."""
+        ndim = self._output.made().ndim
+        self.do(
+            object_edits.split(
+                self._output, self.table, label_id, line, axes or (ndim - 2, ndim - 1)
+            )
+        )
+
+    def set_category(self, label_ids: Sequence[int], category: str) -> None:
+        """Give objects a class."""
+        self.do(object_edits.classed(self.table, label_ids, category))
+
+    def add_category(self, name: str, colour: str | None = None) -> None:
+        """Make a class known, or change its colour."""
+        self.table.add_category(name, colour)
+        if self.journal is not None:
+            self.journal.category(name, self.table.categories[name])
+        self.changed.emit()
+
+    def mark_reviewed(self, label_ids: Sequence[int]) -> None:
+        """Note that a person looked at objects and found them right."""
+        self.do(object_edits.reviewed(self.table, label_ids))
+
+    def next_doubtful(self) -> ObjectEntry | None:
+        """Return the object that the model trusts least among those nobody reviewed."""
+        waiting = self.table.by_doubt()
+        return waiting[0] if waiting else None
+
+    # where objects are
+
+    def at(self, world: ArrayLike) -> int:
+        """Return the label at a point of the world (ndim,); 0 where there is none."""
+        labels = self._output.layer
+        if labels is None:
+            return 0
+        index = np.round(np.asarray(labels.world_to_data(np.asarray(world)))).astype(int)
+        inside = ((index >= 0) & (index < labels.data.shape)).all()
+        return int(np.asarray(labels.data[tuple(index)])) if inside else 0
+
+    def jump_to(self, label_id: int) -> None:
+        """Bring the middle of an object into view."""
+        entry = self.table[label_id]
+        labels = self._output.made()
+        middle = [(low + high - 1) / 2 for low, high in entry.bounds]
+        self._go_to(labels, np.array(middle))
+
+    def show_plane(self, image: Image, plane: Plane) -> None:
+        """Bring a plane of the image into view, unless it is shown already."""
+        try:
+            if shown_plane(self._viewer, image) == plane:
+                return
+        except ValueError:
+            pass
+        self._go_to(image, plane.lifted(np.zeros((1, 2)))[0])
+
+    def prompts_of(self, label_id: int, image: Image) -> ObjectPrompts:
+        """Return the prompts that an object was made from.
+
+        For an object without any, the outline of its mask on the shown plane.
+
+        Raises
+        ------
+        KeyError, ValueError
+            If there is no such object, or no pixel of it on the shown plane.
+        """
+        entry = self.table.entries.get(label_id)
+        plane = shown_plane(self._viewer, image)
+        if entry is not None and entry.prompts is not None and entry.prompts.plane == plane:
+            return entry.prompts
+        return ObjectPrompts(plane=plane, outline=self._outline(label_id, image, plane))
+
+    # the journal
+
+    def attach(self, journal: Journal, *, at: Change | None = None) -> Recovered:
+        """Write everything down from here on, and take up what the journal tells of before.
+
+        The labels layer must show what the journal tells already.
+        """
+        recovered = journal.recovered
+        self.journal = journal
+        if not recovered.is_empty:
+            self.history = recovered.history
+            self.table = recovered.table
+            self._on_restored(at or Change(kind="resume", prompts_after=recovered.prompts))
+        self.changed.emit()
+        return recovered
+
+    def close(self) -> None:
+        """Close the journal."""
+        if self.journal is not None:
+            self.journal.close()
+            self.journal = None
+
+    # inside
+
+    def _apply(self, change: Change) -> None:
+        if change.patches:
+            self._output.write(change.patches)
+        self.table.apply(change.entries)
+
+    def _restored(self, change: Change) -> str:
+        self._apply(change)
+        self._on_restored(change)
+        self.changed.emit()
+        return change.kind
+
+    def _painted(self, patches: tuple[LabelPatch, ...]) -> None:
+        """Note what a person painted with napari's own tools."""
+        entries = []
+        for patch in patches:
+            for value in np.unique(patch.after.values[patch.after.values != patch.before.values]):
+                if value == 0:
+                    continue
+                known = self.table.entries.get(int(value))
+                made = known or ObjectEntry(
+                    label_id=int(value),
+                    bounds=patch.bounds,
+                    origin="painted",
+                    area=int((patch.after.values == value).sum()),
+                )
+                entries.append(EntryChange(known, made.covering(patch.bounds)))
+        change = Change(kind="paint", patches=patches, entries=tuple(entries))
+        self.table.apply(change.entries)
+        self.history.push(change)
+        if self.journal is not None:
+            self.journal.done(change)
+        self.changed.emit()
+
+    def _follow_layer(self) -> None:
+        """Note what napari's own undo took out of the layer."""
+        while self.history.done and self._was_undone(self.history.done[-1]):
+            change = self.history.take_back()
+            if change is None:
+                return
+            self.table.apply(change.entries)
+            if self.journal is not None:
+                self.journal.undone()
+
+    def _was_undone(self, change: Change) -> bool:
+        labels = self._output.layer
+        if labels is None or not change.patches:
+            return False
+        for patch in change.patches:
+            now = np.asarray(labels.data[region_of(patch.bounds)])
+            changed = patch.before.values != patch.after.values
+            if not (now[changed] == patch.before.values[changed]).all():
+                return False
+        return True
+
+    def _outline(
+        self, label_id: int, image: Image, plane: Plane
+    ) -> tuple[tuple[float, float], ...]:
+        """Return the longest contour of an object on a plane of the image, (row, col) pixels."""
+        labels = self._output.made()
+        target = shown_plane(self._viewer, labels)
+        flat = np.asarray(labels.data[target.selection]) == label_id
+        if not flat.any():
+            raise ValueError(f"Object {label_id} has no pixel on this slice; go to one that has")
+        contour = max(find_contours(np.pad(flat, 1).astype(float), 0.5), key=len) - 1
+        thinned = contour[:: max(1, len(contour) // 64)]
+        there = plane.in_plane(to_data(self._viewer, image, labels, target.lifted(thinned)))
+        return tuple((float(row), float(col)) for row, col in there)
+
+    def _go_to(self, layer: Layer, position: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
+        """Move the sliders, and the camera where the point is out of sight."""
+        world = np.asarray(layer.data_to_world(position), np.float64)
+        dims = self._viewer.dims
+        point = list(dims.point)
+        offset = len(point) - len(world)
+        for axis in dims.not_displayed:
+            if axis >= offset:
+                point[axis] = world[axis - offset]
+        dims.point = point
+        corners = np.asarray(layer.corner_pixels, np.float64)
+        data_point = np.asarray(layer.world_to_data(world))[-layer.ndim :]
+        shown = [axis - (dims.ndim - layer.ndim) for axis in dims.displayed]
+        if (
+            (data_point[shown] < corners[0, shown]) | (data_point[shown] > corners[1, shown])
+        ).any():
+            centre = list(self._viewer.camera.center)
+            for place, axis in zip((-2, -1), dims.displayed[-2:], strict=True):
+                centre[place] = world[axis - offset]
+            self._viewer.camera.center = tuple(centre)

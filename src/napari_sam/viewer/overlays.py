@@ -1,0 +1,82 @@
+"""What lies over an image uncommitted: the chosen candidate, and what a click would give."""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+from skimage.draw import line
+
+from napari_sam.segmentation.prediction import MaskPrediction
+from napari_sam.viewer.layers import Plane
+from napari_sam.viewer.preview import HOVER_NAME, Preview
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+GESTURE_NAME = "SAM drawing"
+_HOVER_OPACITY = 0.35
+_GESTURE_OPACITY = 0.9
+
+
+class Overlays:
+    """Light layers over an image.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Shows them.
+    image : Image
+        What the masks belong to.
+    """
+
+    def __init__(self, viewer: ViewerModel, image: Image) -> None:
+        self._image = image
+        self._preview = Preview(viewer)
+        self._hover = Preview(viewer, HOVER_NAME, _HOVER_OPACITY)
+        self._gesture = Preview(viewer, GESTURE_NAME, _GESTURE_OPACITY)
+
+    def show(self, prediction: MaskPrediction | None, candidate: int, plane: Plane | None) -> None:
+        """Show a candidate, or nothing; what hovered goes."""
+        self._hover.hide()
+        if prediction is None or plane is None:
+            self._preview.hide()
+        else:
+            patch = prediction.patches[candidate]
+            self._preview.show(patch, prediction.corner, self._image, plane)
+
+    def hover(self, prediction: MaskPrediction, candidate: int, plane: Plane) -> None:
+        """Show what a click would give."""
+        self._hover.show(prediction.patches[candidate], prediction.corner, self._image, plane)
+
+    def hide_hover(self) -> None:
+        """Take the hover preview away."""
+        self._hover.hide()
+
+    def draw(self, outline: NDArray[np.float64], plane: Plane, *, closed: bool) -> None:
+        """Draw a box, lasso or scribble in progress: (N, 2) corners (row, col) in a plane."""
+        low = np.floor(outline.min(0)).clip(0, np.array(plane.shape) - 1).astype(int)
+        high = np.ceil(outline.max(0)).clip(0, np.array(plane.shape) - 1).astype(int)
+        drawn = np.zeros(high - low + 1, bool)
+        corners = np.concatenate([outline, outline[:1]]) if closed else outline
+        for start, end in itertools.pairwise(np.round(corners).astype(int) - low):
+            rows, cols = line(*start, *end)
+            inside = (rows >= 0) & (cols >= 0) & (rows < len(drawn)) & (cols < drawn.shape[1])
+            drawn[rows[inside], cols[inside]] = True
+        self._gesture.show(drawn, (int(low[0]), int(low[1])), self._image, plane)
+
+    def hide_gesture(self) -> None:
+        """Take what was being drawn away."""
+        self._gesture.hide()
+
+    def set_hidden(self, *, hidden: bool) -> None:
+        """Hide both, or show them again."""
+        self._preview.visible = self._hover.visible = not hidden
+
+    def remove(self) -> None:
+        """Take the layers away."""
+        for layer in (self._preview, self._hover, self._gesture):
+            layer.remove()

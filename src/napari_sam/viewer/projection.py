@@ -1,0 +1,139 @@
+"""Where a mask of an image's plane lies in a Labels layer of any scale and position."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam.viewer.bounds import Bounds
+from napari_sam.viewer.layers import Plane, shown_plane, to_data
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image, Labels
+
+
+def project(
+    viewer: ViewerModel,
+    image: Image,
+    plane: Plane,
+    mask: NDArray[np.bool_],
+    corner: tuple[int, int],
+    labels: Labels,
+) -> tuple[Bounds, NDArray[np.bool_]]:
+    """Look a mask up in the world, from the pixels of a Labels layer.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Shows the plane.
+    image, plane
+        What the mask belongs to.
+    mask, corner
+        (h, w) bool, and the (row, col) of its first pixel in the plane.
+    labels : Labels
+        May have another scale, position or resolution than the image.
+
+    Returns
+    -------
+    bounds : Bounds
+        The part of the labels' data that the mask may cover, one plane thick.
+    found : ndarray
+        The mask there, bool, with the data's axes.
+    """
+    target = _target_plane(viewer, image, plane, labels)
+    rows, cols = np.nonzero(mask)
+    if not len(rows):
+        nothing = tuple((p or 0, (p or 0) + 1) for p in target.index)
+        return nothing, np.zeros([1] * len(target.index), bool)
+    low = np.array([rows.min() + corner[0], cols.min() + corner[1]])
+    high = np.array([rows.max() + corner[0], cols.max() + corner[1]])
+    if _coincide(viewer, image, plane, labels, target):
+        part = mask[rows.min() : rows.max() + 1, cols.min() : cols.max() + 1]
+        return _lifted(target, low, high + 1, part)
+    corners = np.array([[r, c] for r in (low[0], high[0]) for c in (low[1], high[1])], float)
+    there = target.in_plane(to_data(viewer, labels, image, plane.lifted(corners)))
+    margin = 1 + _step(viewer, labels, image, plane, target)
+    first = np.floor(there.min(0) - margin).clip(0).astype(int)
+    last = np.ceil(there.max(0) + margin + 1).clip(0, target.shape).astype(int)
+    last = np.maximum(last, first)
+    size = tuple(last - first)
+    looked = np.moveaxis(np.indices(size), 0, -1).reshape(-1, 2) + first
+    source = _affine_map(viewer, image, plane, labels, target, looked)
+    at = np.floor(source + 0.5).astype(int) - corner
+    inside = ((at >= 0) & (at < mask.shape)).all(1)
+    found = np.zeros(len(at), bool)
+    found[inside] = mask[at[inside, 0], at[inside, 1]]
+    return _lifted(target, first, last, found.reshape(size))
+
+
+def _target_plane(viewer: ViewerModel, image: Image, plane: Plane, labels: Labels) -> Plane:
+    """Return the plane of the labels that a plane of the image lies in."""
+    if labels.ndim != image.ndim:
+        return shown_plane(viewer, labels)
+    at = to_data(viewer, labels, image, plane.lifted(np.zeros((1, 2))))[0]
+    shape = labels.data.shape
+    index: list[int | None] = []
+    for axis, position in enumerate(plane.index):
+        if position is None:
+            index.append(None)
+            continue
+        step = round(float(at[axis]))
+        if not 0 <= step < shape[axis]:
+            raise ValueError(
+                f"The image's slice lies at {step} on axis {axis} of Labels layer "
+                f"{labels.name!r}, outside of it (0 to {shape[axis] - 1})"
+            )
+        index.append(step)
+    rows, cols = plane.axes
+    return Plane(index=tuple(index), shape=(shape[rows], shape[cols]))
+
+
+def _coincide(
+    viewer: ViewerModel, image: Image, plane: Plane, labels: Labels, target: Plane
+) -> bool:
+    """Tell whether pixels of both planes are the same ones, which is the usual case."""
+    if plane.shape != target.shape or plane.axes != target.axes:
+        return False
+    corners = np.array([[0, 0], [plane.shape[0] - 1, plane.shape[1] - 1]], float)
+    there = target.in_plane(to_data(viewer, labels, image, plane.lifted(corners)))
+    return bool(np.abs(there - corners).max() < 1e-3)
+
+
+def _lifted(
+    plane: Plane, low: NDArray[np.int_], high: NDArray[np.int_], flat: NDArray[np.bool_]
+) -> tuple[Bounds, NDArray[np.bool_]]:
+    """Return a part (h, w) of a plane as a region of the data."""
+    row, col = plane.axes
+    sides = {row: (int(low[0]), int(high[0])), col: (int(low[1]), int(high[1]))}
+    bounds = tuple(
+        sides[axis] if position is None else (position, position + 1)
+        for axis, position in enumerate(plane.index)
+    )
+    return bounds, flat.reshape([high - low for low, high in bounds])
+
+
+def _step(
+    viewer: ViewerModel, labels: Labels, image: Image, plane: Plane, target: Plane
+) -> NDArray[np.float64]:
+    """Return how many label pixels one image pixel spans, along rows and columns."""
+    ends = plane.lifted(np.array([[0, 0], [1, 0], [0, 1]], float))
+    there = target.in_plane(to_data(viewer, labels, image, ends))
+    return np.asarray(np.abs(there[1:] - there[0]).max(0), np.float64)
+
+
+def _affine_map(
+    viewer: ViewerModel,
+    image: Image,
+    plane: Plane,
+    labels: Labels,
+    target: Plane,
+    points: NDArray[np.int_],
+) -> NDArray[np.float64]:
+    """Map points (N, 2) of the labels' plane to (row, col) of the image's plane."""
+    ends = target.lifted(np.array([[0, 0], [1, 0], [0, 1]], float))
+    origin, down, right = plane.in_plane(to_data(viewer, image, labels, ends))
+    moved = points[:, :1] * (down - origin) + points[:, 1:] * (right - origin)
+    return np.asarray(origin + moved, np.float64)

@@ -1,0 +1,118 @@
+"""Answers while a person moves: the latest question wins, one is in flight.
+
+A dock asks many times a second. Questions that wait are replaced by newer ones of their kind, and
+urgent kinds go first. There is no queue to fall behind in.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from qtpy.QtCore import QObject, Signal
+from qtpy.QtWidgets import QApplication
+
+
+class LatestWins(QObject):
+    """A thread that answers the latest question of each kind.
+
+    Parameters
+    ----------
+    kinds : tuple of str
+        The most urgent first.
+    parent : QObject
+        The widget whose questions these are; the thread ends with it.
+    """
+
+    answered = Signal(str, object, float)
+    """Kind, answer, and the seconds it took; on the GUI thread."""
+    failed = Signal(str, object)
+    """Kind and exception; on the GUI thread."""
+
+    def __init__(self, kinds: tuple[str, ...], parent: QObject) -> None:
+        super().__init__(parent)
+        self._kinds = kinds
+        self._waiting: dict[str, Callable[[], Any]] = {}
+        self._in_flight = ""
+        self._state = threading.Condition()
+        self._ended = False
+        self._thread = threading.Thread(target=self._answer, name="napari-sam", daemon=True)
+        self._thread.start()
+        parent.destroyed.connect(self._end_by(self._state))
+        application = QApplication.instance()
+        if application is not None:
+            application.aboutToQuit.connect(self.end)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is asked and not answered."""
+        with self._state:
+            return bool(self._waiting or self._in_flight)
+
+    def is_asked(self, kind: str) -> bool:
+        """Tell whether a question of a kind waits or is in flight."""
+        with self._state:
+            return kind in self._waiting or self._in_flight == kind
+
+    def ask(self, kind: str, question: Callable[[], Any]) -> None:
+        """Ask; a question of the same kind that still waits is forgotten."""
+        with self._state:
+            self._waiting[kind] = question
+            self._state.notify()
+
+    def forget(self, kind: str) -> None:
+        """Forget a question that still waits."""
+        with self._state:
+            self._waiting.pop(kind, None)
+
+    def end(self) -> None:
+        """Answer nothing more."""
+        with self._state:
+            self._ended = True
+            self._waiting.clear()
+            self._state.notify()
+
+    def _end_by(self, state: threading.Condition) -> Callable[..., None]:
+        """Return a slot that ends the thread without touching the QObject, which is going."""
+
+        def end(*_: object) -> None:
+            with state:
+                self.__dict__["_ended"] = True
+                self.__dict__["_waiting"].clear()
+                state.notify()
+
+        return end
+
+    def _next(self) -> tuple[str, Callable[[], Any]] | None:
+        with self._state:
+            self._in_flight = ""
+            while not self._waiting and not self._ended:
+                self._state.wait()
+            if self._ended:
+                return None
+            kind = min(self._waiting, key=self._kinds.index)
+            self._in_flight = kind
+            return kind, self._waiting.pop(kind)
+
+    def _answer(self) -> None:
+        while (found := self._next()) is not None:
+            kind, question = found
+            started = time.perf_counter()
+            try:
+                answer = question()
+            except Exception as error:  # noqa: BLE001  it is told on the GUI thread
+                self._tell(self.failed, kind, error)
+                continue
+            self._tell(self.answered, kind, answer, time.perf_counter() - started)
+
+    def _tell(self, signal: Any, *values: object) -> None:
+        """Emit, unless the widget went meanwhile."""
+        with self._state:
+            ended = self._ended
+        if not ended:
+            try:
+                signal.emit(*values)
+            except RuntimeError:  # Qt deleted the object between the question and here
+                self._ended = True

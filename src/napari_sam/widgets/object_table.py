@@ -1,0 +1,220 @@
+"""The dock "Objects": every object of a session in a table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, QSortFilterProxyModel, Qt
+from qtpy.QtGui import QColor
+from qtpy.QtWidgets import (
+    QAbstractItemView,
+    QGridLayout,
+    QHeaderView,
+    QInputDialog,
+    QLabel,
+    QPushButton,
+    QTableView,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_sam.viewer.entries import ObjectEntry
+from napari_sam.widgets.workers import report_error
+
+if TYPE_CHECKING:
+    from napari_sam.viewer.session import Session
+
+_ROLE = Qt.ItemDataRole
+
+
+def _slices(entry: ObjectEntry) -> str:
+    sides = entry.bounds[:-2]
+    return " ".join(str(low) if high == low + 1 else f"{low}-{high - 1}" for low, high in sides)
+
+
+_COLUMNS: tuple[tuple[str, Callable[[ObjectEntry], Any]], ...] = (
+    ("Object", lambda entry: entry.label_id),
+    ("Class", lambda entry: entry.category),
+    ("IoU", lambda entry: "" if entry.predicted_iou is None else round(entry.predicted_iou, 3)),
+    ("Pixels", lambda entry: entry.area),
+    ("Slices", _slices),
+    ("From", lambda entry: entry.origin),
+    ("Reviewed", lambda entry: "yes" if entry.reviewed else ""),
+)
+
+
+class ObjectModel(QAbstractTableModel):
+    """The table as Qt reads it.
+
+    Parameters
+    ----------
+    session : Session
+        Whose objects.
+    parent : QObject
+        The dock.
+    """
+
+    def __init__(self, session: Session, parent: QObject) -> None:
+        super().__init__(parent)
+        self._session = session
+        self._entries: list[ObjectEntry] = []
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Read the objects anew."""
+        self.beginResetModel()
+        self._entries = list(self._session.objects.table)
+        self.endResetModel()
+
+    def entry(self, row: int) -> ObjectEntry:
+        """Return the object in a row."""
+        return self._entries[row]
+
+    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: ARG002, N802
+        """Return the number of objects."""
+        return len(self._entries)
+
+    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: ARG002, N802
+        """Return the number of columns."""
+        return len(_COLUMNS)
+
+    def data(self, index: QModelIndex, role: int = _ROLE.DisplayRole) -> Any:
+        """Return a cell's text, or the class's colour."""
+        entry = self._entries[index.row()]
+        if role == _ROLE.DisplayRole:
+            return _COLUMNS[index.column()][1](entry)
+        if role == _ROLE.DecorationRole and index.column() == 1 and entry.category:
+            return QColor(self._session.objects.table.categories[entry.category])
+        return None
+
+    def headerData(  # noqa: N802
+        self, section: int, orientation: Qt.Orientation, role: int = _ROLE.DisplayRole
+    ) -> Any:
+        """Return a column's name."""
+        if role == _ROLE.DisplayRole and orientation == Qt.Orientation.Horizontal:
+            return _COLUMNS[section][0]
+        return None
+
+
+class ObjectTableWidget(QWidget):
+    """Shows the objects; selecting a row selects the object, and the other way round.
+
+    Parameters
+    ----------
+    session : Session
+        Whose objects.
+    split_line : callable
+        Returns the corners (N, 2) of the line that a person drew, in pixels of the labels, or None.
+    """
+
+    def __init__(self, session: Session, split_line: Callable[[], Any]) -> None:
+        super().__init__()
+        self._session = session
+        self._split_line = split_line
+        self._selecting = False
+        layout = QVBoxLayout(self)
+        self.model = ObjectModel(session, self)
+        self._sorted = QSortFilterProxyModel(self)
+        self._sorted.setSourceModel(self.model)
+        self.view = QTableView()
+        self.view.setModel(self._sorted)
+        self.view.setSortingEnabled(True)
+        self.view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
+        self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
+        self.view.verticalHeader().hide()
+        self.view.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        self.view.setMinimumHeight(160)
+        self.view.selectionModel().selectionChanged.connect(self._selected)
+        layout.addWidget(self.view)
+        layout.addLayout(self._buttons())
+        self.count = QLabel()
+        layout.addWidget(self.count)
+        session.objects.changed.connect(self._refresh)
+        self._refresh()
+
+    @property
+    def chosen(self) -> list[int]:
+        """The labels of the selected rows, in the order of the table."""
+        rows = self.view.selectionModel().selectedRows()
+        places = sorted(rows, key=lambda index: int(index.row()))
+        return [self.model.entry(self._sorted.mapToSource(i).row()).label_id for i in places]
+
+    def choose(self, label_id: int) -> None:
+        """Select the row of an object."""
+        for row in range(self._sorted.rowCount()):
+            source = self._sorted.mapToSource(self._sorted.index(row, 0)).row()
+            if self.model.entry(source).label_id == label_id:
+                self.view.selectRow(row)
+                return
+
+    def detach(self) -> None:
+        """Stop listening to the session."""
+        self._session.objects.changed.disconnect(self._refresh)
+
+    def _buttons(self) -> QGridLayout:
+        grid = QGridLayout()
+        acts: tuple[tuple[str, str, Callable[[list[int]], object]], ...] = (
+            ("Delete", "Delete the selected objects", self._session.objects.delete),
+            ("Merge", "Merge the selected objects into the first", self._session.objects.merge),
+            ("Split", "Cut along the last line drawn in the Shapes layer", self._split),
+            ("Class ...", "Give the selected objects a class", self._class),
+            ("Reopen", "Take up the object's prompts again", self._reopen),
+            ("Reviewed", "Mark as reviewed", self._session.objects.mark_reviewed),
+        )
+        for place, (text, tooltip, act) in enumerate(acts):
+            button = QPushButton(text)
+            button.setToolTip(tooltip)
+            button.setObjectName(text.lower().strip(" ."))
+            button.clicked.connect(lambda _=False, act=act: self._do(act))
+            grid.addWidget(button, *divmod(place, 3))
+        return grid
+
+    def _do(self, act: Callable[[list[int]], object]) -> None:
+        chosen = self.chosen
+        if not chosen:
+            self.count.setText("Select rows first")
+            return
+        try:
+            act(chosen)
+        except (ValueError, KeyError) as error:
+            report_error(error)
+
+    def _split(self, chosen: list[int]) -> None:
+        line = self._split_line()
+        if line is None:
+            raise ValueError("Draw a line or path through the object in the Shapes layer first")
+        self._session.objects.split(chosen[0], line)
+
+    def _class(self, chosen: list[int]) -> None:
+        known = ["", *self._session.objects.table.categories]
+        name, accepted = QInputDialog.getItem(self, "Class", "Class of the objects", known)
+        if accepted:
+            self._session.objects.set_category(chosen, name)
+
+    def _reopen(self, chosen: list[int]) -> None:
+        self._session.objects.jump_to(chosen[0])
+        self._session.reopen(chosen[0])
+
+    def _selected(self, *_: object) -> None:
+        """Go to the object of the first selected row."""
+        chosen = self.chosen
+        labels = self._session.labels
+        if self._selecting or not chosen or labels is None:
+            return
+        self._selecting = True
+        labels.selected_label = np.int64(chosen[0])
+        self._session.objects.jump_to(chosen[0])
+        self._selecting = False
+
+    def _refresh(self) -> None:
+        chosen = self.chosen
+        self._selecting = True
+        self.model.refresh()
+        for label in chosen[:1]:
+            self.choose(label)
+        self._selecting = False
+        count = len(self._session.objects.table)
+        waiting = len(self._session.objects.table.by_doubt())
+        self.count.setText(f"{count} objects, {waiting} not reviewed")

@@ -1,0 +1,98 @@
+"""The part of the dock "Segment" that is about objects: where they go, how, and as what."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from napari.layers import Labels
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QGridLayout,
+    QGroupBox,
+    QPushButton,
+    QSpinBox,
+    QVBoxLayout,
+    QWidget,
+)
+
+from napari_sam.viewer.labels_output import OVERLAPS
+from napari_sam.widgets.choosers import LayerChooser
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+
+OVERLAP_TITLES = {
+    "keep": "keep other objects",
+    "overwrite": "overwrite other objects",
+    "background": "only into background",
+}
+_BUTTONS = (
+    ("Commit", "commit", "Write the mask into the Labels layer (Enter)"),
+    ("Clear", "drop", "Drop the prompts on this slice (Escape)"),
+    ("Undo", "undo", "Take back the last prompt, commit, deletion, ... (Ctrl+Z)"),
+    ("Redo", "redo", "Do again what was taken back (Ctrl+Shift+Z)"),
+    ("Each alone", "each", "One object for each box and each positive point on this slice"),
+    ("Everything in view", "everything", "Find every object in view, as drafts (W)"),
+    ("Propagate", "propagate", "Carry the objects of this slice through the stack (K)"),
+    ("Review", "review", "Go to the object that the model trusts least (J)"),
+)
+
+
+class OutputBox(QGroupBox):
+    """Chooses Labels layer, label, class and overlap policy; buttons for what a person does.
+
+    Parameters
+    ----------
+    viewer : ViewerModel
+        Whose layers.
+    parent : QWidget
+        The dock.
+    """
+
+    pressed = Signal(str)
+    """The name of an action, as in `keys.ACTIONS`."""
+
+    def __init__(self, viewer: ViewerModel, parent: QWidget) -> None:
+        super().__init__("Objects", parent)
+        layout = QVBoxLayout(self)
+        form = QFormLayout()
+        self.labels = LayerChooser(viewer, (Labels,), nothing="new layer", parent=self)
+        self.label_id = QSpinBox()
+        self.label_id.setRange(0, 2**31 - 1)
+        self.label_id.setSpecialValueText("next free")
+        self.category = QComboBox()
+        self.category.setEditable(True)
+        self.category.setToolTip("Class of the next objects; type a new name to add one")
+        self.overlap = QComboBox()
+        for name in OVERLAPS:
+            self.overlap.addItem(OVERLAP_TITLES[name], name)
+        form.addRow("Labels", self.labels)
+        form.addRow("Label", self.label_id)
+        form.addRow("Class", self.category)
+        form.addRow("Overlaps", self.overlap)
+        layout.addLayout(form)
+        grid = QGridLayout()
+        self.buttons: dict[str, QPushButton] = {}
+        for index, (text, name, tooltip) in enumerate(_BUTTONS):
+            button = QPushButton(text)
+            button.setToolTip(tooltip)
+            button.setObjectName(text.lower().replace(" ", "_"))
+            button.clicked.connect(lambda _=False, name=name: self.pressed.emit(name))
+            self.buttons[name] = button
+            row, column = divmod(index, 2) if index >= 4 else divmod(index, 4)
+            grid.addWidget(button, row, 2 * column if index >= 4 else column, 1, 1 + (index >= 4))
+        layout.addLayout(grid)
+
+    @property
+    def policy(self) -> str:
+        """What a commit does with pixels of other objects."""
+        return str(self.overlap.currentData())
+
+    def offer(self, categories: list[str]) -> None:
+        """Offer classes that are known; the chosen one stays."""
+        chosen = self.category.currentText()
+        self.category.clear()
+        self.category.addItems(["", *categories])
+        self.category.setCurrentText(chosen)

@@ -1,0 +1,182 @@
+"""What the dock "Segment" does that takes longer than a click: in the background, with progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from napari_sam.viewer.layers import level_0, shown_plane, visible_part
+from napari_sam.widgets.workers import Runner, report_error
+
+if TYPE_CHECKING:
+    from napari_sam.segmentation.progress import Progress
+    from napari_sam.viewer.drafts import Draft
+    from napari_sam.viewer.layers import Plane
+    from napari_sam.viewer.session import Session
+    from napari_sam.widgets.segment import SegmentWidget
+
+
+class SessionJobs:
+    """Opens sessions and runs their longer jobs, one at a time.
+
+    Parameters
+    ----------
+    dock : SegmentWidget
+        Whose session.
+    runner : Runner
+        Runs the jobs.
+    say : callable
+        Shows a line of text.
+    """
+
+    def __init__(self, dock: SegmentWidget, runner: Runner, say: Callable[[str], None]) -> None:
+        self._dock = dock
+        self._runner = runner
+        self._say = say
+        self._table: Any = None
+
+    def open_session(self, predictor: Any, on_opened: Callable[[Session | None], object]) -> None:
+        """Open the journal of the image in the background, then the session."""
+        image = self._dock.image.layer
+        if image is None:
+            on_opened(None)
+            return
+        array, name = level_0(image), image.name
+        shape = tuple(array.shape)[: image.ndim]
+
+        def job() -> Generator[str, None, Any]:
+            yield "Looking for what was done to this image before ..."
+            from napari_sam.viewer.recovery import open_journal
+
+            try:
+                return open_journal(array, shape, name)
+            except OSError as error:
+                return error
+
+        def opened(found: Any) -> None:
+            from napari_sam.viewer.recovery import resume
+            from napari_sam.viewer.session import Session
+
+            if self._dock.image.layer is not image:
+                if not isinstance(found, OSError):
+                    found.journal.close()
+                on_opened(None)
+                return
+            session = Session(self._dock.viewer, predictor, image)
+            session.labels = self._writable()
+            if isinstance(found, OSError):
+                report_error(RuntimeError(f"This session is not written down: {found}"))
+            else:
+                told = resume(session, found)
+                if told:
+                    self._say(told)
+            on_opened(session)
+
+        self._runner.start(job, on_event=self._say, on_result=opened)
+
+    def each_alone(self) -> None:
+        """Make one object of each box and of each positive point on the shown slice."""
+        session, plane = self._dock.session, self._plane()
+        if session is None or plane is None:
+            self._say("Draw boxes or place points first")
+            return
+        from napari_sam.viewer.drafts import each_alone, iter_each
+
+        prompts, boxes = self._dock.prompts.read(plane)
+        alone = each_alone(prompts, boxes)
+        if not alone:
+            self._say("There is no box and no positive point on this slice")
+            return
+        request = session.snapshot()
+        self._run_drafts(session, plane, "many", lambda: iter_each(request, alone))
+
+    def everything_in_view(self) -> None:
+        """Find every object that the canvas shows, as drafts in background."""
+        session, plane, image = self._dock.session, self._plane(), self._dock.image.layer
+        if session is None or plane is None or image is None:
+            self._dock.open_then(self.everything_in_view)
+            return
+        from napari_sam.segmentation.everything import EverythingConfig
+        from napari_sam.viewer.drafts import iter_everything_in
+
+        request = session.snapshot()
+        view = visible_part(image, plane)
+        config = EverythingConfig(object_diameter=session.object_diameter)
+        self._run_drafts(
+            session, plane, "everything", lambda: iter_everything_in(request, view, config)
+        )
+
+    def open_table(self) -> None:
+        """Show the dock "Objects" of the session."""
+        session = self._dock.session
+        if session is None:
+            self._dock.open_then(self.open_table)
+            return
+        from napari_sam.widgets.object_table import ObjectTableWidget
+
+        if self._table is not None:
+            self._dock.viewer.window.remove_dock_widget(self._table)
+        self._table = ObjectTableWidget(session, self._split_line)
+        self._dock.viewer.window.add_dock_widget(self._table, name="Objects", area="right")
+
+    def _split_line(self) -> Any:
+        """Return the last line on the shown slice, in pixels of the labels; or None."""
+        from napari_sam.viewer.layers import read_shapes, to_data
+
+        session, plane, image = self._dock.session, self._plane(), self._dock.image.layer
+        shapes = self._dock.prompts.shape_layer
+        if session is None or session.labels is None or plane is None or shapes is None:
+            return None
+        lines = read_shapes(self._dock.viewer, image, shapes, plane).lines
+        if not lines:
+            return None
+        there = to_data(self._dock.viewer, session.labels, image, plane.lifted(lines[-1]))
+        return there[:, -2:]
+
+    def cancel(self) -> None:
+        """Stop the job under way."""
+        self._runner.cancel()
+        self._say("Stopped")
+
+    def _run_drafts(
+        self,
+        session: Session,
+        plane: Plane,
+        origin: str,
+        job: Callable[[], Generator[Progress, None, Sequence[Draft]]],
+    ) -> None:
+        def write(drafts: Sequence[Draft]) -> None:
+            session.labels = self._writable() or session.labels
+            try:
+                count = session.add_drafts(plane, drafts, origin)
+            except ValueError as error:
+                report_error(error)
+                return
+            self._dock.show_written(session)
+            self._say(f"{count} new objects; Ctrl+Z takes them back, J reviews them")
+
+        self._runner.start(job, on_event=self._tell, on_result=write)
+
+    def _tell(self, progress: Progress) -> None:
+        self._say(f"{progress.stage}: {progress.done} of {progress.total}")
+
+    def _plane(self) -> Plane | None:
+        image = self._dock.image.layer
+        try:
+            return None if image is None else shown_plane(self._dock.viewer, image)
+        except ValueError as error:
+            self._say(str(error))
+            return None
+
+    def _writable(self) -> Any:
+        """Return the chosen Labels layer; None, with a word, where it cannot be written."""
+        from napari_sam.viewer.labels_output import check_writable
+
+        layer = self._dock.output.labels.layer
+        try:
+            if layer is not None:
+                check_writable(layer)
+        except ValueError as error:
+            report_error(error)
+            return None
+        return layer

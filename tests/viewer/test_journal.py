@@ -1,0 +1,214 @@
+"""The record beside the data: kills, damage, two windows."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from napari.components import ViewerModel
+
+from napari_sam.viewer.journal import Journal, JournalInUseError, image_key, read_journal
+from napari_sam.viewer.recovery import open_journal, resume, start_over
+from napari_sam.viewer.session import Session
+from tests.oracle import OraclePredictor
+from tests.viewer.test_objects import commit, drawn
+
+
+def session_in(folder, image=None, labels=None):
+    viewer = ViewerModel()
+    layer = viewer.add_image(drawn() if image is None else image, name="drawn")
+    session = Session(viewer, OraclePredictor(), layer)
+    if labels is not None:
+        session.labels = viewer.add_labels(labels)
+    found = resume(session, open_journal(layer.data, layer.data.shape, layer.name, folder))
+    return session, found
+
+
+def work(session):
+    commit(session, (8, 8), category="a")
+    commit(session, (30, 30))
+    session.objects.delete([1])
+    session.undo()
+    session.add_point((25, 25))
+
+
+def test_a_session_goes_on_where_it_was_left(tmp_path):
+    session, found = session_in(tmp_path)
+    assert found == ""
+    work(session)
+    pixels, entries = session.labels.data.copy(), session.objects.table.entries
+    session.close()
+    again, found = session_in(tmp_path)
+    assert "2 objects and 1 points" in found
+    assert np.array_equal(again.labels.data, pixels)
+    assert again.objects.table.entries == entries
+    assert again.objects.table.categories == {"a": "#e6194b"}
+    assert [point[:2] for point in again.prompts.points] == [(25, 25)]
+    kinds = [again.undo() for _ in range(5)]
+    assert kinds == ["point", "commit", "point", "commit", "point"]
+    assert not again.labels.data.any()
+
+
+def test_what_was_undone_can_be_redone_after_a_restart(tmp_path):
+    session, _ = session_in(tmp_path)
+    commit(session, (8, 8))
+    session.take_back()
+    session.close()
+    again, _ = session_in(tmp_path)
+    assert again.redo() == "commit"
+    assert again.labels.data.sum() == 100
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_any_damage_costs_only_what_follows_it(tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("journal")
+    session, _ = session_in(folder)
+    work(session)
+    session.close()
+    (path,) = folder.glob("*.jsonl")
+    raw = path.read_bytes()
+    whole = read_journal(path)
+    at = data.draw(st.integers(0, len(raw) - 1))
+    if data.draw(st.booleans()):
+        path.write_bytes(raw[:at])
+    else:
+        path.write_bytes(
+            raw[:at] + bytes([raw[at] ^ data.draw(st.integers(1, 255))]) + raw[at + 1 :]
+        )
+    found = read_journal(path)
+    assert found.length <= at
+    kept = [change.kind for change in found.history.done]
+    sound = raw[: found.length]
+    path.write_bytes(sound)
+    assert [change.kind for change in read_journal(path).history.done] == kept
+    assert len(whole.history.done) >= len(kept) - 1  # an undo may be among what was dropped
+
+
+@pytest.mark.parametrize("garbage", [b"", b"\0" * 5000, b"hello\n", b"{}\n", os.urandom(3000)])
+def test_garbage_is_set_aside(tmp_path, garbage):
+    image = drawn()
+    path = tmp_path / f"{image_key(image, 'drawn')}.jsonl"
+    path.write_bytes(garbage)
+    session, found = session_in(tmp_path)
+    assert ("dropped" in found) == bool(garbage)
+    commit(session, (8, 8))
+    session.close()
+    if garbage:
+        assert path.with_name(path.name + ".damaged").read_bytes() == garbage
+    again, _ = session_in(tmp_path)
+    assert again.labels.data.sum() == 100
+
+
+def test_two_windows_have_two_journals(tmp_path):
+    one, _ = session_in(tmp_path)
+    two, _ = session_in(tmp_path)
+    commit(one, (8, 8))
+    commit(two, (30, 30))
+    assert one.objects.journal.path != two.objects.journal.path
+    one.close()
+    again, _ = session_in(tmp_path)
+    assert again.labels.data.sum() == 100
+    with pytest.raises(JournalInUseError, match="in use"):
+        Journal(two.objects.journal.path, {})
+
+
+def test_another_image_has_another_journal(tmp_path):
+    one, _ = session_in(tmp_path)
+    commit(one, (8, 8))
+    one.close()
+    other, found = session_in(tmp_path, image=drawn()[::-1].copy())
+    assert found == ""
+    assert other.objects.history.done == []
+
+
+def test_starting_over_keeps_the_old_file(tmp_path):
+    session, _ = session_in(tmp_path)
+    commit(session, (8, 8))
+    path = session.objects.journal.path
+    start_over(session.objects.journal)
+    assert not path.exists()
+    assert read_journal(path.with_suffix(".old.jsonl")).history.done
+    _, found = session_in(tmp_path)
+    assert found == ""
+
+
+def test_recovered_objects_go_into_the_chosen_layer(tmp_path):
+    session, _ = session_in(tmp_path)
+    commit(session, (8, 8))
+    session.close()
+    mine = np.zeros((40, 50), np.int32)
+    mine[0, 0] = 5
+    again, _ = session_in(tmp_path, labels=mine)
+    assert again.labels.data[0, 0] == 5
+    assert (again.labels.data == 1).sum() == 100
+    assert [layer.name for layer in again.viewer.layers][:2] == ["drawn", "labels"]
+
+
+def test_a_full_disk_is_told_once(tmp_path):
+    told = []
+    journal = Journal(tmp_path / "j.jsonl", {}, on_error=told.append)
+    time.sleep(0.1)
+
+    class Full:
+        def write(self, _):
+            raise OSError("No space left on device")
+
+        def close(self):
+            pass
+
+    journal._file.close()
+    journal._file = Full()
+    for _ in range(3):
+        journal.undone()
+    journal.close()
+    assert len(told) == 1
+    assert "No space" in str(told[0])
+
+
+def test_kill_9_costs_at_most_the_last_click(tmp_path):
+    script = """
+        import sys
+        from tests.viewer.test_journal import commit, session_in
+        session, _ = session_in(sys.argv[1])
+        commit(session, (8, 8))
+        session.add_point((25, 25))
+        print("ready", flush=True)
+        import time
+        time.sleep(60)
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+        text=True,
+    )
+    assert process.stdout.readline().strip() == "ready"
+    time.sleep(0.2)
+    os.kill(process.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+    process.wait()
+    process.stdout.close()
+    again, found = session_in(tmp_path)
+    assert "1 objects and 1 points" in found
+    assert again.labels.data.sum() == 100
+    assert [point[:2] for point in again.prompts.points] == [(25, 25)]
+
+
+def test_lines_are_json_with_a_sum(tmp_path):
+    session, _ = session_in(tmp_path)
+    session.add_point((8, 8))
+    session.close()
+    (path,) = tmp_path.glob("*.jsonl")
+    header, event = path.read_text().splitlines()
+    assert json.loads(header[9:])["image"] == "drawn"
+    assert json.loads(event[9:])["change"]["kind"] == "point"
