@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from napari_sam.viewer.layers import level_0, shown_plane, visible_part
 from napari_sam.widgets.workers import Runner, report_error
@@ -13,7 +13,35 @@ if TYPE_CHECKING:
     from napari_sam.viewer.drafts import Draft
     from napari_sam.viewer.layers import Plane
     from napari_sam.viewer.session import Session
-    from napari_sam.widgets.segment import SegmentWidget
+    from napari_sam.widgets.choosers import LayerChooser
+    from napari_sam.widgets.output_box import OutputBox
+    from napari_sam.widgets.prompt_board import PromptBoard
+
+
+class SessionDock(Protocol):
+    """What the jobs need of the dock."""
+
+    image: LayerChooser
+    prompts: PromptBoard
+    output: OutputBox
+
+    @property
+    def viewer(self) -> Any:
+        """The viewer."""
+        ...
+
+    @property
+    def session(self) -> Session | None:
+        """The session, once it is open."""
+        ...
+
+    def open_then(self, call: Callable[[], object]) -> None:
+        """Open a session, then call."""
+        ...
+
+    def show_written(self, session: Session) -> None:
+        """Show that objects were written."""
+        ...
 
 
 class SessionJobs:
@@ -21,7 +49,7 @@ class SessionJobs:
 
     Parameters
     ----------
-    dock : SegmentWidget
+    dock : SessionDock
         Whose session.
     runner : Runner
         Runs the jobs.
@@ -29,7 +57,7 @@ class SessionJobs:
         Shows a line of text.
     """
 
-    def __init__(self, dock: SegmentWidget, runner: Runner, say: Callable[[str], None]) -> None:
+    def __init__(self, dock: SessionDock, runner: Runner, say: Callable[[str], None]) -> None:
         self._dock = dock
         self._runner = runner
         self._say = say
