@@ -65,6 +65,7 @@ class OraclePredictor:
         self.threshold = threshold
         self.seconds = seconds
         self.has_instance_decoder = has_instance_decoder
+        self.view: int | None = None
         self.n_embed = 0
         self.n_decode = 0
 
@@ -115,6 +116,9 @@ class OraclePredictor:
             MaskPrediction.of_whole(one.numpy() > 0, score.numpy(), one.numpy())
             for one, score in zip(logits, scores, strict=True)
         ]
+
+    def field_of_view(self, object_diameter: float | None = None) -> int | None:
+        return self.view
 
     def estimate_diameter(
         self,

@@ -199,6 +199,18 @@ def test_jumping_to_an_object_and_undo_across_slices():
     assert not session.labels.data.any()
 
 
+def test_the_camera_goes_where_the_object_is_out_of_sight():
+    session = session_on()
+    commit(session, (30, 30))
+    session.labels.corner_pixels = np.array([[0, 0], [12, 12]])
+    session.objects.jump_to(1)
+    assert session.viewer.scene.camera.center[-2:] == (27, 32)
+    session.labels.corner_pixels = np.array([[0, 0], [39, 49]])
+    session.viewer.scene.camera.center = (0, 20, 20)
+    session.objects.jump_to(1)
+    assert session.viewer.scene.camera.center[-2:] == (20, 20)
+
+
 def test_the_size_that_was_accepted_is_shown_first():
     session = session_on()
     for _ in range(3):

@@ -333,9 +333,20 @@ def test_a_session_is_recovered_by_the_dock(make_napari_viewer, qtbot):
     again = open_segment(make_napari_viewer())
     again.prompts.new_points()
     qtbot.waitUntil(lambda: has_mask(again, 15 * 25))
-    assert "1 objects and 1 points" in again.status.text() or again.session.objects.table[1]
+    assert again.session.objects.table[1].area == 100
     assert again.session.labels.data.sum() == 100
     assert len(again.prompts.point_layer.data) == 1
+
+
+def test_starting_over(dock, journals_folder, qtbot):
+    Mouse(dock.prompts.point_layer).drag((8, 8))
+    qtbot.waitUntil(lambda: has_mask(dock, 100))
+    dock.commit()
+    dock.anew.click()
+    qtbot.waitUntil(lambda: dock.session is not None and not dock.busy)
+    assert len(dock.session.objects.table) == 0
+    assert dock.session.objects.history.done == []
+    assert len(list(journals_folder.glob("*.old.jsonl"))) == 1
 
 
 def test_the_next_slices_are_embedded_ahead(viewer, qtbot):

@@ -37,6 +37,7 @@ from napari_sam.segmentation.upscaling import upscale_window
 
 _DEFAULT_DIAMETER = 36.0
 _LARGEST_SCALE = 4.0
+_COMFORTABLE_INPUT = 1024
 _SMALLEST_INPUT = 256
 """No image is shrunk below this longest side, pixels."""
 
@@ -280,6 +281,26 @@ class Predictor:
             vectors = functional.normalize(embedding.features, dim=1)
         found: NDArray[np.float32] = vectors[0].cpu().numpy()
         return found
+
+    def field_of_view(self, object_diameter: float | None = None) -> int:
+        """Return the side of what one embedding shows well, image pixels.
+
+        Parameters
+        ----------
+        object_diameter : float, optional
+            Typical diameter of an object in image pixels.
+
+        Returns
+        -------
+        int
+            The official networks' input size; for networks whose input may have any size, what a
+            moderate embedding covers at the scale that suits the objects.
+        """
+        encoder = self._model.config.encoder
+        if isinstance(encoder, ViTConfig):
+            return encoder.image_size
+        scale = min(self._diameter / (object_diameter or self._diameter), _LARGEST_SCALE)
+        return max(_SMALLEST_INPUT, round(_COMFORTABLE_INPUT / scale))
 
     def estimate_diameter(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -13,13 +14,12 @@ from scipy import ndimage
 
 from napari_sam.segmentation.everything import EverythingConfig, iter_everything
 from napari_sam.segmentation.progress import Progress
-from napari_sam.segmentation.prompts import Prompts
 from napari_sam.viewer.bounds import Bounds, region_of, union
 from napari_sam.viewer.entries import EntryChange, ObjectEntry, ObjectPrompts
 from napari_sam.viewer.history import Change
 from napari_sam.viewer.labels_output import LabelsOutput, changed_patch
 from napari_sam.viewer.layers import Plane, read_array
-from napari_sam.viewer.requests import PredictRequest
+from napari_sam.viewer.requests import PredictAnswer, PredictRequest, compute_alike
 
 _BATCH = 16
 View = tuple[tuple[int, int], tuple[int, int]]
@@ -71,32 +71,29 @@ def iter_each(
 ) -> Generator[Progress, None, list[Draft]]:
     """Answer the prompts of many objects in batches; for a worker thread."""
     yield Progress(0, len(prompts), "Embedding")
-    embedding = request.embed()
-    drafts = []
-    for start in range(0, len(prompts), _BATCH):
-        batch = prompts[start : start + _BATCH]
-        asked = [
-            Prompts(
-                points=[point[:2] for point in one.points] or None,
-                point_labels=[point[2] for point in one.points] or None,
-                box=one.extent,
-            )
-            for one in batch
-        ]
-        answers = request.predictor.predict(embedding, asked)
-        for one, answer in zip(batch, answers, strict=True):
-            best = answer.best
-            drafts.append(
-                Draft(
-                    mask=answer.patches[best],
-                    corner=answer.corner,
-                    prompts=one,
-                    candidate=best,
-                    predicted_iou=float(answer.predicted_iou[best]),
-                )
-            )
-        yield Progress(len(drafts), len(prompts), "Decoding")
+    drafts: list[Draft] = []
+    asked = sorted([request.about(one) for one in prompts], key=lambda one: one.window or ())
+    for _, alike in itertools.groupby(asked, key=lambda one: one.window):
+        together = list(alike)
+        for start in range(0, len(together), _BATCH):
+            answers = compute_alike(together[start : start + _BATCH])
+            drafts += [_draft(answer) for answer in answers]
+            yield Progress(len(drafts), len(prompts), "Decoding")
     return drafts
+
+
+def _draft(answer: PredictAnswer) -> Draft:
+    prediction = answer.prediction
+    if prediction is None:
+        raise ValueError("A draft needs at least a point or a box")
+    best = prediction.best
+    return Draft(
+        mask=prediction.patches[best],
+        corner=prediction.corner,
+        prompts=answer.request.asked,
+        candidate=best,
+        predicted_iou=float(prediction.predicted_iou[best]),
+    )
 
 
 def iter_everything_in(

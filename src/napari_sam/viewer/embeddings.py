@@ -1,42 +1,43 @@
-"""Embeddings of the planes that were looked at last."""
+"""Embeddings, and ranges of contrast, of the planes that were looked at last."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
 
-from napari_sam.segmentation.embedding import ImageEmbedding
+Kept = TypeVar("Kept")
 
 
-class EmbeddingCache:
+class BoundedCache(Generic[Kept]):
     """A bounded store, least recently used out first; safe to use from any thread.
 
-    What one thread is embedding, others wait for, so that nothing is embedded twice.
+    What one thread is making, others wait for, so that nothing is made twice.
 
     Parameters
     ----------
     capacity : int
-        Embeddings kept.
+        Values kept.
     """
 
     def __init__(self, capacity: int = 8) -> None:
         self._capacity = capacity
-        self._kept: OrderedDict[Hashable, ImageEmbedding] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Kept] = OrderedDict()
         self._making: dict[Hashable, threading.Lock] = {}
         self._lock = threading.Lock()
         self._generation = 0
 
     def __len__(self) -> int:
-        """Return how many embeddings are kept."""
+        """Return how many values are kept."""
         return len(self._kept)
 
     def __contains__(self, key: Hashable) -> bool:
-        """Tell whether an embedding is kept."""
+        """Tell whether a value is kept."""
         return key in self._kept
 
-    def get(self, key: Hashable, make: Callable[[], ImageEmbedding]) -> ImageEmbedding:
-        """Return the embedding of a key, making it where it is not kept."""
+    def get(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
+        """Return the value of a key, making it where it is not kept."""
         with self._lock:
             making = self._making.setdefault(key, threading.Lock())
         with making:
@@ -44,9 +45,9 @@ class EmbeddingCache:
             if kept is not None:
                 return kept
             generation = self._generation
-            embedding = make()
-            self._keep(key, embedding, generation)
-            return embedding
+            value = make()
+            self._keep(key, value, generation)
+            return value
 
     def clear(self) -> None:
         """Forget everything: the image changed."""
@@ -54,18 +55,18 @@ class EmbeddingCache:
             self._kept.clear()
             self._generation += 1
 
-    def _found(self, key: Hashable) -> ImageEmbedding | None:
+    def _found(self, key: Hashable) -> Kept | None:
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
             return self._kept.get(key)
 
-    def _keep(self, key: Hashable, embedding: ImageEmbedding, generation: int) -> None:
-        """Keep an embedding unless everything was forgotten since it was begun."""
+    def _keep(self, key: Hashable, value: Kept, generation: int) -> None:
+        """Keep a value unless everything was forgotten since it was begun."""
         with self._lock:
             self._making.pop(key, None)
             if generation != self._generation:
                 return
-            self._kept[key] = embedding
+            self._kept[key] = value
             while len(self._kept) > self._capacity:
                 self._kept.popitem(last=False)

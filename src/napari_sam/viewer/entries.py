@@ -89,6 +89,27 @@ class ObjectPrompts:
         rows, cols = zip(*self.outline, strict=True)
         return min(rows), min(cols), max(rows), max(cols)
 
+    @property
+    def bounds(self) -> tuple[float, float, float, float] | None:
+        """Bounds (row_min, col_min, row_max, col_max) of all prompts; None where there is none."""
+        places = [(row, col) for row, col, _ in self.points]
+        if self.extent is not None:
+            places += [self.extent[:2], self.extent[2:]]
+        if not places:
+            return None
+        rows, cols = zip(*places, strict=True)
+        return min(rows), min(cols), max(rows), max(cols)
+
+    def moved(self, top: float, left: float) -> ObjectPrompts:
+        """Return these in coordinates that begin at another corner of the plane."""
+        box = self.box
+        return dataclasses.replace(
+            self,
+            points=tuple((row - top, col - left, label) for row, col, label in self.points),
+            box=box and (box[0] - top, box[1] - left, box[2] - top, box[3] - left),
+            outline=tuple((row - top, col - left) for row, col in self.outline),
+        )
+
     def with_point(self, point: ArrayLike, *, foreground: bool) -> ObjectPrompts:
         """Return these and a point (row, col)."""
         row, col = np.asarray(point, np.float64)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from napari_sam.viewer.bounds import Bounds, region_of, union
 from napari_sam.viewer.history import Block, LabelPatch
 from napari_sam.viewer.layers import Plane, new_labels_like
-from napari_sam.viewer.napari_private import paint_patches, painted_patches, unwrapped
+from napari_sam.viewer.napari_private import paint_regions, painted_regions, unwrapped
 from napari_sam.viewer.projection import project
 from napari_sam.viewer.requests import highest_label
 
@@ -226,7 +226,8 @@ class LabelsOutput:
         patches = list(patches)
         self._painting = True
         try:
-            paint_patches(self.made(), patches)
+            regions = ((p.bounds, p.before.values, p.after.values) for p in patches)
+            paint_regions(self.made(), regions)
         finally:
             self._painting = False
         self._note(patches)
@@ -236,7 +237,7 @@ class LabelsOutput:
             return
         found = [
             changed_patch(bounds, before, after)
-            for bounds, before, after in painted_patches(self._layer, event.value)
+            for bounds, before, after in painted_regions(self._layer, event.value)
         ]
         patches = tuple(patch for patch in found if patch is not None)
         if patches:

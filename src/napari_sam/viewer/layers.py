@@ -123,9 +123,14 @@ def read_plane(layer: Image | Labels, plane: Plane) -> NDArray[Any]:
     return read_array(level_0(layer), plane)
 
 
-def read_array(array: Any, plane: Plane) -> NDArray[Any]:
-    """Read a plane of any array that numpy can take in."""
-    return np.asarray(array[plane.selection])
+def read_array(
+    array: Any, plane: Plane, part: tuple[slice, slice] = (slice(None), slice(None))
+) -> NDArray[Any]:
+    """Read a plane, or a part of its rows and columns, of any array that numpy can take in."""
+    selection = list(plane.selection)
+    for axis, along in zip(plane.axes, part, strict=True):
+        selection[axis] = along
+    return np.asarray(array[tuple(selection)])
 
 
 def to_data(

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from collections.abc import Iterable
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.viewer.bounds import Bounds, region_of, union
 
-if TYPE_CHECKING:
-    from napari_sam.viewer.history import LabelPatch
-
 T = TypeVar("T")
+Region = tuple[Bounds, NDArray[np.integer], NDArray[np.integer]]
+"""Bounds, and the labels in them before and after."""
 
 
 def unwrapped(value: T) -> T:
@@ -26,25 +25,24 @@ def unwrapped(value: T) -> T:
     return plain
 
 
-def paint_patches(layer: Any, patches: Sequence[LabelPatch]) -> None:
+def paint_regions(layer: Any, regions: Iterable[Region]) -> None:
     """Paint regions of a Labels layer as one undoable step, redrawing only them.
 
     Parameters
     ----------
     layer : napari.layers.Labels
         Editable.
-    patches : sequence of LabelPatch
+    regions : iterable of (bounds, before, after)
         What to paint, in this order: the pixels that differ between before and after.
     """
     layer = unwrapped(layer)
     preserved, layer.preserve_labels = layer.preserve_labels, False
     try:
         with layer.block_history():
-            for patch in patches:
-                before, after = patch.before.values, patch.after.values
+            for bounds, before, after in regions:
                 changed = before != after
                 for value in np.unique(after[changed]):
-                    _paint(layer, patch.region, changed & (after == value), int(value))
+                    _paint(layer, region_of(bounds), changed & (after == value), int(value))
     finally:
         layer.preserve_labels = preserved
     if not getattr(layer, "loaded", True):  # slicing in the background shows what was before
@@ -92,9 +90,7 @@ def _paint(
     )
 
 
-def painted_patches(
-    layer: Any, item: Any
-) -> list[tuple[Bounds, NDArray[np.integer], NDArray[np.integer]]]:
+def painted_regions(layer: Any, item: Any) -> list[Region]:
     """Read what a stroke changed from the value of a Labels layer's `paint` event.
 
     Returns

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from psygnal import Signal
 from skimage.measure import find_contours
 
@@ -133,7 +133,7 @@ class Objects:
         entry = self.table[label_id]
         labels = self._output.made()
         middle = [(low + high - 1) / 2 for low, high in entry.bounds]
-        self._go_to(labels, np.array(middle))
+        self._bring_into_view(labels, self._move_sliders(labels, np.array(middle)))
 
     def show_plane(self, image: Image, plane: Plane) -> None:
         """Bring a plane of the image into view, unless it is shown already."""
@@ -142,7 +142,7 @@ class Objects:
                 return
         except ValueError:
             pass
-        self._go_to(image, plane.lifted(np.zeros((1, 2)))[0])
+        self._move_sliders(image, plane.lifted(np.zeros((1, 2)))[0])
 
     def prompts_of(self, label_id: int, image: Image) -> ObjectPrompts:
         """Return the prompts that an object was made from.
@@ -252,8 +252,8 @@ class Objects:
         there = plane.in_plane(to_data(self._viewer, image, labels, target.lifted(thinned)))
         return tuple((float(row), float(col)) for row, col in there)
 
-    def _go_to(self, layer: Layer, position: np.ndarray[tuple[int], np.dtype[np.float64]]) -> None:
-        """Move the sliders, and the camera where the point is out of sight."""
+    def _move_sliders(self, layer: Layer, position: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Show the slice of a position (ndim,) in a layer's data; returns where that is, world."""
         world = np.asarray(layer.data_to_world(position), np.float64)
         dims = self._viewer.dims
         point = list(dims.point)
@@ -262,13 +262,18 @@ class Objects:
             if axis >= offset:
                 point[axis] = world[axis - offset]
         dims.point = point
-        corners = np.asarray(layer.corner_pixels, np.float64)
-        data_point = np.asarray(layer.world_to_data(world))[-layer.ndim :]
+        point[offset:] = world
+        return np.array(point)
+
+    def _bring_into_view(self, layer: Layer, world: NDArray[np.float64]) -> None:
+        """Move the camera to a point of the world, if it is out of sight."""
+        dims = self._viewer.dims
         shown = [axis - (dims.ndim - layer.ndim) for axis in dims.displayed]
-        if (
-            (data_point[shown] < corners[0, shown]) | (data_point[shown] > corners[1, shown])
-        ).any():
-            centre = list(self._viewer.camera.center)
-            for place, axis in zip((-2, -1), dims.displayed[-2:], strict=True):
-                centre[place] = world[axis - offset]
-            self._viewer.camera.center = tuple(centre)
+        corners = np.asarray(layer.corner_pixels, np.float64)[:, shown]
+        at = np.asarray(layer.world_to_data(world), np.float64)[-layer.ndim :][shown]
+        if ((at >= corners[0]) & (at <= corners[1])).all():
+            return
+        camera = getattr(self._viewer, "scene", self._viewer).camera  # napari 0.8: the viewer's
+        centre = list(camera.center)
+        centre[-len(shown) :] = [world[axis] for axis in dims.displayed]
+        camera.center = tuple(centre)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,15 +12,19 @@ from numpy.typing import NDArray
 from skimage.draw import polygon2mask
 
 from napari_sam.segmentation.embedding import ImageEmbedding
+from napari_sam.segmentation.images import contrast_range
 from napari_sam.segmentation.mask_logits import logits_from_mask
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
-from napari_sam.viewer.embeddings import EmbeddingCache
+from napari_sam.viewer.embeddings import BoundedCache
 from napari_sam.viewer.entries import ObjectPrompts
 from napari_sam.viewer.layers import Plane, read_array
+from napari_sam.viewer.windows import Window, window_around
 
 if TYPE_CHECKING:
     from napari_sam.segmentation.predictor import Predictor
+
+_SAMPLED_SIDE = 1024
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,8 +45,10 @@ class PredictRequest:
         Low-resolution logits of the answer before.
     predictor : Predictor
         The model.
-    cache : EmbeddingCache
-        Where embeddings are kept.
+    cache, ranges : BoundedCache
+        Where embeddings, and the contrast of planes that are seen in windows, are kept.
+    window : Window or None
+        The part of the plane that is looked at; None for all of it.
     uncounted : array or None
         The output's data, where its highest label is not known yet.
     object_diameter : float or None
@@ -55,19 +61,21 @@ class PredictRequest:
     asked: ObjectPrompts
     mask_input: NDArray[np.float32] | None = field(default=None, repr=False)
     predictor: Predictor
-    cache: EmbeddingCache = field(repr=False)
+    cache: BoundedCache[ImageEmbedding] = field(repr=False)
+    ranges: BoundedCache[tuple[float, float]] = field(repr=False)
     uncounted: Any = field(default=None, repr=False)
     object_diameter: float | None = None
+    window: Window | None = None
 
     @property
     def key(self) -> Hashable:
-        """What the plane's embedding is kept under."""
-        return id(self.array), self.plane, self.predictor.model_digest
+        """What the embedding is kept under."""
+        return id(self.array), self.plane, self.window, self.predictor.model_digest
 
     @property
     def prompts(self) -> Prompts:
-        """The prompts in pixels of the plane, but for an outline's filled area."""
-        asked = self.asked
+        """The prompts in pixels of what is looked at, but for an outline's filled area."""
+        asked = self.asked if self.window is None else self.asked.moved(*self.window[:2])
         return Prompts(
             points=[(row, col) for row, col, _ in asked.points] or None,
             point_labels=[label for _, _, label in asked.points] or None,
@@ -98,17 +106,39 @@ class PredictRequest:
             self, serial=0, plane=plane, asked=ObjectPrompts(plane=plane), mask_input=None
         )
 
+    def about(self, asked: ObjectPrompts) -> PredictRequest:
+        """Return a request for another object on the same plane, with a window of its own."""
+        view = self.predictor.field_of_view(self.object_diameter)
+        window = window_around(asked.bounds, self.plane.shape, view)
+        return dataclasses.replace(self, asked=asked, mask_input=None, window=window)
+
     def answer(self) -> PredictAnswer:
         """Answer the request; see `compute`."""
         return compute(self)
 
     def embed(self) -> ImageEmbedding:
-        """Return the plane's embedding, made where it is not kept."""
-        return self.cache.get(
-            self.key,
-            lambda: self.predictor.embed(
-                read_array(self.array, self.plane), object_diameter=self.object_diameter
-            ),
+        """Return the embedding of what is looked at, made where it is not kept."""
+        return self.cache.get(self.key, self._embedded)
+
+    def _embedded(self) -> ImageEmbedding:
+        if self.window is None:
+            pixels, limits = read_array(self.array, self.plane), None
+        else:
+            pixels = read_array(self.array, self.plane, self.window.region)
+            limits = self._limits(pixels)
+        return self.predictor.embed(
+            pixels, contrast_limits=limits, object_diameter=self.object_diameter
+        )
+
+    def _limits(self, pixels: NDArray[np.generic]) -> tuple[float, float] | None:
+        """Return the contrast of the whole plane, so that windows look alike."""
+        if pixels.ndim == 3 and pixels.dtype == np.uint8:
+            return None
+        key = id(self.array), self.plane
+        step = -(-max(self.plane.shape) // _SAMPLED_SIDE)
+        thinned = slice(None, None, step), slice(None, None, step)
+        return self.ranges.get(
+            key, lambda: contrast_range(read_array(self.array, self.plane, thinned))
         )
 
 
@@ -133,10 +163,14 @@ class PredictAnswer:
     prediction: MaskPrediction | None
     highest_label: int = 0
 
-    def logits_for(self, asked: ObjectPrompts, candidate: int) -> NDArray[np.float32] | None:
+    def logits_for(
+        self, asked: ObjectPrompts, window: Window | None, candidate: int
+    ) -> NDArray[np.float32] | None:
         """Return a candidate's logits where other prompts only add points to these; else None."""
         before = self.request.asked
         if self.prediction is None or dataclasses.replace(asked, points=before.points) != before:
+            return None
+        if window != self.request.window:
             return None
         count = len(before.points)
         if len(asked.points) <= count or asked.points[:count] != before.points:
@@ -147,19 +181,48 @@ class PredictAnswer:
 
 def compute(request: PredictRequest) -> PredictAnswer:
     """Answer a request: read the plane, embed it where it is not kept, decode. For any thread."""
-    embedding = request.embed()
-    prediction = None
-    prompts = request.prompts
-    if not prompts.is_empty:
-        if request.asked.outline and prompts.mask_input is None:
-            area = polygon2mask(request.plane.shape, request.asked.outline)
-            prompts = dataclasses.replace(prompts, mask_input=logits_from_mask(area, embedding))
-        prediction = request.predictor.predict(embedding, prompts)
-    return PredictAnswer(
-        request=request,
-        embedding=embedding,
-        prediction=prediction,
-        highest_label=0 if request.uncounted is None else highest_label(request.uncounted),
+    return compute_alike([request])[0]
+
+
+def compute_alike(requests: Sequence[PredictRequest]) -> list[PredictAnswer]:
+    """Answer requests that look at the same window, in one call of the decoder."""
+    embedding = requests[0].embed()
+    prompts = [_complete(request, embedding) for request in requests]
+    asked = [index for index, one in enumerate(prompts) if not one.is_empty]
+    predictions: dict[int, MaskPrediction] = {}
+    if asked:
+        found = requests[0].predictor.predict(embedding, [prompts[index] for index in asked])
+        predictions = dict(zip(asked, found, strict=True))
+    return [
+        PredictAnswer(
+            request=request,
+            embedding=embedding,
+            prediction=_on_plane(predictions.get(index), request),
+            highest_label=0 if request.uncounted is None else highest_label(request.uncounted),
+        )
+        for index, request in enumerate(requests)
+    ]
+
+
+def _complete(request: PredictRequest, embedding: ImageEmbedding) -> Prompts:
+    """Return the prompts, the area of an outline among them."""
+    prompts, outline = request.prompts, request.asked.outline
+    if not outline or prompts.mask_input is not None:
+        return prompts
+    corner = (0, 0) if request.window is None else request.window[:2]
+    area = polygon2mask(embedding.image_shape, np.array(outline) - corner)
+    return dataclasses.replace(prompts, mask_input=logits_from_mask(area, embedding))
+
+
+def _on_plane(prediction: MaskPrediction | None, request: PredictRequest) -> MaskPrediction | None:
+    """Place a prediction for a window in the whole plane."""
+    if prediction is None or request.window is None:
+        return prediction
+    top, left = prediction.corner
+    return dataclasses.replace(
+        prediction,
+        corner=(top + request.window.top, left + request.window.left),
+        image_shape=request.plane.shape,
     )
 
 

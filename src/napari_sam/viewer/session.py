@@ -18,7 +18,7 @@ from napari_sam.segmentation.granularity import SizePreference, by_size
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.viewer.commits import commit_change
 from napari_sam.viewer.drafts import Draft, drafts_change
-from napari_sam.viewer.embeddings import EmbeddingCache
+from napari_sam.viewer.embeddings import BoundedCache
 from napari_sam.viewer.entries import ObjectPrompts
 from napari_sam.viewer.history import Change
 from napari_sam.viewer.labels_output import LabelsOutput
@@ -65,7 +65,8 @@ class Session:
         self.viewer = unwrapped(viewer)
         self.predictor = predictor
         self.image = unwrapped(image_layer)
-        self.cache = EmbeddingCache()
+        self.cache: BoundedCache[ImageEmbedding] = BoundedCache()
+        self._ranges: BoundedCache[tuple[float, float]] = BoundedCache()
         self.preference = SizePreference()
         self.prompts = ObjectPrompts()
         self._output = LabelsOutput(self.viewer, self.image)
@@ -168,16 +169,13 @@ class Session:
         return None if request is None or request.is_embedded else request
 
     def hover_request(self, point: ArrayLike) -> PredictRequest | None:
-        """Return a request for what a click at (row, col) would add to the points that are there.
+        """Return a request for what a click at (row, col) would give with the points so far.
 
-        None outside the image, and on a plane that is not embedded yet.
+        None outside the image. Ask only what `is_embedded`, for it is to be answered at once.
         """
         request = self._request(self._here().with_point(point, foreground=True), 0)
-        inside = all(
-            -0.5 <= at < length - 0.5
-            for at, length in zip(request.asked.points[-1], request.plane.shape, strict=False)
-        )
-        return request if inside and request.is_embedded else None
+        sides = zip(request.asked.points[-1], request.plane.shape, strict=False)
+        return request if all(-0.5 <= at < length - 0.5 for at, length in sides) else None
 
     def apply(self, answer: PredictAnswer) -> bool:
         """Show an answer, unless it is no longer the latest; returns whether it was shown."""
@@ -340,19 +338,21 @@ class Session:
 
     def _request(self, asked: ObjectPrompts, serial: int) -> PredictRequest:
         plane = asked.plane or shown_plane(self.viewer, self.image)
-        return PredictRequest(
+        request = PredictRequest(
             serial=serial,
             plane=plane,
             array=level_0(self.image),
             asked=asked,
-            mask_input=None
-            if self._answer is None
-            else self._answer.logits_for(asked, self.candidate),
             predictor=self.predictor,
             cache=self.cache,
+            ranges=self._ranges,
             object_diameter=self._diameter,
             uncounted=self._output.uncounted if serial else None,
-        )
+        ).about(asked)
+        if self._answer is None:
+            return request
+        logits = self._answer.logits_for(asked, request.window, self.candidate)
+        return dataclasses.replace(request, mask_input=logits)
 
     def _committable(self) -> PredictAnswer:
         if self._answer is None or self._answer.prediction is None:

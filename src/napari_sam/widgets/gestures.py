@@ -83,7 +83,10 @@ class Gestures:
         self._layer.mode = mode  # napari puts its own callback back
 
     def _take_clicks(self, event: object = None) -> None:  # noqa: ARG002
-        """Take napari's own way of adding points off the layer: clicks are told to the dock."""
+        """While points are added, clicks and drags are the dock's: napari neither adds nor pans."""
+        if str(self._layer.mode) != "add":
+            return
+        self._layer.mouse_pan = False
         callbacks = self._layer.mouse_drag_callbacks
         for callback in [c for c in callbacks if getattr(c, "__name__", "") == "add"]:
             callbacks.remove(callback)

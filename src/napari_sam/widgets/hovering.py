@@ -34,6 +34,8 @@ class Hovering(QCheckBox):
     """
 
     status = Signal(str)
+    unseen = Signal(object)
+    """A request for a place that is not embedded yet."""
 
     def __init__(
         self, live: LatestWins, session: Callable[[], Session | None], parent: QWidget
@@ -52,8 +54,10 @@ class Hovering(QCheckBox):
         if session is None or not self.isChecked():
             return
         request = None if self._live.is_asked("prompt") else session.hover_request(point)
-        if request is None:
+        if request is None or not request.is_embedded:
             self.hide_preview()
+            if request is not None:
+                self.unseen.emit(request)
         else:
             self._live.ask("hover", request.answer)
 

@@ -59,7 +59,7 @@ class SegmentWidget(QWidget):
         self._turbo = False
         self._output_keys: tuple[Labels, list[str]] | None = None
         self._live = LatestWins(("prompt", "hover"), self)
-        self._pages = LatestWins(("page",), self)
+        self._pages = LatestWins(("hovered", "page"), self)
         self._jobs = Runner(self)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -166,9 +166,12 @@ class SegmentWidget(QWidget):
         keys.clicked.connect(self._show_keys)
         self.table = QPushButton("Table ...")
         self.table.setToolTip("All objects: select, jump, delete, merge, split, class, sort")
+        self.anew = QPushButton("Start over")
+        self.anew.setToolTip("Put aside what was done to this image, and begin anew")
         line = QHBoxLayout()
-        for widget in (self.hovering, keys, self.table):
+        for widget in (keys, self.table, self.anew):
             line.addWidget(widget)
+        layout.addWidget(self.hovering)
         for part in (self.prompts, self.candidates, self.output):
             layout.addWidget(part)
         layout.addLayout(line)
@@ -180,13 +183,14 @@ class SegmentWidget(QWidget):
 
     def _connect(self) -> None:
         self.models.status.connect(self._say)
-        self.models.changed.connect(self._new_session)
+        self.models.changed.connect(self.renew)
         self.models.failed.connect(self._model_failed)
-        self.image.layer_changed.connect(self._new_session)
+        self.image.layer_changed.connect(self.renew)
         self.prompts.set_calls(self._key_calls())
         self.prompts.changed.connect(self._schedule)
         self.prompts.hovered.connect(self.hovering.ask)
         self.hovering.status.connect(self._say)
+        self.hovering.unseen.connect(lambda request: self._pages.ask("hovered", request.embed))
         self.prompts.reopened.connect(self._reopen)
         self.prompts.drawing.connect(self._draw)
         self.prompts.wheeled.connect(self._step)
@@ -194,6 +198,7 @@ class SegmentWidget(QWidget):
         self.output.pressed.connect(lambda name: self._actions()[name]())
         self.output.labels.layer_changed.connect(self._bind_output)
         self.table.clicked.connect(lambda _=False: self.jobs.open_table())
+        self.anew.clicked.connect(lambda _=False: self.jobs.start_over())
         self._live.answered.connect(self._answered)
         self._live.failed.connect(lambda _, error: report_error(error))
         self._pages.failed.connect(lambda _, error: report_error(error))
@@ -255,7 +260,8 @@ class SegmentWidget(QWidget):
         self._opening = False
         self._say("The model could not be loaded")
 
-    def _new_session(self, _: object = None) -> None:
+    def renew(self, _: object = None) -> None:
+        """Close the session; the next click opens another."""
         self._opening = False
         if self._session is not None:
             self._session.close()
@@ -374,8 +380,7 @@ class SegmentWidget(QWidget):
         self._say(f"Turbo is {'on: each click commits' if self._turbo else 'off'}")
 
     def _choose(self, index: int) -> None:
-        prediction = None if self._session is None else self._session.prediction
-        if self._session is not None and prediction is not None and index < len(prediction):
+        if self._session is not None and index < len(self._session.prediction or ()):
             self._session.choose(index)
 
     def _step(self, steps: int) -> None:
@@ -386,14 +391,12 @@ class SegmentWidget(QWidget):
 
     def _show_candidates(self) -> None:
         session = self._session
-        if session is None:
-            self.candidates.show_prediction(None, 0)
-        else:
-            self.candidates.show_prediction(session.prediction, session.candidate)
+        shown = (None, 0) if session is None else (session.prediction, session.candidate)
+        self.candidates.show_prediction(*shown)
 
     def _objects_changed(self) -> None:
-        if self._session is not None:
-            self.output.offer(list(self._session.objects.table.categories))
+        known = {} if self._session is None else self._session.objects.table.categories
+        self.output.offer(list(known))
 
     def _say(self, text: str) -> None:
         self.status.setText(text)

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
     from napari_sam.widgets.prompt_board import PromptBoard
 
 
+READY = (
+    "Click an object; Shift+click what is not part of it; drag a box; Alt+drag around it; "
+    "Ctrl+drag along it; Enter commits"
+)
+
+
 class SessionDock(Protocol):
     """What the jobs need of the dock."""
 
@@ -41,6 +47,10 @@ class SessionDock(Protocol):
 
     def show_written(self, session: Session) -> None:
         """Show that objects were written."""
+        ...
+
+    def renew(self) -> None:
+        """Close the session; the next click opens another."""
         ...
 
 
@@ -95,9 +105,7 @@ class SessionJobs:
             if isinstance(found, OSError):
                 report_error(RuntimeError(f"This session is not written down: {found}"))
             else:
-                told = resume(session, found)
-                if told:
-                    self._say(told)
+                self._say(resume(session, found) or READY)
             on_opened(session)
 
         self._runner.start(job, on_event=self._say, on_result=opened)
@@ -160,6 +168,19 @@ class SessionJobs:
             return None
         there = to_data(self._dock.viewer, session.labels, image, plane.lifted(lines[-1]))
         return there[:, -2:]
+
+    def start_over(self) -> None:
+        """Put the journal aside and begin anew; the Labels layer stays as it is."""
+        from napari_sam.viewer.recovery import start_over
+
+        session = self._dock.session
+        if session is None or session.objects.journal is None:
+            self._say("There is nothing to put aside")
+            return
+        journal, session.objects.journal = session.objects.journal, None
+        start_over(journal)
+        self._dock.renew()
+        self._say("Began anew; the journal of what was done lies beside, as .old.jsonl")
 
     def cancel(self) -> None:
         """Stop the job under way."""

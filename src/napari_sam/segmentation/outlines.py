@@ -1,0 +1,240 @@
+"""Masks as polygons along the edges of their pixels, and polygons as masks.
+
+The centre of pixel (r, c) has the coordinate (r, c), so a pixel's corners lie at r ± 0.5, c ± 0.5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+_Floats = NDArray[np.float64]
+# An edge goes right, down, left or up, with the object on its right hand as seen on the screen.
+_RIGHT_TURN, _STRAIGHT, _LEFT_TURN = 1, 0, 3
+_MOST_PIXELS = 2**30
+_STRIP = 2**22  # pixels that are filled at once: a count for each takes eight bytes
+_PIXEL_ROW = np.array([0, 0, -1, -1])  # the edge's pixel, from the vertex that it starts at
+_PIXEL_COL = np.array([0, -1, -1, 0])
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Polygon:
+    """A region with holes.
+
+    Rings are not closed: the last vertex is not the first one again. Those that `mask_polygons`
+    makes are simple, turn as GeoJSON wants with x = col and y = row (exteriors have a positive
+    area, holes a negative one), and touch each other at most at corners.
+
+    Attributes
+    ----------
+    exterior : ndarray
+        (N, 2) coordinates (row, col), pixels.
+    holes : tuple of ndarray
+        (M, 2) each.
+    """
+
+    exterior: _Floats
+    holes: tuple[_Floats, ...] = ()
+
+    @property
+    def rings(self) -> tuple[_Floats, ...]:
+        """The exterior, then the holes."""
+        return self.exterior, *self.holes
+
+
+def mask_polygons(mask: NDArray[np.bool_], corner: tuple[int, int] = (0, 0)) -> list[Polygon]:
+    """Trace a mask along the edges of its pixels.
+
+    Parameters
+    ----------
+    mask : ndarray
+        (H, W) bool, whole or cut to a box.
+    corner : (int, int)
+        Row and column of the mask's first pixel in the image.
+
+    Returns
+    -------
+    list of Polygon
+        One for each part; pixels that share an edge are one part. Filled, they are the mask again.
+    """
+    parts, count = ndimage.label(mask)
+    outgoing = _outgoing_edges(mask)
+    edges = np.flatnonzero(outgoing)
+    direction, vertex = np.divmod(edges, outgoing[0].size)
+    following, turns = _follow(outgoing, parts, edges)
+    row, col = np.divmod(vertex, mask.shape[1] + 1)
+    part_of_edge = parts[row + _PIXEL_ROW[direction], col + _PIXEL_COL[direction]]
+    vertices = np.stack([row, col], 1) - 0.5 + np.array(corner)
+    exteriors: list[_Floats] = [np.zeros((0, 2))] * count
+    holes: list[list[_Floats]] = [[] for _ in range(count)]
+    for ring in _rings(following, turns):
+        outline, part = vertices[ring], int(part_of_edge[ring[0]]) - 1
+        if _signed_area(outline) > 0:
+            exteriors[part] = outline
+        else:
+            holes[part].append(outline)
+    return [
+        Polygon(exterior=exterior, holes=tuple(inner))
+        for exterior, inner in zip(exteriors, holes, strict=True)
+    ]
+
+
+def fill_polygons(polygons: Sequence[Polygon], shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Return the mask (H, W) of the pixels whose centres lie in any of the polygons.
+
+    Inside is what an odd number of a polygon's rings enclose. Of a centre that lies on an edge, the
+    object on its right or below has it, so that polygons that share an edge share no pixel.
+
+    Parameters
+    ----------
+    polygons : sequence of Polygon
+        Finite coordinates; rings may turn either way, be closed or not, and leave the image.
+    shape : (int, int)
+        Height and width of the image.
+    """
+    mask = np.zeros(shape, bool)
+    patch, (top, left) = fill_patch(polygons, shape)
+    mask[top : top + patch.shape[0], left : left + patch.shape[1]] = patch
+    return mask
+
+
+def fill_patch(
+    polygons: Sequence[Polygon], shape: tuple[int, int]
+) -> tuple[NDArray[np.bool_], tuple[int, int]]:
+    """Fill polygons as `fill_polygons` does, but return no more than the part they lie in.
+
+    Returns
+    -------
+    patch : ndarray
+        (h, w) bool.
+    corner : (int, int)
+        Row and column of its first pixel in the image.
+
+    Raises
+    ------
+    ValueError
+        If that part is too large for memory.
+    """
+    rings = [ring for polygon in polygons for ring in polygon.rings if len(ring) > 2]
+    if not rings:
+        return np.zeros((0, 0), bool), (0, 0)
+    low, high = _bounds(rings, shape)
+    height, width = (high - low).tolist()
+    if height * width > _MOST_PIXELS:
+        raise ValueError(
+            f"polygons must cover at most {_MOST_PIXELS:,} pixels to be filled, got {height} x "
+            f"{width}; scale the coordinates down"
+        )
+    patch = np.zeros((height, width), bool)
+    for polygon in polygons:
+        inside = [ring - low for ring in polygon.rings if len(ring) > 2]
+        if inside:
+            first, last = _bounds(inside, patch.shape)
+            view = patch[first[0] : last[0], first[1] : last[1]]
+            step = max(1, _STRIP // max(1, view.shape[1]))
+            for row in range(0, len(view), step):
+                strip = view[row : row + step]
+                strip |= _fill_rings([ring - first - (row, 0) for ring in inside], strip.shape)
+    return patch, (int(low[0]), int(low[1]))
+
+
+def _outgoing_edges(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Tell which edges (4 directions, H + 1, W + 1) begin at each corner of the pixels."""
+    padded = np.pad(mask, 1)
+    outgoing = np.zeros((4, mask.shape[0] + 1, mask.shape[1] + 1), bool)
+    outgoing[0, :-1, :-1] = mask & ~padded[:-2, 1:-1]
+    outgoing[1, :-1, 1:] = mask & ~padded[1:-1, 2:]
+    outgoing[2, 1:, 1:] = mask & ~padded[2:, 1:-1]
+    outgoing[3, 1:, :-1] = mask & ~padded[1:-1, :-2]
+    return outgoing
+
+
+def _follow(
+    outgoing: NDArray[np.bool_], parts: NDArray[np.int32], edges: NDArray[np.intp]
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Return which edge follows each edge, and whether the outline turns where it begins.
+
+    Where two pixels touch at a corner only, the outline passes from one to the other if they belong
+    to one part, which closes the hole between them, and stays with its pixel if not. So no ring
+    passes a corner twice.
+    """
+    stride, n_vertices = outgoing.shape[2], outgoing[0].size
+    steps = np.array([1, stride, -1, -stride])
+    direction, vertex = np.divmod(edges, n_vertices)
+    end = vertex + steps[direction]
+    padded = np.pad(parts, 1)
+    falling = (padded[:-1, :-1] > 0) & (padded[:-1, :-1] == padded[1:, 1:])
+    rising = (padded[:-1, 1:] > 0) & (padded[:-1, 1:] == padded[1:, :-1])
+    passes = ((outgoing.sum(0) == 2) & (falling | rising)).reshape(-1)
+    begins = outgoing.reshape(4, -1)
+    turns_right = begins[(direction + _RIGHT_TURN) % 4, end] & ~passes[end]
+    goes_on = begins[direction, end]
+    turn = np.where(turns_right, _RIGHT_TURN, np.where(goes_on, _STRAIGHT, _LEFT_TURN))
+    number = np.zeros(outgoing.size, np.intp)
+    number[edges] = np.arange(len(edges))
+    following = number[(direction + turn) % 4 * n_vertices + end]
+    turns = np.zeros(len(edges), bool)
+    turns[following] = turn != _STRAIGHT
+    return following, turns
+
+
+def _rings(following: NDArray[np.intp], turns: NDArray[np.bool_]) -> list[list[int]]:
+    """Return the rings as lists of the edges at whose beginning they turn."""
+    then, is_corner = following.tolist(), turns.tolist()
+    seen = bytearray(len(then))
+    rings = []
+    for first in range(len(then)):
+        if seen[first]:
+            continue
+        ring, edge = [], first
+        while not seen[edge]:
+            seen[edge] = 1
+            if is_corner[edge]:
+                ring.append(edge)
+            edge = then[edge]
+        rings.append(ring)
+    return rings
+
+
+def _signed_area(ring: _Floats) -> float:
+    """Return the area of a ring, positive if it turns from x = col to y = row."""
+    row, col = (ring - ring[0]).T
+    return float(col @ np.roll(row, -1) - row @ np.roll(col, -1)) / 2
+
+
+def _bounds(
+    rings: Sequence[_Floats], shape: tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first pixel whose centre rings may enclose, and one past the last, in an image."""
+    low = np.min([ring.min(0) for ring in rings], 0)
+    high = np.max([ring.max(0) for ring in rings], 0)
+    first = np.clip(np.ceil(low), 0, shape).astype(np.int64)
+    last = np.clip(np.ceil(high), 0, shape).astype(np.int64)
+    return first, np.maximum(first, last)
+
+
+def _fill_rings(rings: Sequence[_Floats], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Fill rings by the even-odd rule: an edge flips all pixels of a row from where it crosses."""
+    height, width = shape
+    starts = np.concatenate(rings)
+    ends = np.concatenate([np.roll(ring, -1, 0) for ring in rings])
+    is_down = (starts[:, 0] <= ends[:, 0])[:, None]
+    upper, lower = np.where(is_down, starts, ends), np.where(is_down, ends, starts)
+    first = np.clip(np.ceil(upper[:, 0]), 0, height).astype(np.int64)
+    last = np.clip(np.ceil(lower[:, 0]), 0, height).astype(np.int64)
+    lengths = last - first
+    before = np.cumsum(lengths) - lengths
+    rows = np.repeat(first - before, lengths) + np.arange(int(lengths.sum()))
+    fall = lower[:, 0] - upper[:, 0]
+    slope = (lower[:, 1] - upper[:, 1]) / np.where(fall > 0, fall, 1)
+    crossing = np.repeat(upper[:, 1], lengths) + np.repeat(slope, lengths) * (
+        rows - np.repeat(upper[:, 0], lengths)
+    )
+    cols = np.clip(np.ceil(crossing), 0, width).astype(np.int64)
+    flips = np.bincount(rows * (width + 1) + cols, minlength=height * (width + 1))
+    crossed = np.cumsum(flips.reshape(height, width + 1)[:, :width], 1)
+    return np.asarray(crossed % 2 == 1)

@@ -1,0 +1,349 @@
+"""Labels layers to files of other programs and back: napari's writers and readers.
+
+What is known of the objects stands in the layer's features, a row per object: ``index`` (the label;
+without this column, the number of the row), ``class``, ``predicted_iou``, and any other column.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from napari_sam.segmentation.annotations import AnnotatedImage, Annotation, annotations_from_labels
+from napari_sam.segmentation.coco import to_coco
+from napari_sam.segmentation.formats import parse_annotations, read_json, recognize, write_json
+from napari_sam.segmentation.geojson import to_geojson
+from napari_sam.segmentation.object_table import PIXEL, measure_objects, write_table
+
+LayerData = tuple[Any, dict[str, Any], str]
+
+CLASS_COLORS = "class_colors"
+"""Where a layer's metadata keep red, green and blue of the classes of QuPath."""
+
+_INDEX, _CLASS, _SCORE, _CROWD = "index", "class", "predicted_iou", "iscrowd"
+_MOST_PIXELS = 2**30
+_MOST_LAYERS = 50
+_OME_UNITS = {
+    "angstrom": "Å",
+    "nanometer": "nm",
+    "micrometer": "µm",
+    "millimeter": "mm",
+    "centimeter": "cm",
+    "meter": "m",
+}
+
+
+def save_coco(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
+    """Write a Labels layer as COCO, a stack as one COCO image per plane.
+
+    Parameters
+    ----------
+    path : str
+        A ``.json`` file.
+    data : array or list of array
+        The labels, or their pyramid: (H, W), (Z, H, W) or (T, Z, H, W) integers.
+    meta : mapping
+        The layer's other attributes, as in its layer data tuple.
+
+    Returns
+    -------
+    list of str
+        The path.
+    """
+    write_json(path, to_coco(annotated(data, meta)))
+    return [path]
+
+
+def save_geojson(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
+    """Write a Labels layer as features for QuPath; see `save_coco`."""
+    colors = dict(meta.get("metadata", {}).get(CLASS_COLORS, {}))
+    write_json(path, to_geojson(annotated(data, meta), colors=colors))
+    return [path]
+
+
+def save_csv(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
+    """Write measurements of a Labels layer's objects in its units, with its features.
+
+    Parameters
+    ----------
+    path : str
+        A ``.csv`` file.
+    data : array or list of array
+        The labels, or their pyramid: (H, W) or (Z, H, W) integers.
+    meta : mapping
+        The layer's other attributes, as in its layer data tuple.
+
+    Returns
+    -------
+    list of str
+        The path.
+
+    Raises
+    ------
+    ValueError
+        If the axes have different units, or are more than three.
+    """
+    labels = np.asarray(_finest(data, meta))
+    scale, units = _scale(labels.ndim, meta), set(_units(labels.ndim, meta))
+    if len(units) > 1:
+        raise ValueError(
+            f"the axes of a layer must have one unit for its objects to be measured, got "
+            f"{sorted(units)}; set layer.units, or save one time point"
+        )
+    table = measure_objects(
+        labels, spacing=[abs(size) for size in scale], unit=units.pop(), columns=_known(meta)
+    )
+    write_table(table, path)
+    return [path]
+
+
+def save_tiff(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
+    """Write a Labels layer as a compressed OME-TIFF with the size of its pixels.
+
+    The labels have the smallest type that holds them. What the features say is not written.
+
+    Parameters
+    ----------
+    path : str
+        A ``.tif`` or ``.tiff`` file.
+    data : array or list of array
+        The labels, or their pyramid: (H, W), (Z, H, W) or (T, Z, H, W) integers.
+    meta : mapping
+        The layer's other attributes, as in its layer data tuple.
+
+    Returns
+    -------
+    list of str
+        The path.
+
+    Raises
+    ------
+    ValueError
+        If the layer has more axes, or labels from 2**32.
+    """
+    import tifffile
+
+    labels = np.asarray(_finest(data, meta))
+    if not 2 <= labels.ndim <= 4:
+        raise ValueError(
+            f"tif holds labels (H, W), (Z, H, W) or (T, Z, H, W), got the shape {labels.shape}; "
+            "save a part"
+        )
+    highest, lowest = int(labels.max(initial=0)), int(labels.min(initial=0))
+    smallest = np.min_scalar_type(highest)
+    if lowest < 0 or smallest.itemsize > 4:
+        raise ValueError(
+            f"tif holds labels from 0 to {2**32 - 1}, got {lowest} to {highest}; renumber them"
+        )
+    axes = "TZYX"[-labels.ndim :]
+    tifffile.imwrite(
+        path,
+        labels.astype(smallest),
+        ome=True,
+        bigtiff=labels.size * smallest.itemsize > 2**31,
+        photometric="minisblack",
+        compression="zlib",
+        metadata={"axes": axes, "Name": str(meta.get("name", "")), **_ome_sizes(axes, meta)},
+    )
+    return [path]
+
+
+def save_ome_zarr(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
+    """Write a Labels layer as an OME-Zarr label image; `path` is a new folder.
+
+    Its class and score columns are not written. See `napari_sam.volume.export.write_ome_zarr`.
+    """
+    from napari_sam.volume.export import write_ome_zarr
+
+    labels = _finest(data, meta)
+    ndim = len(labels.shape)
+    write_ome_zarr(
+        path,
+        labels,
+        name=str(meta.get("name", "labels")),
+        scale=_scale(ndim, meta),
+        translation=[float(offset) for offset in meta.get("translate", (0.0,) * ndim)],
+        units=[None if unit == PIXEL else unit for unit in _units(ndim, meta)],
+    )
+    return [path]
+
+
+def get_reader(path: str | Sequence[str]) -> Callable[..., list[LayerData]] | None:
+    """Return a function that reads a file as Labels layers, or None where that is not ours.
+
+    Parameters
+    ----------
+    path : str or sequence of str
+        A ``.geojson`` file, or a ``.json`` file that may be COCO, SA-1B, GeoJSON or anything else.
+        Several files are left to other readers.
+
+    Returns
+    -------
+    callable or None
+        Takes the path and returns layer data tuples.
+    """
+    if not isinstance(path, str | os.PathLike):
+        return None
+    name = Path(path)
+    if name.suffix.lower() == ".geojson":
+        return lambda *_, **__: _layers(read_json(path), name)
+    if name.suffix.lower() != ".json":
+        return None
+    try:
+        data = read_json(path)
+    except (OSError, ValueError):
+        return None
+    if recognize(data) is None:
+        return None
+    return lambda *_, **__: _layers(data, name)
+
+
+def annotated(data: Any, meta: Mapping[str, Any]) -> AnnotatedImage:
+    """Return the objects of a Labels layer with what its features say.
+
+    Parameters
+    ----------
+    data, meta
+        Of a layer data tuple: ``data, meta, _ = layer.as_layer_data_tuple()``.
+    """
+    labels = _finest(data, meta)
+    known = _known(meta)
+    categories, scores = known.pop(_CLASS, {}), known.pop(_SCORE, {})
+    crowds = known.pop(_CROWD, {})
+    properties: dict[int, dict[str, Any]] = {}
+    for name, by_label in known.items():
+        for label_id, value in by_label.items():
+            properties.setdefault(label_id, {})[name] = value
+    found = annotations_from_labels(
+        labels,
+        categories={label_id: str(name) for label_id, name in categories.items()},
+        predicted_iou={label_id: float(score) for label_id, score in scores.items()},
+        properties=properties,
+    )
+    return AnnotatedImage(
+        shape=tuple(int(length) for length in labels.shape),
+        annotations=[
+            replace(one, is_crowd=True) if crowds.get(one.label_id) else one for one in found
+        ],
+        name=str(meta.get("name", "labels")),
+    )
+
+
+def layer_data(image: AnnotatedImage) -> LayerData:
+    """Return the layer data tuple of a Labels layer that shows objects.
+
+    Labels are uint16, or uint32 beyond 65,535.
+
+    Raises
+    ------
+    ValueError
+        If the image is too large to be drawn at once.
+    """
+    if prod(image.shape) > _MOST_PIXELS:
+        raise ValueError(
+            f"{image.name} must have at most {_MOST_PIXELS:,} pixels to be shown, got the shape "
+            f"{image.shape}; draw a part of its annotations in a script"
+        )
+    labels = image.labels()
+    is_small = labels.max(initial=0) <= np.iinfo(np.uint16).max
+    colors = {
+        one.category: tuple(one.properties["color"])
+        for one in image.annotations
+        if isinstance(one.properties.get("color"), list)
+    }
+    meta = {
+        "name": image.name,
+        "features": _features(image.annotations),
+        "metadata": {CLASS_COLORS: colors} if colors else {},
+    }
+    return labels.astype(np.uint16) if is_small else labels, meta, "labels"
+
+
+def _layers(data: Any, path: Path) -> list[LayerData]:
+    images = parse_annotations(data, path.name)
+    if not 1 <= len(images) <= _MOST_LAYERS:
+        raise ValueError(
+            f"{path.name} must have 1 to {_MOST_LAYERS} images to be shown as layers, got "
+            f"{len(images)}; choose among them in a script, with read_annotations"
+        )
+    return [
+        layer_data(image if image.name != "image" else replace(image, name=path.stem))
+        for image in images
+    ]
+
+
+def _features(annotations: Iterable[Annotation]) -> dict[str, list[Any]]:
+    """Return the features of a Labels layer: of each object what its first plane says."""
+    objects: dict[int, Annotation] = {}
+    for one in annotations:
+        objects.setdefault(one.label_id, one)
+    features: dict[str, list[Any]] = {
+        _INDEX: list(objects),
+        _CLASS: [one.category for one in objects.values()],
+        _SCORE: [
+            np.nan if one.predicted_iou is None else one.predicted_iou for one in objects.values()
+        ],
+    }
+    if any(one.is_crowd for one in objects.values()):
+        features[_CROWD] = [one.is_crowd for one in objects.values()]
+    scalars = {
+        name: None
+        for one in objects.values()
+        for name, value in one.properties.items()
+        if isinstance(value, int | float | str) and name not in features
+    }
+    for name in scalars:
+        features[name] = [one.properties.get(name) for one in objects.values()]
+    return features
+
+
+def _known(meta: Mapping[str, Any]) -> dict[str, dict[int, Any]]:
+    """Return the features by column and label, without those that are missing."""
+    features = meta.get("features")
+    if features is None or len(features) == 0:
+        return {}
+    columns = {str(name): list(features[name]) for name in features}
+    length = max((len(values) for values in columns.values()), default=0)
+    index = columns.pop(_INDEX, range(length))
+    return {
+        name: {
+            int(label_id): value.item() if isinstance(value, np.generic) else value
+            for label_id, value in zip(index, values, strict=True)
+            if not (_is_missing(label_id) or _is_missing(value))
+        }
+        for name, values in columns.items()
+    }
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or str(value) in ("", "nan", "<NA>", "NaT")
+
+
+def _finest(data: Any, meta: Mapping[str, Any]) -> Any:
+    return data[0] if meta.get("multiscale") else data
+
+
+def _scale(ndim: int, meta: Mapping[str, Any]) -> list[float]:
+    return [float(size) for size in meta.get("scale", (1.0,) * ndim)]
+
+
+def _units(ndim: int, meta: Mapping[str, Any]) -> list[str]:
+    """Return the names of the axes' units; "pixel" where there is none."""
+    return [str(unit) for unit in meta.get("units") or (PIXEL,) * ndim]
+
+
+def _ome_sizes(axes: str, meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sizes of a pixel as OME-TIFF says them, for axes that have a length."""
+    sizes: dict[str, Any] = {}
+    scale, units = _scale(len(axes), meta), _units(len(axes), meta)
+    for axis, size, unit in zip(axes, scale, units, strict=True):
+        if axis in "ZYX" and unit in _OME_UNITS:
+            sizes[f"PhysicalSize{axis}"] = abs(size)
+            sizes[f"PhysicalSize{axis}Unit"] = _OME_UNITS[unit]
+    return sizes

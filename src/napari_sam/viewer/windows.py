@@ -1,0 +1,75 @@
+"""Which part of a large plane the network looks at for some prompts.
+
+An image much larger than the network's input is not embedded as a whole: small objects would
+vanish, or the work would not end. Windows lie on a grid of half their side, so that what lies near
+the prompts is well inside, and neighbouring clicks share an embedding.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+_LARGE = 1.5
+"""Planes up to so many times the field of view are seen as a whole."""
+
+Extent = tuple[float, float, float, float]
+
+
+class Window(NamedTuple):
+    """A part of a plane, pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    @property
+    def region(self) -> tuple[slice, slice]:
+        """Rows and columns."""
+        return slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
+
+
+def window_around(
+    extent: Extent | None, shape: tuple[int, int], field_of_view: int | None
+) -> Window | None:
+    """Choose the window for prompts.
+
+    Parameters
+    ----------
+    extent : (row_min, col_min, row_max, col_max) or None
+        Bounds of the prompts; None takes the middle of the plane.
+    shape : (int, int)
+        Of the plane.
+    field_of_view : int or None
+        Side of what the network sees well, pixels; None sees planes of any size as a whole.
+
+    Returns
+    -------
+    Window or None
+        None where the plane is seen as a whole. Prompts that span more than half the field of view
+        get a window of twice the side, and so on.
+    """
+    if field_of_view is None or max(shape) <= _LARGE * field_of_view:
+        return None
+    middle = ((shape[0] - 1) / 2, (shape[1] - 1) / 2) * 2
+    low_row, low_col, high_row, high_col = middle if extent is None else extent
+    side = field_of_view
+    while max(high_row - low_row, high_col - low_col) > side / 2 and side < max(shape):
+        side *= 2
+    if max(shape) <= _LARGE * side:
+        return None
+    top, height = _place((low_row + high_row) / 2, shape[0], side)
+    left, width = _place((low_col + high_col) / 2, shape[1], side)
+    return Window(top, left, height, width)
+
+
+def _place(centre: float, length: int, side: int) -> tuple[int, int]:
+    """Return start and length of the window on the half-side grid whose middle is nearest."""
+    if length <= side:
+        return 0, length
+    step = side // 2
+    starts = np.append(np.arange(0, length - side, step), length - side)
+    nearest = starts[np.abs(starts + (side - 1) / 2 - centre).argmin()]
+    return int(nearest), side
