@@ -1,0 +1,86 @@
+"""Masks cut to their bounding boxes, so that many of a large image take little memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MaskPatch:
+    """A mask of an image, cut to its bounding box.
+
+    Attributes
+    ----------
+    mask : ndarray
+        (h, w) bool; (0, 0) where there is nothing.
+    corner : (int, int)
+        Row and column of its first pixel in the image.
+    """
+
+    mask: NDArray[np.bool_]
+    corner: tuple[int, int]
+
+    @classmethod
+    def cut(cls, mask: NDArray[np.bool_], corner: tuple[int, int] = (0, 0)) -> MaskPatch:
+        """Cut a mask (H, W), whose first pixel lies at `corner` of the image, to what it holds."""
+        found = ndimage.find_objects(mask.astype(np.uint8))
+        if not found:
+            return cls(mask=np.zeros((0, 0), bool), corner=corner)
+        rows, cols = found[0]
+        kept = np.ascontiguousarray(mask[rows, cols])
+        return cls(mask=kept, corner=(corner[0] + rows.start, corner[1] + cols.start))
+
+    @cached_property
+    def area(self) -> int:
+        """Pixels."""
+        return int(self.mask.sum())
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns of the image that `mask` covers."""
+        (row, col), (height, width) = self.corner, self.mask.shape
+        return slice(row, row + height), slice(col, col + width)
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """(row_min, col_min, row_max, col_max), the pixels at the ends included."""
+        (row, col), (height, width) = self.corner, self.mask.shape
+        return row, col, row + height - 1, col + width - 1
+
+    def full_mask(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """Return the mask (H, W) in an image of that shape."""
+        full = np.zeros(shape, bool)
+        full[self.slices] = self.mask
+        return full
+
+    def within(self, corner: tuple[int, int], shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """Return the part of it in a window (h, w) of the image that begins at `corner`."""
+        window = np.zeros(shape, bool)
+        low = np.maximum(self.corner, corner)
+        high = np.minimum(np.add(self.corner, self.mask.shape), np.add(corner, shape))
+        if (low < high).all():
+            (top, left), (bottom, right) = low - corner, high - corner
+            (first, start), (last, stop) = low - self.corner, high - self.corner
+            window[top:bottom, left:right] = self.mask[first:last, start:stop]
+        return window
+
+    def iou(self, masks: NDArray[np.bool_], corner: tuple[int, int]) -> NDArray[np.float64]:
+        """Return the IoU with masks (M, h, w) that begin at `corner`, (M,); 0 if both are empty."""
+        own = self.within(corner, (masks.shape[1], masks.shape[2]))
+        shared = (masks & own).sum((1, 2))
+        union = masks.sum((1, 2)) + self.area - shared
+        return np.asarray(shared / np.maximum(union, 1), np.float64)
+
+    def iou_with(self, other: MaskPatch) -> float:
+        """Return the IoU with another patch of the same image."""
+        return float(self.iou(other.mask[None], other.corner)[0])
+
+    def without(self, other: MaskPatch) -> MaskPatch:
+        """Return what another patch leaves of it."""
+        taken = other.within(self.corner, (self.mask.shape[0], self.mask.shape[1]))
+        return MaskPatch.cut(self.mask & ~taken, self.corner)
