@@ -20,6 +20,7 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QPushButton
+from scipy import ndimage
 
 COIN = (50, 155)
 OTHER_COIN = (123, 206)
@@ -263,7 +264,45 @@ def reopen(folder: Path) -> dict[str, object]:
     return result
 
 
-PARTS = {"annotate": annotate, "reopen": reopen}
+def propagate(folder: Path) -> dict[str, object]:
+    """Commit a nucleus on one slice of the sample stack and carry it through eight."""
+    viewer, dock, person = open_window("nuclei")
+    image = dock.image.layer
+    middle = image.data.shape[0] // 2
+    viewer.dims.set_current_step(0, middle)
+    wait(lambda: dock.session.ahead() is None, "no embedding")
+    plane = np.asarray(image.data[middle])
+    bright = plane > (plane.min() + plane.max()) / 2
+    parts, _ = ndimage.label(bright)
+    sizes = np.bincount(parts.ravel())[1:]
+    depth = ndimage.distance_transform_edt(parts == sizes.argmax() + 1)
+    row, col = np.unravel_index(depth.argmax(), depth.shape)
+    world = image.data_to_world((middle, row, col))
+    person.click((world[-2], world[-1]))
+    clicked = answered(dock, "no mask after a click on a nucleus")
+    person.press(Qt.Key.Key_Return)
+    wait(lambda: "SAM labels" in viewer.layers, "nothing was committed")
+    dock.output.reach.setValue(4)
+    person.press(Qt.Key.Key_K)
+    wait(lambda: dock.status.text().startswith("Filled"), "propagation did not end", 120)
+    labels = viewer.layers["SAM labels"].data
+    filled = np.flatnonzero(labels.any((1, 2)))
+    viewer.dims.set_current_step(0, int(filled[0]))
+    QTest.qWait(200)
+    viewer.screenshot(str(folder / "propagated.png"), canvas_only=False)
+    result: dict[str, object] = {
+        "clicked": clicked,
+        "slices": filled.tolist(),
+        "areas": [int((labels[z] > 0).sum()) for z in filled],
+        "status": dock.status.text(),
+    }
+    person.press(Qt.Key.Key_Z, CONTROL)
+    result["after_undo"] = int(labels.any((1, 2)).sum())
+    viewer.close()
+    return result
+
+
+PARTS = {"propagate": propagate, "annotate": annotate, "reopen": reopen}
 
 if __name__ == "__main__":
     where, part = Path(sys.argv[1]), sys.argv[2]

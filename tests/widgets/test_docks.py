@@ -191,7 +191,7 @@ def test_two_viewers_are_independent(make_napari_viewer, qtbot):
     qtbot.waitUntil(lambda: has_mask(docks[0], 100))
     docks[0].commit()
     assert docks[1].session is None
-    assert [layer.name for layer in docks[1]._viewer.layers] == ["drawn"]
+    assert [layer.name for layer in docks[1].viewer.layers] == ["drawn"]
 
 
 class Heartbeat:

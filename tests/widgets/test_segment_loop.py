@@ -252,6 +252,22 @@ def test_one_object_for_each_box_and_point(dock, qtbot):
     assert not labels.data.any()
 
 
+def test_objects_of_another_tool_are_refined(dock, viewer, qtbot):
+    labels = viewer.add_labels(np.zeros((40, 50), np.int32), name="mine")
+    labels.data[7:13, 6:14] = 5  # a part of the square
+    labels.data[22:38, 22:43] = 9  # beside the bar, and over its rim
+    dock.output.labels.choose(labels)
+    qtbot.waitUntil(lambda: not dock.busy)
+    dock.output.buttons["refine"].click()
+    qtbot.waitUntil(lambda: len(dock.session.objects.table) == 2)
+    expected = np.zeros((40, 50), np.int32)
+    expected[5:15, 5:15], expected[20:35, 20:45] = 5, 9
+    assert np.array_equal(labels.data, expected)
+    dock.undo()
+    assert (labels.data == 5).sum() == 48
+    assert (labels.data == 9).sum() == 16 * 21
+
+
 def test_everything_in_view_makes_drafts_to_review(dock, qtbot):
     press(dock.prompts.point_layer, "W")
     qtbot.waitUntil(lambda: len(dock.session.objects.table) == 2)
@@ -261,6 +277,31 @@ def test_everything_in_view_makes_drafts_to_review(dock, qtbot):
     press(dock.prompts.point_layer, "J")
     press(dock.prompts.point_layer, "J")
     assert dock.status.text() == "Every object is reviewed"
+
+
+def test_propagating_by_key_with_progress_and_stop(viewer, qtbot):
+    predictor = OraclePredictor(seconds=0.02)
+    dock = open_segment(viewer, np.stack([drawn()] * 30), predictor)
+    viewer.dims.set_current_step(0, 15)
+    layer = dock.prompts.new_points()
+    qtbot.waitUntil(lambda: dock.session is not None)
+    Mouse(layer).drag((15, 8, 8))
+    qtbot.waitUntil(lambda: has_mask(dock, 100))
+    dock.commit()
+    labels = dock.output.labels.layer
+    press(layer, "K")
+    qtbot.waitUntil(lambda: dock.job_bar.bar.value() >= 4)
+    assert not dock.job_bar.isHidden()
+    dock.job_bar.stop.click()
+    qtbot.wait(200)
+    some = np.count_nonzero(labels.data.any((1, 2)))
+    assert 4 <= some < 30  # what was written stays
+    assert dock.job_bar.isHidden()
+    press(layer, "K")
+    qtbot.waitUntil(lambda: dock.status.text().startswith("Filled 29 slices of 1 objects"))
+    assert (labels.data[:, 5:15, 5:15] == 1).all()
+    press(layer, "Ctrl+Z")
+    assert np.count_nonzero(labels.data.any((1, 2))) == some
 
 
 def test_the_table_follows_and_edits(dock, qtbot):
@@ -276,7 +317,7 @@ def test_the_table_follows_and_edits(dock, qtbot):
     table.choose(2)
     assert table.chosen == [2]
     assert dock.output.labels.layer.selected_label == 2
-    table.findChild(type(dock.table), "delete").click()
+    table.findChild(type(dock.anew), "delete").click()
     assert table.model.rowCount() == 1
     assert not (dock.output.labels.layer.data == 2).any()
     dock.undo()
@@ -284,7 +325,7 @@ def test_the_table_follows_and_edits(dock, qtbot):
     dock.prompts.new_boxes().add_paths([[18, 30], [37, 30]])
     qtbot.waitUntil(lambda: not dock.busy)
     table.choose(2)
-    table.findChild(type(dock.table), "split").click()
+    table.findChild(type(dock.anew), "split").click()
     assert table.model.rowCount() == 3
     assert table.count.text() == "3 objects, 3 not reviewed"
 

@@ -222,7 +222,7 @@ def plan_fronts(annotated: Annotated, rules: FrontRules) -> list[Front]:
     list of Front
         Some have their goal at their source: they fill nothing.
     """
-    fronts = []
+    fronts: list[Front] = []
     for label, slices in annotated.items():
         sent = [index for index in sorted(slices) if rules.sends(label, index)]
         made = {

@@ -52,7 +52,7 @@ class PropagateConfig:
         step=1,
     )
     neighbour_iou_thresh: float = _setting(
-        0.4,
+        0.3,
         "IoU with neighbour",
         "An object ends where its mask overlaps that of the slice before less",
         min=0.0,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 
-from napari_sam.viewer.entries import EntryChange, ObjectEntry, ObjectPrompts, ObjectTable
+from napari_sam.viewer.entries import EntryChange, ObjectEntry, ObjectPrompts, ObjectTable, utc_now
 from napari_sam.viewer.history import Change
 from napari_sam.viewer.labels_output import LabelsOutput
 from napari_sam.viewer.requests import PredictAnswer
@@ -61,10 +60,15 @@ def commit_change(
         candidate=candidate,
         predicted_iou=float(prediction.predicted_iou[candidate]),
         area=int(mask.sum()),
-        time=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        time=utc_now(),
+        annotated=(plane.index,),
     )
     if before is not None:
-        entry = entry.covering(before.bounds)
+        entry = dataclasses.replace(
+            entry.covering(before.bounds),
+            annotated=tuple(dict.fromkeys((*before.annotated, plane.index))),
+            stops=tuple(index for index in before.stops if index != plane.index),
+        )
     change = Change(
         kind="commit",
         prompts_before=asked,

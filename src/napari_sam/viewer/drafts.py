@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
-import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from skimage.measure import find_contours
 
 from napari_sam.segmentation.everything import EverythingConfig, iter_everything
 from napari_sam.segmentation.progress import Progress
-from napari_sam.viewer.bounds import Bounds, region_of, union
-from napari_sam.viewer.entries import EntryChange, ObjectEntry, ObjectPrompts
+from napari_sam.viewer.bounds import Bounds, union
+from napari_sam.viewer.entries import (
+    EntryChange,
+    ObjectEntry,
+    ObjectPrompts,
+    ObjectTable,
+    utc_now,
+)
 from napari_sam.viewer.history import Change
 from napari_sam.viewer.labels_output import LabelsOutput, changed_patch
 from napari_sam.viewer.layers import Plane, read_array
-from napari_sam.viewer.requests import PredictAnswer, PredictRequest, compute_alike
+from napari_sam.viewer.requests import PredictAnswer, PredictRequest, compute, compute_alike
 
 _BATCH = 16
+_SMALLEST = 4
+_CORNERS = 64
 View = tuple[tuple[int, int], tuple[int, int]]
 """First and one past the last row, then column, of a part of a plane."""
 
@@ -40,6 +49,10 @@ class Draft:
         Which of the candidates it is.
     predicted_iou : float or None
         What the model expects of it.
+    label_id : int or None
+        The object whose pixels it replaces; None makes a new one.
+    replaced : Draft or None
+        Where those pixels are on this plane.
     """
 
     mask: NDArray[np.bool_]
@@ -47,6 +60,8 @@ class Draft:
     prompts: ObjectPrompts | None = None
     candidate: int = 0
     predicted_iou: float | None = None
+    label_id: int | None = None
+    replaced: Draft | None = None
 
 
 def each_alone(
@@ -96,6 +111,53 @@ def _draft(answer: PredictAnswer) -> Draft:
     )
 
 
+def iter_refine(
+    request: PredictRequest, labels: NDArray[np.integer]
+) -> Generator[Progress, None, list[Draft]]:
+    """Give every object of a slice back to the decoder as a mask prompt; for a worker thread.
+
+    Parameters
+    ----------
+    request : PredictRequest
+        For the plane.
+    labels : ndarray
+        (H, W) of the plane, from any tool; 0 is background.
+    """
+    found = [
+        (label, box)
+        for label, box in zip(*_objects(labels), strict=True)
+        if (labels[box] == label).sum() >= _SMALLEST
+    ]
+    drafts: list[Draft] = []
+    for start in range(0, len(found), _BATCH):
+        batch = found[start : start + _BATCH]
+        for label, box in batch:
+            old = Draft(mask=labels[box] == label, corner=(box[0].start, box[1].start))
+            draft = _draft(compute(request.about(_outlined(old, request))))
+            drafts.append(
+                dataclasses.replace(draft, label_id=int(label), replaced=old, prompts=None)
+            )
+        yield Progress(len(drafts), len(found), "Refining")
+    return drafts
+
+
+def _objects(
+    labels: NDArray[np.integer],
+) -> tuple[list[int], list[tuple[slice, slice]]]:
+    """Return the labels of an image and the boxes of their pixels, whatever their size."""
+    values, numbers = np.unique(labels, return_inverse=True)
+    boxes = ndimage.find_objects(numbers.reshape(labels.shape) + 1)
+    pairs = [(int(v), box) for v, box in zip(values, boxes, strict=True) if v]
+    return [label for label, _ in pairs], [box for _, box in pairs]
+
+
+def _outlined(old: Draft, request: PredictRequest) -> ObjectPrompts:
+    """Return an object's outline as a lasso around it."""
+    contour = max(find_contours(np.pad(old.mask, 1).astype(float), 0.5), key=len) - 1
+    thinned = contour[:: max(1, len(contour) // _CORNERS)] + np.array(old.corner)
+    return ObjectPrompts(plane=request.plane).with_outline(thinned)
+
+
 def iter_everything_in(
     request: PredictRequest, view: View, config: EverythingConfig
 ) -> Generator[Progress, None, list[Draft]]:
@@ -114,6 +176,7 @@ def iter_everything_in(
 
 def drafts_change(
     output: LabelsOutput,
+    table: ObjectTable,
     plane: Plane,
     drafts: Sequence[Draft],
     *,
@@ -124,8 +187,8 @@ def drafts_change(
 
     Parameters
     ----------
-    output, plane
-        Where they go, and what plane of the image they belong to.
+    output, table, plane
+        Where they go, what is known there, and what plane of the image they belong to.
     drafts : sequence of Draft
         Some may be empty or covered: these are left out.
     origin, model : str
@@ -136,45 +199,53 @@ def drafts_change(
     Change or None
         None where nothing would be written.
     """
-    placed: list[tuple[Draft, Bounds, NDArray[np.bool_]]] = []
-    for draft in sorted(drafts, key=lambda draft: -(draft.predicted_iou or 0)):
-        bounds, found = output.place(plane, draft.mask, draft.corner)
-        if found.any():
-            placed.append((draft, bounds, found))
+    ranked = sorted(drafts, key=lambda draft: -(draft.predicted_iou or 0))
+    placed = [(draft, output.place(plane, draft.mask, draft.corner)) for draft in ranked]
+    placed = [(draft, there) for draft, there in placed if there[1].any()]
+    cleared = [
+        (old.label_id, output.place(plane, old.replaced.mask, old.replaced.corner))
+        for old, _ in placed
+        if old.replaced is not None
+    ]
     if not placed:
         return None
-    whole = functools.reduce(union, [bounds for _, bounds, _ in placed])
+    everywhere = [bounds for _, (bounds, _) in placed] + [bounds for _, (bounds, _) in cleared]
+    whole = functools.reduce(union, everywhere)
     before = output.read(whole)
     after = before.copy()
-    output.take(output.next_label() + len(placed))
-    label, entries = output.next_label(), []
-    now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    for draft, bounds, found in placed:
-        there = tuple(
-            (low - origin_at, high - origin_at)
-            for (low, high), (origin_at, _) in zip(bounds, whole, strict=True)
-        )
-        part = after[region_of(there)]
+    for label_id, (bounds, found) in cleared:
+        part = after[_within(bounds, whole)]
+        part[found & (part == label_id)] = 0
+    first = output.next_label()
+    output.take(first + len(placed))
+    fresh, entries, now = itertools.count(first), [], utc_now()
+    for draft, (bounds, found) in placed:
+        part = after[_within(bounds, whole)]
         free = found & (part == 0)
         if not free.any():
             continue
+        label = draft.label_id or next(fresh)
         part[free] = label
-        entries.append(
-            ObjectEntry(
-                label_id=label,
-                bounds=bounds,
-                prompts=draft.prompts,
-                origin=origin,
-                model=model,
-                candidate=draft.candidate,
-                predicted_iou=draft.predicted_iou,
-                area=int(free.sum()),
-                time=now,
-            )
+        entry = ObjectEntry(
+            label_id=label,
+            bounds=bounds,
+            prompts=draft.prompts,
+            origin=origin,
+            model=model,
+            candidate=draft.candidate,
+            predicted_iou=draft.predicted_iou,
+            area=int(free.sum()),
+            time=now,
         )
-        label += 1
+        known = table.entries.get(label)
+        if known is not None:
+            entry = dataclasses.replace(entry, category=known.category).covering(known.bounds)
+        entries.append(EntryChange(known, entry))
     patch = changed_patch(whole, before.astype(after.dtype), after)
-    if patch is None:
-        return None
-    changes = tuple(EntryChange(None, entry) for entry in entries)
-    return Change(kind=origin, patches=(patch,), entries=changes)
+    patches = () if patch is None else (patch,)
+    return Change(kind=origin, patches=patches, entries=tuple(entries)) if entries else None
+
+
+def _within(bounds: Bounds, whole: Bounds) -> tuple[slice, ...]:
+    """Return what to index an array that holds `whole` with, to get `bounds`."""
+    return tuple(slice(b[0] - w[0], b[1] - w[0]) for b, w in zip(bounds, whole, strict=True))

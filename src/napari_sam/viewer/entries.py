@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,7 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 from napari_sam.viewer.bounds import Bounds, union
 from napari_sam.viewer.layers import Plane
 
+Index = tuple[int | None, ...]
+"""A plane of an image: one number for each axis, None on the plane's own two."""
+
 PALETTE = ("#e6194b", "#3cb44b", "#4363d8", "#f58231", "#911eb4", "#46f0f0", "#f032e6", "#bcf60c")
+
+
+def utc_now() -> str:
+    """Return the time, ISO 8601 in UTC."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def _exact(coordinate: float) -> float:
@@ -165,6 +174,9 @@ class ObjectEntry:
         When, ISO 8601 in UTC.
     reviewed : bool
         Whether a person has looked at it since.
+    annotated, stops : tuple of index
+        Planes of the image (see `Plane.index`) that a person committed the object on, and planes
+        that propagation must not enter.
     """
 
     label_id: int
@@ -178,6 +190,8 @@ class ObjectEntry:
     area: int = 0
     time: str = ""
     reviewed: bool = False
+    annotated: tuple[Index, ...] = ()
+    stops: tuple[Index, ...] = ()
 
     def covering(self, bounds: Bounds) -> ObjectEntry:
         """Return this entry with bounds that hold others, too."""
@@ -199,7 +213,11 @@ class ObjectEntry:
         """Rebuild from `to_json`."""
         prompts = values["prompts"]
         bounds = tuple((int(low), int(high)) for low, high in values["bounds"])
-        rebuilt = {
+        rebuilt: dict[str, Any] = {
+            name: tuple(tuple(index) for index in values.get(name, ()))
+            for name in ("annotated", "stops")
+        }
+        rebuilt |= {
             "prompts": None if prompts is None else ObjectPrompts.from_json(prompts),
             "bounds": bounds,
         }

@@ -106,6 +106,8 @@ class Change:
         Pixels, where they changed.
     entries : tuple of EntryChange
         Objects, where they changed.
+    group : str
+        Neighbours of one group are undone and redone together; empty for none.
     """
 
     kind: str
@@ -113,11 +115,13 @@ class Change:
     prompts_after: ObjectPrompts | None = None
     patches: tuple[LabelPatch, ...] = ()
     entries: tuple[EntryChange, ...] = ()
+    group: str = ""
 
     def reversed(self) -> Change:
         """Return what takes this back."""
         return Change(
             kind=self.kind,
+            group=self.group,
             prompts_before=self.prompts_after,
             prompts_after=self.prompts_before,
             patches=tuple(patch.reversed() for patch in reversed(self.patches)),
@@ -128,6 +132,7 @@ class Change:
         """Return plain values."""
         return {
             "kind": self.kind,
+            "group": self.group,
             "prompts": [_prompts_json(self.prompts_before), _prompts_json(self.prompts_after)],
             "patches": [patch.to_json() for patch in self.patches],
             "entries": [
@@ -142,6 +147,7 @@ class Change:
         entries = [[v and ObjectEntry.from_json(v) for v in pair] for pair in values["entries"]]
         return cls(
             kind=str(values["kind"]),
+            group=str(values.get("group", "")),
             prompts_before=before,
             prompts_after=after,
             patches=tuple(LabelPatch.from_json(patch) for patch in values["patches"]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from napari_sam.viewer.history import Change, History, LabelPatch
 from napari_sam.viewer.journal import Journal, Recovered
 from napari_sam.viewer.labels_output import LabelsOutput
 from napari_sam.viewer.layers import Plane, shown_plane, to_data
+from napari_sam.viewer.propagate import CarriedSlice, carried_change, chosen_objects
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -61,23 +63,13 @@ class Objects:
         self.changed.emit()
 
     def take_back(self) -> str | None:
-        """Undo the last change; returns its kind, or None where there is none."""
+        """Undo the last change, or group of changes; returns its kind, None where there is none."""
         self._follow_layer()
-        change = self.history.take_back()
-        if change is None:
-            return None
-        if self.journal is not None:
-            self.journal.undone()
-        return self._restored(change)
+        return self._step(self.history.done, self.history.take_back, Journal.undone)
 
     def bring_back(self) -> str | None:
         """Redo what was undone last; returns its kind, or None where there is none."""
-        change = self.history.bring_back()
-        if change is None:
-            return None
-        if self.journal is not None:
-            self.journal.redone()
-        return self._restored(change)
+        return self._step(self.history.undone, self.history.bring_back, Journal.redone)
 
     def delete(self, label_ids: Sequence[int]) -> None:
         """Delete objects from the layer and the table."""
@@ -111,6 +103,21 @@ class Objects:
     def mark_reviewed(self, label_ids: Sequence[int]) -> None:
         """Note that a person looked at objects and found them right."""
         self.do(object_edits.reviewed(self.table, label_ids))
+
+    def write_carried(self, carried: CarriedSlice, group: str) -> None:
+        """Write a slice of a propagation; slices of one group are undone together."""
+        change = carried_change(self._output, self.table, carried, group)
+        if change is not None:
+            self.do(change)
+
+    def stop(self, label_ids: Sequence[int], plane: Plane) -> int:
+        """Let propagation of objects end before a plane; returns of how many."""
+        entries = []
+        for entry in chosen_objects(self.table, label_ids, plane):
+            stops = tuple(dict.fromkeys((*entry.stops, plane.index)))
+            entries.append(EntryChange(entry, dataclasses.replace(entry, stops=stops)))
+        self.do(Change(kind="stop", entries=tuple(entries)))
+        return len(entries)
 
     def next_doubtful(self) -> ObjectEntry | None:
         """Return the object that the model trusts least among those nobody reviewed."""
@@ -189,11 +196,25 @@ class Objects:
             self._output.write(change.patches)
         self.table.apply(change.entries)
 
-    def _restored(self, change: Change) -> str:
-        self._apply(change)
-        self._on_restored(change)
+    def _step(
+        self,
+        source: list[Change],
+        move: Callable[[], Change | None],
+        note: Callable[[Journal], None],
+    ) -> str | None:
+        """Take a change, and its neighbours of one group, from one side of the history."""
+        group, last = (source[-1].group if source else ""), None
+        while source and (last is None or (group and source[-1].group == group)):
+            last = move()
+            if last is not None:
+                self._apply(last)
+            if self.journal is not None:
+                note(self.journal)
+        if last is None:
+            return None
+        self._on_restored(last)
         self.changed.emit()
-        return change.kind
+        return last.kind
 
     def _painted(self, patches: tuple[LabelPatch, ...]) -> None:
         """Note what a person painted with napari's own tools."""

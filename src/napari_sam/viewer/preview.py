@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,17 +107,19 @@ class Preview:
         affine = plane_affine(image, plane)
         self._place = place
         if layer is None:
-            return self._added(data, affine)
+            return self._added(data, affine, image.units)
         layer.data = data
         layer.affine = affine
         return layer
 
-    def _added(self, data: NDArray[np.uint8], affine: NDArray[np.float64]) -> Labels:
+    def _added(self, data: NDArray[np.uint8], affine: NDArray[np.float64], units: Any) -> Labels:
         from napari.layers import Points, Shapes
 
         active = self._viewer.layers.selection.active
         layer = unwrapped(
-            self._viewer.add_labels(data, name=self._name, affine=affine, opacity=self._opacity)
+            self._viewer.add_labels(
+                data, name=self._name, affine=affine, units=units, opacity=self._opacity
+            )
         )
         self._layer = layer
         layer.editable = False

@@ -263,9 +263,14 @@ class Session:
         return value
 
     def add_drafts(self, plane: Plane, drafts: Sequence[Draft], origin: str) -> int:
-        """Commit many masks of a plane at once, into background only; returns how many."""
+        """Commit many masks of a plane at once, into background; returns how many objects."""
         change = drafts_change(
-            self._output, plane, drafts, origin=origin, model=self.predictor.model_name
+            self._output,
+            self.objects.table,
+            plane,
+            drafts,
+            origin=origin,
+            model=self.predictor.model_name,
         )
         if change is not None:
             self.objects.do(change)

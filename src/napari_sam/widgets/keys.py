@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,8 @@ ACTIONS = (
     KeyAction("peek", "Hide the overlays while held", ("H",)),
     KeyAction("everything", "Everything in view, as drafts", ("W",)),
     KeyAction("propagate", "Propagate through the stack", ("K",)),
+    KeyAction("propagate_here", "Propagate from this slice alone", ("Shift+K",)),
+    KeyAction("stop", "Propagation ends before this slice", ("Q",)),
     KeyAction("review", "Next doubtful object", ("J",)),
     KeyAction("turbo", "Turbo: each click commits", ("U",)),
     KeyAction("undo", "Undo", ("Ctrl+Z",)),
@@ -71,6 +73,17 @@ def pressed(call: Callable[[], object]) -> Call:
 
     def on_key(_: Any) -> None:
         call()
+
+    return on_key
+
+
+def held(call: Callable[[bool], object]) -> Call:
+    """Return what napari calls when a key is pressed, and goes on with when it is let go."""
+
+    def on_key(_: Any) -> Generator[None, None, None]:
+        call(True)  # noqa: FBT003  whether it is held
+        yield
+        call(False)  # noqa: FBT003
 
     return on_key
 

@@ -35,6 +35,8 @@ _BUTTONS = (
     ("Redo", "redo", "Do again what was taken back (Ctrl+Shift+Z)"),
     ("Each alone", "each", "One object for each box and each positive point on this slice"),
     ("Everything in view", "everything", "Find every object in view, as drafts (W)"),
+    ("Refine", "refine", "Give the objects of this slice back to the model as mask prompts"),
+    ("Table ...", "table", "All objects: select, jump, delete, merge, split, class, sort"),
     ("Propagate", "propagate", "Carry the objects of this slice through the stack (K)"),
     ("Review", "review", "Go to the object that the model trusts least (J)"),
 )
@@ -72,6 +74,11 @@ class OutputBox(QGroupBox):
         form.addRow("Label", self.label_id)
         form.addRow("Class", self.category)
         form.addRow("Overlaps", self.overlap)
+        self.reach = QSpinBox()
+        self.reach.setRange(0, 1_000_000)
+        self.reach.setSpecialValueText("all slices")
+        self.reach.setToolTip("How far propagation goes, each way")
+        form.addRow("Reach", self.reach)
         layout.addLayout(form)
         grid = QGridLayout()
         self.buttons: dict[str, QPushButton] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
@@ -22,7 +22,8 @@ from napari_sam.viewer.napari_private import unwrapped
 from napari_sam.widgets.candidates import CandidateButtons
 from napari_sam.widgets.choosers import LayerChooser
 from napari_sam.widgets.hovering import Hovering
-from napari_sam.widgets.keys import KeysDialog, pressed, unbind
+from napari_sam.widgets.job_bar import JobBar
+from napari_sam.widgets.keys import KeysDialog, held, pressed, unbind
 from napari_sam.widgets.live import LatestWins
 from napari_sam.widgets.models import ModelBox
 from napari_sam.widgets.output_box import OutputBox
@@ -52,7 +53,7 @@ class SegmentWidget(QWidget):
 
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
-        self._viewer = unwrapped(napari_viewer)
+        self.viewer = unwrapped(napari_viewer)
         self._session: Session | None = None
         self._opening = False
         self._closed = False
@@ -65,15 +66,10 @@ class SegmentWidget(QWidget):
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._collect)
         self._build()
-        self.jobs = SessionJobs(self, self._jobs, self._say)
+        self.jobs = SessionJobs(self, self._jobs, self.job_bar, self._say)
         self._connect()
 
     # what a script may use, too
-
-    @property
-    def viewer(self) -> Any:
-        """The viewer."""
-        return self._viewer
 
     @property
     def session(self) -> Session | None:
@@ -152,24 +148,22 @@ class SegmentWidget(QWidget):
 
     def _build(self) -> None:
         layout = QVBoxLayout(self)
-        self.image = LayerChooser(self._viewer, (Image,), parent=self)
+        self.image = LayerChooser(self.viewer, (Image,), parent=self)
         self.models = ModelBox(self)
         top = QFormLayout()
         top.addRow("Image", self.image)
         layout.addLayout(top)
         layout.addWidget(self.models)
-        self.prompts = PromptBoard(self._viewer, self._image, self)
+        self.prompts = PromptBoard(self.viewer, self._image, self)
         self.candidates = CandidateButtons(self)
-        self.output = OutputBox(self._viewer, self)
+        self.output = OutputBox(self.viewer, self)
         self.hovering = Hovering(self._live, lambda: self._session, self)
         keys = QPushButton("Keys ...")
         keys.clicked.connect(self._show_keys)
-        self.table = QPushButton("Table ...")
-        self.table.setToolTip("All objects: select, jump, delete, merge, split, class, sort")
         self.anew = QPushButton("Start over")
         self.anew.setToolTip("Put aside what was done to this image, and begin anew")
         line = QHBoxLayout()
-        for widget in (keys, self.table, self.anew):
+        for widget in (keys, self.anew):
             line.addWidget(widget)
         layout.addWidget(self.hovering)
         for part in (self.prompts, self.candidates, self.output):
@@ -178,6 +172,8 @@ class SegmentWidget(QWidget):
         self.status = QLabel("Make a Points layer (New) and click an object")
         self.status.setWordWrap(True)
         self.status.setMinimumHeight(3 * self.status.fontMetrics().lineSpacing())
+        self.job_bar = JobBar(self)
+        layout.addWidget(self.job_bar)
         layout.addWidget(self.status)
         layout.addStretch(1)
 
@@ -197,13 +193,12 @@ class SegmentWidget(QWidget):
         self.candidates.chosen.connect(self._choose)
         self.output.pressed.connect(lambda name: self._actions()[name]())
         self.output.labels.layer_changed.connect(self._bind_output)
-        self.table.clicked.connect(lambda _=False: self.jobs.open_table())
         self.anew.clicked.connect(lambda _=False: self.jobs.start_over())
         self._live.answered.connect(self._answered)
         self._live.failed.connect(lambda _, error: report_error(error))
         self._pages.failed.connect(lambda _, error: report_error(error))
-        self._viewer.dims.events.point.connect(self._schedule)
-        self._viewer.dims.events.ndisplay.connect(self._schedule)
+        self.viewer.dims.events.point.connect(self._schedule)
+        self.viewer.dims.events.ndisplay.connect(self._schedule)
         self._schedule()
 
     def _actions(self) -> dict[str, Callable[[], object]]:
@@ -217,6 +212,11 @@ class SegmentWidget(QWidget):
             "candidate_3": lambda: self._choose(2),
             "each": self.jobs.each_alone,
             "everything": self.jobs.everything_in_view,
+            "propagate": self.jobs.propagate,
+            "propagate_here": lambda: self.jobs.propagate(only_here=True),
+            "stop": self.jobs.stop_here,
+            "refine": self.jobs.refine,
+            "table": self.jobs.open_table,
             "review": self.review,
             "turbo": self._toggle_turbo,
             "undo": self.undo,
@@ -224,14 +224,12 @@ class SegmentWidget(QWidget):
         }
 
     def _key_calls(self) -> dict[str, Callable[..., Any]]:
-        def peek(_: Any) -> Generator[None, None, None]:
-            if self._session is not None:
-                self._session.peek(hidden=True)
-            yield
-            if self._session is not None:
-                self._session.peek(hidden=False)
+        calls = {name: pressed(call) for name, call in self._actions().items()}
+        return calls | {"peek": held(self._peek)}
 
-        return {"peek": peek} | {name: pressed(call) for name, call in self._actions().items()}
+    def _peek(self, hidden: bool) -> None:  # noqa: FBT001  a key's callback
+        if self._session is not None:
+            self._session.peek(hidden=hidden)
 
     def _bind_output(self, labels: Labels | None) -> None:
         """Let the keys work on the Labels layer, too, where they do not clash with napari's."""
@@ -279,7 +277,7 @@ class SegmentWidget(QWidget):
                 self.open_then(lambda: None)
             return
         try:
-            prompts, _ = self.prompts.read(shown_plane(self._viewer, image))
+            prompts, _ = self.prompts.read(shown_plane(self.viewer, image))
             session.take(prompts)
             request = session.snapshot()
         except ValueError as error:
@@ -349,7 +347,7 @@ class SegmentWidget(QWidget):
         image = self.image.layer
         if image is not None:
             try:
-                self.prompts.remove(shown_plane(self._viewer, image))
+                self.prompts.remove(shown_plane(self.viewer, image))
             except ValueError:
                 return
 
@@ -361,7 +359,7 @@ class SegmentWidget(QWidget):
             return
         session.overlays.hide_hover()
         if kind:
-            plane = shown_plane(self._viewer, image)
+            plane = shown_plane(self.viewer, image)
             session.overlays.draw(corners, plane, closed=kind != "scribble")
         else:
             session.overlays.hide_gesture()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import uuid
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,8 +14,10 @@ if TYPE_CHECKING:
     from napari_sam.segmentation.progress import Progress
     from napari_sam.viewer.drafts import Draft
     from napari_sam.viewer.layers import Plane
+    from napari_sam.viewer.propagate import CarriedSlice
     from napari_sam.viewer.session import Session
     from napari_sam.widgets.choosers import LayerChooser
+    from napari_sam.widgets.job_bar import JobBar
     from napari_sam.widgets.output_box import OutputBox
     from napari_sam.widgets.prompt_board import PromptBoard
 
@@ -24,17 +28,26 @@ READY = (
 )
 
 
+def new_group() -> str:
+    """Return a name for changes that are undone together."""
+    return uuid.uuid4().hex
+
+
+def told(summary: Any) -> str:
+    """Return what came of a propagation, for people."""
+    slices = sum(len(filled) for filled in summary.filled.values())
+    reasons = collections.Counter(end.reason for end in summary.ended)
+    why = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
+    return f"Filled {slices} slices of {len(summary.filled)} objects; ends: {why}"
+
+
 class SessionDock(Protocol):
     """What the jobs need of the dock."""
 
     image: LayerChooser
     prompts: PromptBoard
     output: OutputBox
-
-    @property
-    def viewer(self) -> Any:
-        """The viewer."""
-        ...
+    viewer: Any
 
     @property
     def session(self) -> Session | None:
@@ -63,12 +76,18 @@ class SessionJobs:
         Whose session.
     runner : Runner
         Runs the jobs.
+    bar : JobBar
+        Shows how far they are, and stops them.
     say : callable
         Shows a line of text.
     """
 
-    def __init__(self, dock: SessionDock, runner: Runner, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, dock: SessionDock, runner: Runner, bar: JobBar, say: Callable[[str], None]
+    ) -> None:
         self._dock = dock
+        self._bar = bar
+        bar.stopped.connect(self.cancel)
         self._runner = runner
         self._say = say
         self._table: Any = None
@@ -110,6 +129,61 @@ class SessionJobs:
 
         self._runner.start(job, on_event=self._say, on_result=opened)
 
+    def propagate(self, *, only_here: bool = False) -> None:
+        """Carry objects through the stack: those chosen in the table, else those on this slice.
+
+        With `only_here` they start from this slice alone, after it was corrected.
+        """
+        session, plane = self._dock.session, self._plane()
+        if session is None or plane is None or session.labels is None:
+            self._say("Commit an object first")
+            return
+        from napari_sam.segmentation.propagation import PropagateConfig
+        from napari_sam.viewer.propagate import iter_carry, propagate_request
+
+        config = PropagateConfig(max_slices=self._dock.output.reach.value())
+        try:
+            request = propagate_request(
+                session.snapshot(),
+                session.labels,
+                session.objects.table,
+                self._chosen(),
+                config,
+                only_here=only_here,
+            )
+        except ValueError as error:
+            report_error(error)
+            return
+        group = new_group()
+
+        def ended(summary: Any) -> None:
+            self._say(told(summary))
+            session.objects.changed.emit()
+
+        self._run(
+            lambda: iter_carry(request),
+            on_event=lambda carried: self._carried(session, carried, group),
+            on_result=ended,
+        )
+
+    def stop_here(self) -> None:
+        """Let propagation of the chosen objects, or those on this slice, end before this slice."""
+        session, plane = self._dock.session, self._plane()
+        if session is None or plane is None or not len(session.objects.table):
+            self._say("Commit an object first")
+            return
+        count = session.objects.stop(self._chosen(), plane)
+        self._say(f"Propagation of {count} objects ends before this slice")
+
+    def _carried(self, session: Session, carried: CarriedSlice, group: str) -> None:
+        session.objects.write_carried(carried, group)
+        self._bar.show_progress(carried.done, carried.total)
+        self._say(f"Propagating: {carried.done} of {carried.total} slices of objects")
+
+    def _chosen(self) -> list[int]:
+        """Return the objects that are selected in the table."""
+        return [] if self._table is None else list(self._table.chosen)
+
     def each_alone(self) -> None:
         """Make one object of each box and of each positive point on the shown slice."""
         session, plane = self._dock.session, self._plane()
@@ -140,6 +214,24 @@ class SessionJobs:
         config = EverythingConfig(object_diameter=session.object_diameter)
         self._run_drafts(
             session, plane, "everything", lambda: iter_everything_in(request, view, config)
+        )
+
+    def refine(self) -> None:
+        """Give every object of the chosen Labels layer on this slice back as a mask prompt."""
+        session, plane, labels = self._dock.session, self._plane(), self._writable()
+        if session is None or plane is None:
+            self._dock.open_then(self.refine)
+            return
+        shape = tuple(level_0(session.image).shape)[: session.image.ndim]
+        if labels is None or tuple(labels.data.shape) != shape:
+            self._say("Choose a Labels layer of the image's shape to refine")
+            return
+        from napari_sam.viewer.drafts import iter_refine
+        from napari_sam.viewer.layers import read_array
+
+        request, array = session.snapshot(), labels.data
+        self._run_drafts(
+            session, plane, "refined", lambda: iter_refine(request, read_array(array, plane))
         )
 
     def open_table(self) -> None:
@@ -183,8 +275,9 @@ class SessionJobs:
         self._say("Began anew; the journal of what was done lies beside, as .old.jsonl")
 
     def cancel(self) -> None:
-        """Stop the job under way."""
+        """Stop the job under way; what it wrote stays, and can be undone."""
         self._runner.cancel()
+        self._bar.end()
         self._say("Stopped")
 
     def _run_drafts(
@@ -204,9 +297,20 @@ class SessionJobs:
             self._dock.show_written(session)
             self._say(f"{count} new objects; Ctrl+Z takes them back, J reviews them")
 
-        self._runner.start(job, on_event=self._tell, on_result=write)
+        self._run(job, on_event=self._tell, on_result=write)
+
+    def _run(
+        self,
+        job: Callable[[], Generator[Any, None, Any]],
+        *,
+        on_event: Callable[[Any], object],
+        on_result: Callable[[Any], object],
+    ) -> None:
+        self._bar.begin()
+        self._runner.start(job, on_event=on_event, on_result=on_result, on_end=self._bar.end)
 
     def _tell(self, progress: Progress) -> None:
+        self._bar.show_progress(progress.done, progress.total)
         self._say(f"{progress.stage}: {progress.done} of {progress.total}")
 
     def _plane(self) -> Plane | None:

@@ -1,0 +1,169 @@
+"""What objects would have of the next slice, and which of them gets a pixel that several want.
+
+Networks answer a prompt even where the object has ended, and in tissue their masks spill into
+neighbours. So the answer is averaged with the mask of the slice before, and the objects of a slice
+compete for its pixels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from napari_sam.segmentation.embedding import ImageEmbedding
+from napari_sam.segmentation.mask_prompts import CERTAIN, patch_logits, patch_prompts
+from napari_sam.segmentation.patches import MaskPatch
+from napari_sam.segmentation.prediction import MaskPrediction
+from napari_sam.segmentation.prompts import Prompts
+from napari_sam.segmentation.upscaling import upscale_window
+
+_MEMORY = 0.75
+"""Weight of the mask before; below 1, so that a network that is certain has its way."""
+
+
+class PromptPredictor(Protocol):
+    """What propagation asks of a predictor."""
+
+    def predict(
+        self, embedding: ImageEmbedding, prompts: Sequence[Prompts], /
+    ) -> list[MaskPrediction]:
+        """Answer the prompts of many objects."""
+
+
+class Claim(NamedTuple):
+    """What an object would have of a slice.
+
+    Attributes
+    ----------
+    logits : ndarray
+        (h, w) float32 in the image's pixels, cut to where they are positive.
+    corner : (int, int)
+        Row and column of their first pixel in the image.
+    predicted_iou : float
+        What the network expects of its mask.
+    """
+
+    logits: NDArray[np.float32]
+    corner: tuple[int, int]
+    predicted_iou: float
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns of the image that `logits` cover."""
+        (row, col), (height, width) = self.corner, self.logits.shape
+        return slice(row, row + height), slice(col, col + width)
+
+
+def claims_from_masks(
+    predictor: PromptPredictor, embedding: ImageEmbedding, patches: Sequence[MaskPatch]
+) -> list[Claim]:
+    """Ask for objects by their masks in the slice before: logits, box and points.
+
+    Of the candidates, that with the highest product of predicted IoU and IoU with the mask before
+    is taken.
+
+    Parameters
+    ----------
+    predictor : Predictor
+        Answers.
+    embedding : ImageEmbedding
+        Of the slice.
+    patches : sequence of MaskPatch
+        The objects in the slice before, not empty.
+
+    Returns
+    -------
+    list of Claim
+    """
+    before = [patch_logits(patch, embedding) for patch in patches]
+    prompts = [patch_prompts(patch, logits) for patch, logits in zip(patches, before, strict=True)]
+    claims = []
+    for answer, patch, own in zip(
+        predictor.predict(embedding, prompts), patches, before, strict=True
+    ):
+        alike = patch.iou(answer.patches, answer.corner)
+        chosen = int((answer.predicted_iou * alike).argmax())
+        logits = np.clip(answer.window_logits[chosen], -CERTAIN, CERTAIN)
+        (row, col), (height, width) = answer.window_corner, logits.shape
+        logits = logits + _MEMORY * own[row : row + height, col : col + width]
+        claims.append(_claim(answer, chosen, logits, embedding))
+    return claims
+
+
+def claims_from_boxes(
+    predictor: PromptPredictor, embedding: ImageEmbedding, patches: Sequence[MaskPatch]
+) -> list[Claim]:
+    """Ask for objects by the boxes of their masks in the slice before, the plain way.
+
+    Parameters
+    ----------
+    predictor, embedding, patches
+        As in `claims_from_masks`.
+
+    Returns
+    -------
+    list of Claim
+    """
+    answers = predictor.predict(embedding, [Prompts(box=patch.box) for patch in patches])
+    return [
+        _claim(answer, answer.best, answer.window_logits[answer.best], embedding)
+        for answer in answers
+    ]
+
+
+def _claim(
+    answer: MaskPrediction,
+    chosen: int,
+    window_logits: NDArray[np.float32],
+    embedding: ImageEmbedding,
+) -> Claim:
+    fine = upscale_window(
+        torch.from_numpy(window_logits),
+        answer.window_corner,
+        answer.low_res_shape,
+        embedding.geometry,
+    )
+    values = fine.values.numpy()
+    patch = MaskPatch.cut(values > 0, fine.corner)
+    (row, col), (height, width) = np.subtract(patch.corner, fine.corner), patch.mask.shape
+    cut = np.ascontiguousarray(values[row : row + height, col : col + width])
+    return Claim(cut, patch.corner, float(answer.predicted_iou[chosen]))
+
+
+def share_pixels(
+    claims: Sequence[Claim], taken: Iterable[MaskPatch], shape: tuple[int, int]
+) -> list[MaskPatch]:
+    """Give every pixel to the object with the highest logit.
+
+    Parameters
+    ----------
+    claims : sequence of Claim
+        They may overlap; of equal logits the earlier one's counts.
+    taken : iterable of MaskPatch
+        Pixels that none of them gets.
+    shape : (int, int)
+        Height and width of the slice.
+
+    Returns
+    -------
+    list of MaskPatch
+        One for each claim; no two overlap.
+    """
+    highest = np.zeros(shape, np.float32)
+    for patch in taken:
+        highest[patch.slices][patch.mask] = np.inf
+    for claim in claims:
+        wanted = highest[claim.slices]
+        np.maximum(wanted, claim.logits, out=wanted)
+    free = np.ones(shape, bool)
+    patches = []
+    for claim in claims:
+        place = free[claim.slices]
+        mask = (claim.logits > 0) & (claim.logits >= highest[claim.slices]) & place
+        place &= ~mask
+        patches.append(MaskPatch.cut(mask, claim.corner))
+    return patches
