@@ -13,7 +13,7 @@ from skimage.draw import polygon2mask
 
 from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.segmentation.images import contrast_range
-from napari_sam.segmentation.mask_logits import logits_from_mask
+from napari_sam.segmentation.mask_prompts import logits_from_mask
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
 from napari_sam.viewer.embeddings import BoundedCache
@@ -211,6 +211,8 @@ def _complete(request: PredictRequest, embedding: ImageEmbedding) -> Prompts:
         return prompts
     corner = (0, 0) if request.window is None else request.window[:2]
     area = polygon2mask(embedding.image_shape, np.array(outline) - corner)
+    if not area.any():
+        return prompts
     return dataclasses.replace(prompts, mask_input=logits_from_mask(area, embedding))
 
 
