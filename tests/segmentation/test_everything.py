@@ -12,6 +12,8 @@ from napari_sam.segmentation.everything import (
 )
 from napari_sam.segmentation.grid import crop_boxes, grid_points
 from napari_sam.segmentation.instances import instances_from_maps, without_debris
+from napari_sam.segmentation.progress import run
+from napari_sam.segmentation.seeded import iter_redraw
 from tests.oracle import OraclePredictor
 
 GRID = EverythingConfig(mode="grid", points_per_side=16, min_mask_region_area=30)
@@ -111,7 +113,7 @@ def test_grid_points_are_centred():
     assert grid_points(2).tolist() == [[0.25, 0.25], [0.25, 0.75], [0.75, 0.25], [0.75, 0.75]]
 
 
-@pytest.mark.parametrize("mode", ["grid", "instances"])
+@pytest.mark.parametrize("mode", ["grid", "instances", "prompts"])
 def test_progress_reaches_its_total(mode):
     events = list(iter_everything(OraclePredictor(), drawn(), dataclasses.replace(GRID, mode=mode)))
     assert events[-1].done == events[-1].total
@@ -121,7 +123,7 @@ def test_progress_reaches_its_total(mode):
 @pytest.mark.parametrize(
     "image", [np.zeros((1, 1)), np.ones((10, 10)), np.zeros((12, 14, 4), np.uint8)]
 )
-@pytest.mark.parametrize("mode", ["grid", "instances"])
+@pytest.mark.parametrize("mode", ["grid", "instances", "prompts"])
 def test_odd_images_give_well_formed_labels(image, mode):
     labels = segment_everything(
         OraclePredictor(), image, dataclasses.replace(GRID, points_per_side=2, mode=mode)
@@ -143,3 +145,24 @@ def test_odd_images_give_well_formed_labels(image, mode):
 def test_settings_out_of_range_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
         EverythingConfig(**options)
+
+
+def test_instances_are_drawn_anew_unless_the_mask_strays():
+    class Stray(OraclePredictor):
+        """Its second object is answered with another one."""
+
+        def predict(self, embedding, prompts, *, multimask_output=True):
+            moved = [prompts[0], *[prompts[0]] * (len(prompts) - 1)]
+            return super().predict(embedding, moved, multimask_output=multimask_output)
+
+    image = np.zeros((40, 60))
+    image[5:15, 5:15] = image[20:34, 30:50] = 1
+    rough = np.zeros(image.shape, np.uint32)
+    rough[6:15, 5:13], rough[19:33, 31:52] = 1, 2
+    embedding = OraclePredictor().embed(image)
+    redrawn = run(iter_redraw(OraclePredictor(), embedding, rough, 8))
+    assert np.array_equal(redrawn > 0, image > 0)
+    kept = run(iter_redraw(Stray(), embedding, rough, 8))
+    assert np.array_equal(kept[19:34, 29:52] > 0, rough[19:34, 29:52] > 0)
+    assert (kept[5:15, 5:15] > 0).all()
+    assert not run(iter_redraw(OraclePredictor(), embedding, np.zeros((40, 60), int), 8)).any()

@@ -138,7 +138,7 @@ def _everything_options(parser: argparse.ArgumentParser) -> None:
     """Add an option for each setting of `EverythingConfig` that has a name of its own."""
     group = parser.add_argument_group("settings", "defaults are those of the reference")
     group.add_argument(
-        "--mode", choices=("auto", "grid", "instances"), help="how objects are found"
+        "--mode", choices=("auto", "grid", "instances", "prompts"), help="how objects are found"
     )
     for name, kind in EVERYTHING_NUMBERS.items():
         group.add_argument("--" + name.replace("_", "-"), type=kind, metavar=kind.__name__.upper())
@@ -238,7 +238,9 @@ def _evaluate(commands: _Commands) -> None:
     )
     parser.add_argument("--max-objects", type=int, default=40, help="objects prompted per image")
     parser.add_argument("--max-images", type=int, help="images per source")
-    parser.add_argument("--modes", default="instances", help="comma-separated modes of everything")
+    parser.add_argument(
+        "--modes", default="instances,prompts", help="comma-separated modes of everything"
+    )
     parser.add_argument(
         "--by",
         action="append",

@@ -1,7 +1,8 @@
 """Segment everything in an image, without prompts.
 
 Mode ``"grid"`` decodes a grid of points (`napari_sam.segmentation.grid`); mode ``"instances"``
-takes the instance decoder of networks that have one.
+takes the instance decoder of networks that have one; mode ``"prompts"`` draws its instances anew by
+the mask decoder (`napari_sam.segmentation.seeded`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from napari_sam.segmentation.images import check_image
 from napari_sam.segmentation.instances import consecutive, instances_from_maps, without_debris
 from napari_sam.segmentation.labels import MaskRecord, labels_from_records
 from napari_sam.segmentation.progress import Progress, run
+from napari_sam.segmentation.seeded import iter_redraw
 
 __all__ = [
     "EverythingConfig",
@@ -80,6 +82,8 @@ def iter_everything(
     )
     yield Progress(1, 2, "separating instances")
     labels = _instances(predictor, embedding, config)
+    if _mode(config, predictor) == "prompts":
+        labels = yield from iter_redraw(predictor, embedding, labels, config.points_per_batch)
     yield Progress(2, 2, "done")
     return labels
 
@@ -104,9 +108,13 @@ def segment_embedded(
     ndarray
         (H, W) uint32, ids 1 ... n, 0 is background.
     """
-    if _mode(config, predictor) == "grid":
+    mode = _mode(config, predictor)
+    if mode == "grid":
         return segment_everything(predictor, image, config)
-    return _instances(predictor, embedding, config)
+    labels = _instances(predictor, embedding, config)
+    if mode == "prompts":
+        labels = run(iter_redraw(predictor, embedding, labels, config.points_per_batch))
+    return labels
 
 
 def _instances(
@@ -123,7 +131,7 @@ def _instances(
 
 
 def _mode(config: EverythingConfig, predictor: EverythingPredictor) -> str:
-    """Return ``"grid"`` or ``"instances"``."""
+    """Return ``"grid"``, ``"instances"`` or ``"prompts"``."""
     if config.mode != "auto":
         return config.mode
     return "instances" if predictor.has_instance_decoder else "grid"

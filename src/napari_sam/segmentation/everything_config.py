@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-MODES = ("auto", "grid", "instances")
+MODES = ("auto", "grid", "instances", "prompts")
 
 
 def _setting(
@@ -27,7 +27,8 @@ class EverythingConfig:
     Attributes
     ----------
     mode : str
-        ``"grid"``, ``"instances"``, or ``"auto"``: instances where the model has the decoder.
+        ``"grid"``; ``"instances"``; ``"prompts"``, instances that the mask decoder draws anew; or
+        ``"auto"``: instances where the model has the decoder.
     object_diameter : float or None
         Typical object in image pixels; None estimates it.
     min_mask_region_area : int

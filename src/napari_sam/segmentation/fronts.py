@@ -62,10 +62,12 @@ class Front:
         The farthest slice that may be filled, and why no farther one.
     goal : int
         The slice to go to for now, at most `cap`.
+    source_area : int
+        Pixels of the annotated mask.
     partner : Front or None
         The front that comes from the other side.
-    score : float or None
-        Predicted IoU of the first slice filled.
+    score : float
+        Highest predicted IoU so far; 0 before the first slice.
     reason : str or None
         Why the front ended; None as long as it has not.
     """
@@ -80,7 +82,7 @@ class Front:
     goal: int
     source_area: int
     partner: Front | None = field(default=None, repr=False)
-    score: float | None = None
+    score: float = 0.0
     reason: str | None = None
 
     @property
@@ -96,7 +98,7 @@ class Front:
     def fill(self, patch: MaskPatch, score: float) -> None:
         """Take the next slice's mask."""
         self.at, self.patch = self.next, patch
-        self.score = score if self.score is None else self.score
+        self.score = max(score, self.score)
 
     def settle(self) -> Iterator[FrontEnd]:
         """End, or wait for the partner, if the goal is reached."""

@@ -26,11 +26,12 @@ from napari_sam.segmentation.masks import (
 )
 from napari_sam.segmentation.progress import Progress, run
 from napari_sam.segmentation.prompts import Prompts
+from napari_sam.segmentation.seeded import MaskPredictor
 
 _EDGE_TOLERANCE = 20
 
 
-class EverythingPredictor(Protocol):
+class EverythingPredictor(MaskPredictor, Protocol):
     """What segmenting everything asks of a predictor."""
 
     @property

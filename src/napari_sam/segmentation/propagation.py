@@ -271,6 +271,7 @@ class _Propagation:
             for index, patch in slices.items():
                 self._annotated[index].append(patch)
         self._filled: dict[int, dict[int, PropagatedMask]] = defaultdict(dict)
+        self._between: dict[int, float] = {}
         self._ended: list[FrontEnd] = []
         self._total = 0
 
@@ -335,8 +336,16 @@ class _Propagation:
         return claims
 
     def _least_score(self, front: Front) -> float:
-        share = 0.0 if front.score is None else front.score * self._config.pred_iou_share
-        return max(share, self._config.pred_iou_thresh)
+        """Return the score that the front's next mask needs.
+
+        Between two annotated slices the object is known to be; the scores there are a measure for
+        the slices beyond.
+        """
+        least = self._config.pred_iou_thresh
+        if front.partner is not None:
+            return least
+        highest = max(front.score, self._between.get(front.label, 0.0))
+        return max(least, self._config.pred_iou_share * highest)
 
     def _fill(self, turn: _Turn, front: Front, patch: MaskPatch, score: float) -> None:
         """Take a mask into the slice, or end its front.
@@ -369,6 +378,8 @@ class _Propagation:
                 )
             )
         front.fill(patch, score)
+        if front.partner is not None:
+            self._between[front.label] = max(score, self._between.get(front.label, 0.0))
         turn.ended.extend(front.settle())
 
     def _reason_to_end(self, front: Front, patch: MaskPatch, alike: float) -> str | None:

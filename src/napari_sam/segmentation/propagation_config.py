@@ -28,7 +28,8 @@ class PropagateConfig:
     pred_iou_thresh : float
         A mask that the network scores lower ends the object.
     pred_iou_share : float
-        As `pred_iou_thresh`, as a share of the score next to the annotated slice.
+        As `pred_iou_thresh`, as a share of the object's highest score so far; not between two
+        annotated slices.
     min_area : int
         A smaller mask counts as empty, pixels.
     max_growth : float
@@ -69,8 +70,8 @@ class PropagateConfig:
     )
     pred_iou_share: float = _setting(
         0.9,
-        "Share of first score",
-        "An object ends where its score falls below this share of that next to the annotated slice",
+        "Share of best score",
+        "An object ends where its score falls below this share of its best in this direction",
         min=0.0,
         max=1.0,
         step=0.05,
