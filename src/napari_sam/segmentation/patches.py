@@ -28,7 +28,7 @@ class MaskPatch:
     @classmethod
     def cut(cls, mask: NDArray[np.bool_], corner: tuple[int, int] = (0, 0)) -> MaskPatch:
         """Cut a mask (H, W), whose first pixel lies at `corner` of the image, to what it holds."""
-        found = ndimage.find_objects(mask.astype(np.uint8))
+        found = ndimage.find_objects(mask.astype(np.uint8)) if mask.size else []
         if not found:
             return cls(mask=np.zeros((0, 0), bool), corner=corner)
         rows, cols = found[0]

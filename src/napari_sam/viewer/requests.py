@@ -13,7 +13,7 @@ from skimage.draw import polygon2mask
 
 from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.segmentation.images import contrast_range
-from napari_sam.segmentation.mask_prompts import logits_from_mask
+from napari_sam.segmentation.mask_prompts import prompts_from_mask
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
 from napari_sam.viewer.embeddings import BoundedCache
@@ -213,7 +213,16 @@ def _complete(request: PredictRequest, embedding: ImageEmbedding) -> Prompts:
     area = polygon2mask(embedding.image_shape, np.array(outline) - corner)
     if not area.any():
         return prompts
-    return dataclasses.replace(prompts, mask_input=logits_from_mask(area, embedding))
+    drawn = prompts_from_mask(area, embedding)
+    inner = np.asarray(drawn.points)
+    if prompts.points is None:
+        return dataclasses.replace(drawn, box=prompts.box)
+    return Prompts(
+        points=np.concatenate([np.asarray(prompts.points), inner]),
+        point_labels=np.concatenate([np.asarray(prompts.point_labels), np.ones(len(inner))]),
+        box=prompts.box,
+        mask_input=drawn.mask_input,
+    )
 
 
 def _on_plane(prediction: MaskPrediction | None, request: PredictRequest) -> MaskPrediction | None:
