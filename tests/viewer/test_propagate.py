@@ -5,7 +5,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_sam.segmentation.propagation import PropagateConfig
-from napari_sam.viewer.propagate import iter_carry, propagate_request
+from napari_sam.viewer.propagate import CarriedSlice, iter_carry, propagate_request
 from napari_sam.viewer.session import Session
 from tests.oracle import OraclePredictor
 
@@ -119,6 +119,20 @@ def test_a_corrected_slice_carries_on_from_there_alone():
     assert np.array_equal(session.labels.data[4][46:56, 60:72] > 0, np.ones((10, 12), bool))
     assert np.array_equal(session.labels.data[:4], before[:4])
     assert (session.labels.data[6] == 1).sum() == 8 * 10  # annotated: it stays
+
+
+def test_an_object_that_lost_all_its_pixels_goes_from_the_slice():
+    session = session_on(stack())
+    commit(session, (50, 65))
+    carry(session)
+    plane = session.snapshot().plane
+    nothing = ((1, np.zeros((0, 0), bool), (0, 0), 0.0),)
+    carried = CarriedSlice(plane=plane, masks=nothing, ended=(), done=1, total=1)
+    session.objects.write_carried(carried, "other")
+    assert not session.labels.data[4].any()
+    assert session.labels.data[3].any()
+    session.undo()
+    assert session.labels.data[4].any()
 
 
 def test_a_placed_stack_and_a_time_axis():

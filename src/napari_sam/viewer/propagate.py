@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from napari_sam.segmentation.propagation import (
     PropagationSummary,
     iter_propagate,
 )
-from napari_sam.viewer.bounds import region_of, union
+from napari_sam.viewer.bounds import Bounds, region_of, union
 from napari_sam.viewer.entries import EntryChange, Index, ObjectEntry, ObjectPrompts, ObjectTable
 from napari_sam.viewer.history import Change
 from napari_sam.viewer.labels_output import LabelsOutput, changed_patch
@@ -243,26 +244,22 @@ def carried_change(
     Change or None
         None where nothing changes.
     """
+    carried_here = [one for one in carried.masks if one[0] in table]
+    if not carried_here:
+        return None
+    on_plane, _ = output.place(carried.plane, np.ones((1, 1), bool), (0, 0))
+    whole = functools.reduce(
+        union, [_cut_to(table[label].bounds, on_plane, carried.plane) for label, *_ in carried_here]
+    )
     placed = [
         (label, score, *output.place(carried.plane, mask, corner))
-        for label, mask, corner, score in carried.masks
-        if mask.any() and label in table
+        for label, mask, corner, score in carried_here
+        if mask.any()
     ]
-    if not placed:
-        return None
-    whole = placed[0][2]
-    for label, _, bounds, _ in placed:
-        whole = union(whole, bounds)
-        own = table[label].bounds
-        in_plane = tuple(
-            side if carried.plane.index[axis] is None else there
-            for axis, (side, there) in enumerate(zip(own, bounds, strict=True))
-        )
-        whole = union(whole, in_plane)
+    whole = functools.reduce(union, [bounds for _, _, bounds, _ in placed], whole)
     before = output.read(whole)
     after = before.copy()
-    for label, _, _, _ in placed:
-        after[after == label] = 0
+    after[np.isin(after, [label for label, *_ in carried_here])] = 0
     entries = []
     for label, score, bounds, found in placed:
         shifted = tuple(
@@ -281,6 +278,14 @@ def carried_change(
     if patch is None:
         return None
     return Change(kind="propagate", patches=(patch,), entries=tuple(entries), group=group)
+
+
+def _cut_to(bounds: Bounds, on_plane: Bounds, plane: Plane) -> Bounds:
+    """Return an object's bounds on one plane."""
+    return tuple(
+        own if plane.index[axis] is None else there
+        for axis, (own, there) in enumerate(zip(bounds, on_plane, strict=True))
+    )
 
 
 def _annotated(request: PropagateRequest) -> dict[int, dict[int, NDArray[np.bool_]]]:
