@@ -155,7 +155,7 @@ def annotate(folder: Path) -> dict[str, object]:
     result |= change_and_undo(viewer, dock, person)
     person.click(OTHER_COIN)
     answered(dock, "no mask for the last click")
-    dock.jobs.open_table()
+    dock.jobs.table.open()
     QTest.qWait(200)
     viewer.screenshot(str(folder / "table.png"), canvas_only=False)
     np.save(folder / "labels.npy", viewer.layers["SAM labels"].data)

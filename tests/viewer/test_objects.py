@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from napari.components import ViewerModel
 
+from napari_sam.viewer.entries import ObjectPrompts
 from napari_sam.viewer.session import Session
 from tests.oracle import OraclePredictor
 
@@ -254,3 +255,60 @@ def test_overlap_policies(taken, overlap):
     assert np.array_equal(session.labels.data, expected)
     session.take_back()
     assert np.array_equal(session.labels.data, before)
+
+
+def test_an_object_of_another_tool_is_replaced_when_it_is_reopened():
+    session = session_on()
+    session.labels = session.viewer.add_labels(np.zeros((40, 50), np.uint16))
+    session.labels.data[4:16, 4:17] = 9
+    session.reopen(9)
+    session.predict()
+    assert session.commit() == 9
+    assert np.array_equal(session.labels.data == 9, _square())
+
+
+def _square():
+    mask = np.zeros((40, 50), bool)
+    mask[SQUARE] = True
+    return mask
+
+
+def test_a_reopened_object_is_remembered_while_pages_are_turned():
+    session = session_on(np.stack([drawn()] * 3))
+    session.viewer.dims.set_point(0, 1)
+    commit(session, (8, 8))
+    session.reopen(1)
+    session.viewer.dims.set_point(0, 2)
+    session.take(ObjectPrompts(plane=session.snapshot().plane))
+    session.viewer.dims.set_point(0, 1)
+    session.add_point((9, 9))
+    session.predict()
+    assert session.commit() == 1
+
+
+def test_labels_of_deleted_objects_are_not_given_again():
+    session = session_on()
+    commit(session, (8, 8), label_id=5)
+    session.labels.data[...] = 0
+    assert commit(session, (30, 30)) == 6
+
+
+def test_pieces_that_lie_apart_are_not_split_by_a_line_elsewhere():
+    session = session_on()
+    commit(session, (8, 8))
+    commit(session, (30, 30))
+    session.objects.merge([1, 2])
+    with pytest.raises(ValueError, match="does not part"):
+        session.objects.split(1, [(0, 30), (10, 30)])
+    session.objects.split(1, [(18, 30), (37, 30)])
+    assert (session.labels.data[SQUARE] == 1).all()
+    assert len(np.unique(session.labels.data)) == 4
+
+
+def test_an_unanswered_prompt_is_not_committed():
+    session = session_on()
+    session.add_point((8, 8))
+    session.predict()
+    session.add_point((30, 30))
+    with pytest.raises(ValueError, match="not answered yet"):
+        session.commit()

@@ -1,5 +1,6 @@
 """The annotating loop: mouse, keys, hovering, drafts, undo into the layers, recovery."""
 
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -310,8 +311,8 @@ def test_the_table_follows_and_edits(dock, qtbot):
         mouse.drag(point)
         qtbot.waitUntil(lambda: dock.session.prediction is not None)
         dock.commit()
-    dock.jobs.open_table()
-    table = dock.jobs._table
+    dock.jobs.table.open()
+    table = dock.jobs.table.widget
     assert isinstance(table, ObjectTableWidget)
     assert table.model.rowCount() == 2
     table.choose(2)
@@ -413,3 +414,124 @@ def test_the_dock_needs_an_image(viewer):
     viewer.window.add_dock_widget(dock)
     dock.prompts.new_points()
     assert dock.status.text() == "Open an image first"
+
+
+def committed(dock, qtbot, point, pixels):
+    Mouse(dock.prompts.point_layer).drag(point)
+    qtbot.waitUntil(lambda: dock.session is not None and has_mask(dock, pixels))
+    return dock.commit()
+
+
+def test_a_commit_after_recovery_goes_on_in_the_same_layer(make_napari_viewer, qtbot):
+    dock = open_segment(make_napari_viewer())
+    dock.prompts.new_points()
+    qtbot.waitUntil(lambda: dock.session is not None)
+    assert committed(dock, qtbot, (8, 8), 100) == 1
+    dock.session.close()
+    again = open_segment(make_napari_viewer())
+    again.prompts.new_points()
+    qtbot.waitUntil(lambda: again.session is not None)
+    assert committed(again, qtbot, (30, 30), 15 * 25) == 2
+    assert sorted(again.session.objects.table.entries) == [1, 2]
+    assert sum(layer.name.startswith("SAM labels") for layer in again.viewer.layers) == 1
+
+
+def test_every_labels_layer_has_its_own_objects(dock, viewer, qtbot):
+    committed(dock, qtbot, (8, 8), 100)
+    first = dock.output.labels.layer
+    other = viewer.add_labels(np.zeros((40, 50), np.uint16), name="other")
+    dock.output.labels.choose(other)
+    qtbot.waitUntil(lambda: dock.session is not None and not dock.busy)
+    assert len(dock.session.objects.table) == 0
+    dock.undo()
+    assert first.data.sum() == 100  # nothing of the other layer's history
+    assert committed(dock, qtbot, (30, 30), 15 * 25) == 1
+    first.data[0, 0] = 9  # somebody paints
+    dock.output.labels.choose(first)
+    qtbot.waitUntil(lambda: dock.session is not None and not dock.busy)
+    assert list(dock.session.objects.table.entries) == [1]
+    assert first.data[0, 0] == 9
+    dock.undo()
+    assert first.data.sum() == 9
+    assert (other.data == 1).sum() == 15 * 25
+
+
+def test_enter_waits_for_the_answer_under_way(viewer, qtbot):
+    class Slow(OraclePredictor):
+        def predict(self, *arguments, **options):
+            time.sleep(0.15)
+            return super().predict(*arguments, **options)
+
+    dock = open_segment(viewer, predictor=Slow())
+    dock.prompts.new_points()
+    qtbot.waitUntil(lambda: dock.session is not None)
+    mouse = Mouse(dock.prompts.point_layer)
+    mouse.drag((8, 8))
+    qtbot.waitUntil(lambda: has_mask(dock, 100))
+    mouse.drag((30, 30))
+    assert dock.commit() is None
+    qtbot.waitUntil(lambda: dock.output.labels.layer is not None)
+    assert dock.output.labels.layer.data.sum() == TOTAL
+    assert len(dock.session.objects.table[1].prompts.points) == 2
+
+
+def test_turbo_leaves_undo_and_reopening_alone(dock, qtbot):
+    press(dock.prompts.point_layer, "U")
+    Mouse(dock.prompts.point_layer).drag((8, 8))
+    qtbot.waitUntil(lambda: dock.output.labels.layer is not None)
+    labels = dock.output.labels.layer
+    dock.undo()
+    qtbot.wait(100)
+    assert not labels.data.any()
+    assert len(dock.session.objects.history.undone) == 1
+    dock.redo()
+    Mouse(dock.prompts.point_layer).drag((9, 9), modifiers=("Alt",))
+    qtbot.waitUntil(lambda: has_mask(dock, 100))
+    qtbot.wait(50)
+    assert dock.session.prompts.label_id == 1
+
+
+def test_closing_the_dock_lets_go_of_layers_and_journal(viewer, qtbot):
+    dock = open_segment(viewer)
+    points = dock.prompts.new_points()
+    qtbot.waitUntil(lambda: dock.session is not None)
+    committed(dock, qtbot, (8, 8), 100)
+    viewer.window.remove_dock_widget(dock)
+    assert dock.session is None
+    assert not [c for c in points.mouse_drag_callbacks if getattr(c, "__name__", "") == "_drag"]
+    again = SegmentWidget(viewer)
+    viewer.window.add_dock_widget(again)
+    again.show()
+    again.use_predictor(OraclePredictor())
+    again.output.labels.choose(viewer.layers["SAM labels"])
+    again.prompts.points.choose(points)
+    qtbot.waitUntil(lambda: again.session is not None)
+    assert list(again.session.objects.table.entries) == [1]
+    Mouse(points).drag((30, 30))
+    qtbot.waitUntil(lambda: has_mask(again, 15 * 25))
+    assert len(points.data) == 1
+
+
+def test_the_table_opens_again_after_it_was_closed(dock, viewer, qtbot):
+    committed(dock, qtbot, (8, 8), 100)
+    dock.jobs.table.open()
+    viewer.window.remove_dock_widget(dock.jobs.table.widget)
+    dock.jobs.table.open()
+    assert dock.jobs.table.widget.model.rowCount() == 1
+
+
+def test_napari_s_own_undo_where_the_session_knows_nothing(dock, viewer):
+    labels = viewer.add_labels(np.zeros((40, 50), np.uint16))
+    labels.paint((5, 5), 3)
+    dock.output.labels.choose(labels)
+    press(labels, "Ctrl+Z")
+    assert not labels.data.any()
+
+
+def test_removing_every_layer_under_an_open_session(dock, viewer, qtbot):
+    committed(dock, qtbot, (8, 8), 100)
+    Mouse(dock.prompts.point_layer).drag((30, 30))
+    qtbot.waitUntil(lambda: has_mask(dock, 15 * 25))
+    viewer.layers.clear()
+    qtbot.wait(100)
+    assert dock.session is None

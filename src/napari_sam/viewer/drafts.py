@@ -202,29 +202,31 @@ def drafts_change(
     ranked = sorted(drafts, key=lambda draft: -(draft.predicted_iou or 0))
     placed = [(draft, output.place(plane, draft.mask, draft.corner)) for draft in ranked]
     placed = [(draft, there) for draft, there in placed if there[1].any()]
-    cleared = [
-        (old.label_id, output.place(plane, old.replaced.mask, old.replaced.corner))
-        for old, _ in placed
-        if old.replaced is not None
-    ]
+    cleared = {
+        draft.label_id: output.place(plane, draft.replaced.mask, draft.replaced.corner)
+        for draft, _ in placed
+        if draft.replaced is not None
+    }
     if not placed:
         return None
-    everywhere = [bounds for _, (bounds, _) in placed] + [bounds for _, (bounds, _) in cleared]
+    everywhere = [bounds for _, (bounds, _) in placed] + [bounds for bounds, _ in cleared.values()]
     whole = functools.reduce(union, everywhere)
+    first, new = output.next_label(), sum(draft.label_id is None for draft, _ in placed)
+    if new:
+        output.take(first + new - 1)
     before = output.read(whole)
     after = before.copy()
-    for label_id, (bounds, found) in cleared:
-        part = after[_within(bounds, whole)]
-        part[found & (part == label_id)] = 0
-    first = output.next_label()
-    output.take(first + len(placed))
     fresh, entries, now = itertools.count(first), [], utc_now()
     for draft, (bounds, found) in placed:
         part = after[_within(bounds, whole)]
-        free = found & (part == 0)
+        label = draft.label_id or next(fresh)
+        free = found & ((part == 0) | (part == label))
         if not free.any():
             continue
-        label = draft.label_id or next(fresh)
+        if label in cleared:
+            own, was = cleared[label]
+            old = after[_within(own, whole)]
+            old[was & (old == label)] = 0
         part[free] = label
         entry = ObjectEntry(
             label_id=label,
@@ -239,9 +241,14 @@ def drafts_change(
         )
         known = table.entries.get(label)
         if known is not None:
-            entry = dataclasses.replace(entry, category=known.category).covering(known.bounds)
+            entry = dataclasses.replace(
+                entry.covering(known.bounds),
+                category=known.category,
+                annotated=known.annotated,
+                stops=known.stops,
+            )
         entries.append(EntryChange(known, entry))
-    patch = changed_patch(whole, before.astype(after.dtype), after)
+    patch = changed_patch(whole, before, after)
     patches = () if patch is None else (patch,)
     return Change(kind=origin, patches=patches, entries=tuple(entries)) if entries else None
 

@@ -35,8 +35,9 @@ class Block:
     @property
     def values(self) -> NDArray[np.integer]:
         """The labels; do not write into them."""
-        if self._values is not None:
-            return self._values
+        values = self._values  # once: packing in another thread lets go of it
+        if values is not None:
+            return values
         if self._packed is None:
             raise ValueError("A block holds neither values nor packed values")
         flat = np.frombuffer(zlib.decompress(self._packed), self.dtype)
@@ -59,8 +60,11 @@ class Block:
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Block:
         """Rebuild from `to_json`."""
-        raw = zlib.decompress(base64.b64decode(values["zlib"], validate=True))
-        return cls(np.frombuffer(raw, np.dtype(values["dtype"])).reshape(values["shape"]))
+        packed = base64.b64decode(values["zlib"], validate=True)
+        raw = zlib.decompress(packed)
+        block = cls(np.frombuffer(raw, np.dtype(values["dtype"])).reshape(values["shape"]))
+        block._packed, block._values = packed, None
+        return block
 
 
 @dataclass(frozen=True, eq=False)

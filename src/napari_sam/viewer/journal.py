@@ -297,10 +297,6 @@ def _sampled(array: Any) -> list[NDArray[Any]]:
     if array.ndim < 3:
         return [np.asarray(array[::_STRIDE, ::_STRIDE])]
     places = sorted({int(i) for i in np.linspace(0, array.shape[0] - 1, _SAMPLES)})
-    thinned = []
-    for place in places:
-        plane = array[place]
-        while plane.ndim > 3:
-            plane = plane[len(plane) // 2]
-        thinned.append(np.asarray(plane[::_STRIDE, ::_STRIDE]))
-    return thinned
+    middle = tuple(length // 2 for length in array.shape[1:-2])
+    thin = slice(None, None, _STRIDE)
+    return [np.asarray(array[(place, *middle, thin, thin)]) for place in places]

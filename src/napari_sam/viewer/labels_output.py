@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from napari_sam.viewer.bounds import Bounds, region_of, union
 from napari_sam.viewer.history import Block, LabelPatch
 from napari_sam.viewer.layers import Plane, new_labels_like
 from napari_sam.viewer.napari_private import paint_regions, painted_regions, unwrapped
-from napari_sam.viewer.projection import project
+from napari_sam.viewer.projection import project, target_plane
 from napari_sam.viewer.requests import highest_label
 
 if TYPE_CHECKING:
@@ -63,12 +63,15 @@ class LabelsOutput:
     ----------
     on_painted : callable or None
         Called with the patches of what somebody else painted into the layer.
+    highest_known : callable
+        Returns the highest label of the objects that are known, with or without pixels.
     """
 
     def __init__(self, viewer: ViewerModel, image: Image) -> None:
         self._viewer = viewer
         self._image = image
         self.on_painted: Callable[[tuple[LabelPatch, ...]], object] | None = None
+        self.highest_known: Callable[[], int] = int
         self._layer: Labels | None = None
         self._highest = 0
         self._counted = False
@@ -110,6 +113,7 @@ class LabelsOutput:
         """Return the layer, making one where there is none (any more)."""
         if self._layer is None or self._layer not in self._viewer.layers:
             self.layer = new_labels_like(self._viewer, self._image, LABELS_NAME)
+            self._counted = True
         if self._layer is None:
             raise ValueError("No Labels layer could be made")
         return self._layer
@@ -120,14 +124,17 @@ class LabelsOutput:
         Small arrays are counted anew, since a person may have changed them; large ones and arrays
         on disk are counted once.
         """
-        if self._layer is None:
-            return 1
+        return max(self._highest_drawn(), self.highest_known()) + 1
+
+    def _highest_drawn(self) -> int:
+        if self._layer is None or self._layer not in self._viewer.layers:
+            return 0
         data = self._layer.data
         if isinstance(data, np.ndarray) and data.size <= _COUNTED_PIXELS:
-            return max(self._highest, highest_label(data)) + 1
+            return max(self._highest, highest_label(data))
         if not self._counted:
             self.count(highest_label(data))
-        return max(self._highest, int(self._layer.selected_label) - 1) + 1
+        return max(self._highest, int(self._layer.selected_label) - 1)
 
     def take(self, value: int) -> None:
         """Check that the layer holds a label, widening a layer of ours.
@@ -192,7 +199,8 @@ class LabelsOutput:
             raise ValueError(f"overlap must be one of {OVERLAPS}, got {overlap!r}")
         bounds, found = self.place(plane, mask, corner)
         if replaced is not None and overlap != "background":
-            wide = union(bounds, _on_plane(replaced, bounds, plane))
+            target = target_plane(self._viewer, self._image, plane, self.made())
+            wide = union(bounds, _on_plane(replaced, bounds, target))
             found = np.pad(
                 found, [(b[0] - w[0], w[1] - b[1]) for b, w in zip(bounds, wide, strict=True)]
             )
@@ -220,6 +228,18 @@ class LabelsOutput:
     def read(self, bounds: Bounds) -> NDArray[np.integer]:
         """Return a copy of the labels within bounds."""
         return np.array(self.made().data[region_of(bounds)])
+
+    def fill(self, labels: NDArray[np.unsignedinteger], places: Sequence[Bounds]) -> None:
+        """Draw labels of the layer's shape within some bounds, where nothing is drawn."""
+        patches = []
+        for bounds in places:
+            before = self.read(bounds)
+            wanted = labels[region_of(bounds)]
+            after = np.where(before == 0, wanted, before).astype(before.dtype)
+            patch = changed_patch(bounds, before, after)
+            patches += [patch] if patch is not None else []
+        if patches:
+            self.write(patches)
 
     def write(self, patches: Iterable[LabelPatch]) -> None:
         """Paint patches as one step of the layer's own undo history."""

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from napari_sam.viewer.bounds import Bounds, region_of, union
 
@@ -40,13 +41,27 @@ def paint_regions(layer: Any, regions: Iterable[Region]) -> None:
     try:
         with layer.block_history():
             for bounds, before, after in regions:
-                changed = before != after
-                for value in np.unique(after[changed]):
-                    _paint(layer, region_of(bounds), changed & (after == value), int(value))
+                _paint_region(layer, bounds, before != after, after)
     finally:
         layer.preserve_labels = preserved
     if not getattr(layer, "loaded", True):  # slicing in the background shows what was before
         layer.refresh()
+
+
+def _paint_region(
+    layer: Any, bounds: Bounds, changed: NDArray[np.bool_], after: NDArray[np.integer]
+) -> None:
+    """Paint the changed pixels of a region, each label in its own box, drawing once at the end."""
+    values, numbers = np.unique(after[changed], return_inverse=True)
+    grid = np.zeros(after.shape, np.int32)
+    grid[changed] = numbers.ravel() + 1
+    for number, box in enumerate(ndimage.find_objects(grid), start=1):
+        region = tuple(
+            slice(low + part.start, low + part.stop)
+            for (low, _), part in zip(bounds, box, strict=True)
+        )
+        mask = grid[box] == number
+        _paint(layer, region, mask, int(values[number - 1]), refresh=number == len(values))
 
 
 def paint_quietly(

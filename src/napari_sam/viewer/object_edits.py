@@ -48,7 +48,8 @@ def merged(output: LabelsOutput, table: ObjectTable, label_ids: Sequence[int]) -
         patches += [patch] if patch is not None else []
     bounds = functools.reduce(union, [entry.bounds for entry in others], first.bounds)
     area = first.area + sum(entry.area for entry in others)
-    whole = dataclasses.replace(first, bounds=bounds, area=area, prompts=None)
+    annotated = tuple(dict.fromkeys(i for e in (first, *others) for i in e.annotated))
+    whole = dataclasses.replace(first, bounds=bounds, area=area, prompts=None, annotated=annotated)
     return Change(
         kind="merge",
         patches=tuple(patches),
@@ -88,27 +89,30 @@ def split(
     if corners.ndim != 2 or corners.shape[1] != 2 or len(corners) < 2:
         raise ValueError(f"line must have shape (N, 2) with N at least 2, got {corners.shape}")
     entry = table[label_id]
-    before = output.read(entry.bounds)
     low = np.array([entry.bounds[axis][0] for axis in axes])
+    before = output.read(entry.bounds)
     shape = tuple(before.shape[axis] for axis in axes)
     cut = _drawn(corners - low, shape)
     wide = cut.reshape([before.shape[a] if a in axes else 1 for a in range(before.ndim)])
     inside = before == label_id
-    parts, count = ndimage.label(inside & ~wide)
-    if count < 2:
+    whole, n_whole = ndimage.label(inside)
+    crossed = np.isin(whole, np.unique(whole[inside & wide]))  # what lay apart stays as it is
+    parts, count = ndimage.label(inside & crossed & ~wide)
+    if count < 2 or ndimage.label(inside & ~wide)[1] <= n_whole:
         raise ValueError("The line does not part the object: draw it from side to side through it")
     nearest = ndimage.distance_transform_edt(
         parts == 0, return_distances=False, return_indices=True
     )
-    parts = np.where(inside, parts[tuple(nearest)], 0)
+    parts = np.where(inside & crossed, parts[tuple(nearest)], 0)
     sizes = np.bincount(parts.ravel())[1:]
     order = np.argsort(-sizes, kind="stable")
+    label = output.next_label()
+    output.take(label + len(order) - 2)
+    before = output.read(entry.bounds)  # anew: the layer may be of a wider type now
     after = before.copy()
     entries = []
-    label = output.next_label()
     for rank, part in enumerate(order):
         value = label_id if rank == 0 else label + rank - 1
-        output.take(value)
         after[parts == part + 1] = value
         made = _part_entry(entry, value, int(sizes[part]))
         entries.append(EntryChange(entry if rank == 0 else None, made))

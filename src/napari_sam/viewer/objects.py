@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,6 +51,7 @@ class Objects:
         self._output = output
         self._on_restored = on_restored
         output.on_painted = self._painted
+        output.highest_known = lambda: max(self.table.entries, default=0)
 
     # changes
 
@@ -183,6 +184,10 @@ class Objects:
         self.changed.emit()
         return recovered
 
+    def fill(self, labels: NDArray[np.unsignedinteger], entries: Iterable[ObjectEntry]) -> None:
+        """Draw recovered labels, of the layer's shape, where nothing is drawn."""
+        self._output.fill(labels, [entry.bounds for entry in entries])
+
     def close(self) -> None:
         """Close the journal."""
         if self.journal is not None:
@@ -208,8 +213,8 @@ class Objects:
             last = move()
             if last is not None:
                 self._apply(last)
-            if self.journal is not None:
-                note(self.journal)
+                if self.journal is not None:
+                    note(self.journal)
         if last is None:
             return None
         self._on_restored(last)

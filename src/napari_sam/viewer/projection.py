@@ -43,7 +43,7 @@ def project(
     found : ndarray
         The mask there, bool, with the data's axes.
     """
-    target = _target_plane(viewer, image, plane, labels)
+    target = target_plane(viewer, image, plane, labels)
     rows, cols = np.nonzero(mask)
     if not len(rows):
         nothing = tuple((p or 0, (p or 0) + 1) for p in target.index)
@@ -69,7 +69,7 @@ def project(
     return _lifted(target, first, last, found.reshape(size))
 
 
-def _target_plane(viewer: ViewerModel, image: Image, plane: Plane, labels: Labels) -> Plane:
+def target_plane(viewer: ViewerModel, image: Image, plane: Plane, labels: Labels) -> Plane:
     """Return the plane of the labels that a plane of the image lies in."""
     if labels.ndim != image.ndim:
         return shown_plane(viewer, labels)

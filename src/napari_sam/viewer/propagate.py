@@ -244,7 +244,12 @@ def carried_change(
     Change or None
         None where nothing changes.
     """
-    carried_here = [one for one in carried.masks if one[0] in table]
+    here = carried.plane.index
+    carried_here = [
+        one
+        for one in carried.masks
+        if one[0] in table and here not in (*table[one[0]].annotated, *table[one[0]].stops)
+    ]
     if not carried_here:
         return None
     on_plane, _ = output.place(carried.plane, np.ones((1, 1), bool), (0, 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam.viewer.entries import ObjectEntry
 from napari_sam.viewer.journal import Journal, JournalInUseError, image_key, journal_folder
 from napari_sam.viewer.labels_output import LABELS_NAME
 from napari_sam.viewer.layers import placement
@@ -38,20 +40,28 @@ class OpenedJournal:
 
 
 def open_journal(
-    array: Any, shape: tuple[int, ...], name: str, folder: str | Path | None = None
+    array: Any,
+    shape: tuple[int, ...],
+    name: str,
+    folder: str | Path | None = None,
+    *,
+    labels_name: str = LABELS_NAME,
+    draw: bool = True,
 ) -> OpenedJournal:
-    """Open the journal of an image and draw what it tells of; slow: for a worker thread.
+    """Open the journal of an image and a Labels layer; slow: for a worker thread.
 
     Parameters
     ----------
     array : array
         The image's data, by which the journal is found again.
     shape : tuple of int
-        Of the labels, as the image's without colours.
-    name : str
-        Of the image.
+        Of the labels.
+    name, labels_name : str
+        Of the image and of the Labels layer.
     folder : str or Path, optional
         Where journals lie; by default the user's data folder.
+    draw : bool
+        Whether the objects that the journal tells of are drawn; otherwise the layer shows them.
 
     Returns
     -------
@@ -63,16 +73,16 @@ def open_journal(
     OSError
         If the folder cannot be written.
     """
-    key = image_key(array, name)
+    key = image_key(array, f"{name} {labels_name} {shape}")
     where = journal_folder() if folder is None else Path(folder)
+    header = {"image": name, "labels": labels_name, "shape": list(shape)}
     for window in range(1, _MOST_WINDOWS + 1):
         suffix = "" if window == 1 else f"-{window}"
         try:
-            header = {"image": name, "shape": list(shape)}
             journal = Journal(where / f"{key}{suffix}.jsonl", header)
         except JournalInUseError:
             continue
-        return OpenedJournal(journal=journal, labels=_drawn(journal, shape))
+        return OpenedJournal(journal=journal, labels=_drawn(journal, shape) if draw else None)
     raise OSError(f"{_MOST_WINDOWS} windows have journals of this image open; close some")
 
 
@@ -103,7 +113,7 @@ def resume(session: Session, opened: OpenedJournal) -> str:
     """
     recovered = opened.journal.recovered
     if opened.labels is not None:
-        _put(session, opened.labels)
+        _put(session, opened.labels, recovered.table)
     session.objects.attach(opened.journal)
     found = ""
     if not recovered.is_empty:
@@ -114,15 +124,13 @@ def resume(session: Session, opened: OpenedJournal) -> str:
     return f"{found}. {recovered.notice}" if recovered.notice else found
 
 
-def _put(session: Session, labels: NDArray[np.unsignedinteger]) -> None:
-    """Show recovered labels in the chosen layer, or in a new one."""
-    layer = session.labels
-    if layer is not None and layer.data.shape == labels.shape:
-        patch = labels != 0
-        if isinstance(layer.data, np.ndarray):
-            layer.data[patch] = labels[patch].astype(layer.data.dtype)
-            layer.refresh()
-            return
+def _put(
+    session: Session, labels: NDArray[np.unsignedinteger], table: Iterable[ObjectEntry]
+) -> None:
+    """Show recovered labels in the chosen layer, where nothing is, or in a new one."""
+    if session.labels is not None:
+        session.objects.fill(labels, table)
+        return
     active = session.viewer.layers.selection.active
     made = session.viewer.add_labels(labels, name=LABELS_NAME, **placement(session.image))
     if active is not None:

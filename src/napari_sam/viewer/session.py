@@ -16,7 +16,7 @@ from psygnal import Signal
 from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.segmentation.granularity import SizePreference, by_size
 from napari_sam.segmentation.prediction import MaskPrediction
-from napari_sam.viewer.commits import commit_change
+from napari_sam.viewer.commits import commit_change, committable
 from napari_sam.viewer.drafts import Draft, drafts_change
 from napari_sam.viewer.embeddings import BoundedCache
 from napari_sam.viewer.entries import ObjectPrompts
@@ -73,6 +73,7 @@ class Session:
         self.objects = Objects(self.viewer, self._output, self._restore)
         self.labels = labels_layer
         self._serial = 0
+        self._reopened: dict[Plane, int] = {}
         self._answer: PredictAnswer | None = None
         self._candidate: int | None = None
         self.overlays = Overlays(self.viewer, self.image)
@@ -111,20 +112,18 @@ class Session:
         return 0 if self.prediction is None else self.preference.choose(self.prediction)
 
     @property
+    def is_answered(self) -> bool:
+        """Whether what is shown answers the prompts there are."""
+        answer = None if self.prediction is None else self._answer
+        return answer is not None and answer.request.asked == self.prompts
+
+    @property
     def embedding(self) -> ImageEmbedding | None:
         """The embedding that the last answer came from."""
         return None if self._answer is None else self._answer.embedding
 
     def add_point(self, point: ArrayLike, *, foreground: bool = True) -> None:
-        """Add a point prompt.
-
-        Parameters
-        ----------
-        point : array_like
-            (row, col) in pixels of the shown plane of the image's data.
-        foreground : bool
-            Whether the point lies in the object.
-        """
+        """Add a point (row, col), in pixels of the shown plane, in the object or outside of it."""
         self._prompt("point", self._here().with_point(point, foreground=foreground))
 
     def add_box(self, box: ArrayLike) -> None:
@@ -228,12 +227,9 @@ class Session:
         Parameters
         ----------
         label_id : int, optional
-            The object's label; by default that of a reopened object, else the next free one.
-        overlap : str
-            What happens to pixels of other objects: ``"keep"`` leaves them alone,
-            ``"overwrite"`` takes them, ``"background"`` writes only where nothing is labelled.
-        category : str
-            The object's class.
+            By default the label of a reopened object, else the next free one.
+        overlap, category : str
+            As in `commit_change`.
 
         Returns
         -------
@@ -246,7 +242,8 @@ class Session:
             If nothing is shown, the mask is empty or covered by other objects, or the layer cannot
             be written.
         """
-        answer = self._committable()
+        here = shown_plane(self.viewer, self.image)
+        answer = committable(self._answer, self.candidate, self.prompts, here)
         value, change = commit_change(
             self._output,
             self.objects.table,
@@ -333,7 +330,9 @@ class Session:
     def _here(self) -> ObjectPrompts:
         """Return the prompts, or none where the shown plane is another one."""
         plane = shown_plane(self.viewer, self.image)
-        return self.prompts if self.prompts.plane == plane else ObjectPrompts(plane=plane)
+        if self.prompts.plane == plane:
+            return self.prompts
+        return ObjectPrompts(plane=plane, label_id=self._reopened.get(plane))
 
     def _prompt(self, kind: str, prompts: ObjectPrompts) -> None:
         before = self.prompts if self.prompts.plane == prompts.plane else None
@@ -359,15 +358,6 @@ class Session:
         logits = self._answer.logits_for(asked, request.window, self.candidate)
         return dataclasses.replace(request, mask_input=logits)
 
-    def _committable(self) -> PredictAnswer:
-        if self._answer is None or self._answer.prediction is None:
-            raise ValueError("There is no mask to commit; add a point or a box first")
-        if shown_plane(self.viewer, self.image) != self._answer.request.plane:
-            raise ValueError("The mask belongs to another slice; go back to it, or predict again")
-        if not self._answer.prediction.patches[self.candidate].any():
-            raise ValueError("The mask is empty; add a point in the object, or a box around it")
-        return self._answer
-
     def _restore(self, change: Change) -> None:
         """Take up the prompts after a change; the viewer goes to their plane."""
         prompts = change.prompts_after
@@ -375,11 +365,15 @@ class Session:
             return
         if prompts.plane is not None and not prompts.is_empty:
             self.objects.show_plane(self.image, prompts.plane)
+        if prompts.plane is not None and prompts.label_id is not None:
+            self._reopened[prompts.plane] = prompts.label_id
         self._reset(prompts)
         self.prompts_restored.emit(prompts)
 
     def _reset(self, prompts: ObjectPrompts) -> None:
         self.prompts = prompts
+        if prompts.plane is not None and prompts.label_id is None:
+            self._reopened.pop(prompts.plane, None)
         self._answer, self._candidate = None, None
         self._serial += 1
         self._show()

@@ -135,6 +135,26 @@ class KeyMap:
         return bound
 
 
+_QT_NAMES = {
+    "Return": "Enter",
+    "Del": "Delete",
+    "Ins": "Insert",
+    "PgUp": "PageUp",
+    "PgDown": "PageDown",
+}
+
+
+def napari_name(sequence: QKeySequence) -> str:
+    """Return a key as napari spells it; empty where napari has no name for it."""
+    *modifiers, key = sequence.toString().split(", ")[0].split("+")
+    text = "+".join([*modifiers, _QT_NAMES.get(key, key)])
+    try:
+        known = str(coerce_keybinding(text)) if key else ""
+    except ValueError:
+        return ""
+    return "" if "unknown" in known.lower() else text
+
+
 def unbind(layer: Layer, keys: list[str]) -> None:
     """Take bindings off a layer."""
     for key in keys:
@@ -184,11 +204,10 @@ class KeysDialog(QDialog):
     def accept(self) -> None:
         """Keep what was changed."""
         for action in ACTIONS:
-            text = self.edits[action.name].keySequence().toString()
+            text = napari_name(self.edits[action.name].keySequence())
             first, *others = self._keymap.keys(action) or ("",)
-            shown = QKeySequence(first).toString()
-            if text != shown:
+            if text != napari_name(QKeySequence(first)):
                 kept = (text, *others) if text else tuple(others)
-                restored = QKeySequence(action.keys[0]).toString() == text
+                restored = napari_name(QKeySequence(action.keys[0])) == text
                 self._keymap.change(action, action.keys if restored else kept)
         super().accept()

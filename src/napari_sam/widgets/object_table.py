@@ -6,7 +6,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import QAbstractTableModel, QModelIndex, QObject, QSortFilterProxyModel, Qt
+from qtpy.QtCore import (
+    QAbstractTableModel,
+    QItemSelectionModel,
+    QModelIndex,
+    QObject,
+    QSortFilterProxyModel,
+    Qt,
+    QTimer,
+)
 from qtpy.QtGui import QColor
 from qtpy.QtWidgets import (
     QAbstractItemView,
@@ -106,7 +114,8 @@ class ObjectTableWidget(QWidget):
     session : Session
         Whose objects.
     split_line : callable
-        Returns the corners (N, 2) of the line that a person drew, in pixels of the labels, or None.
+        Returns the corners (N, 2) of the line that a person drew, in pixels of the labels, and the
+        data axes that they are on; or None.
     """
 
     def __init__(self, session: Session, split_line: Callable[[], Any]) -> None:
@@ -114,6 +123,7 @@ class ObjectTableWidget(QWidget):
         self._session = session
         self._split_line = split_line
         self._selecting = False
+        self._seen: list[ObjectEntry] = []
         layout = QVBoxLayout(self)
         self.model = ObjectModel(session, self)
         self._sorted = QSortFilterProxyModel(self)
@@ -131,7 +141,10 @@ class ObjectTableWidget(QWidget):
         layout.addLayout(self._buttons())
         self.count = QLabel()
         layout.addWidget(self.count)
-        session.objects.changed.connect(self._refresh)
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.timeout.connect(self._refresh)
+        session.objects.changed.connect(self._schedule)
         self._refresh()
 
     @property
@@ -143,15 +156,31 @@ class ObjectTableWidget(QWidget):
 
     def choose(self, label_id: int) -> None:
         """Select the row of an object."""
-        for row in range(self._sorted.rowCount()):
-            source = self._sorted.mapToSource(self._sorted.index(row, 0)).row()
-            if self.model.entry(source).label_id == label_id:
-                self.view.selectRow(row)
-                return
+        self.view.clearSelection()
+        self._select([label_id])
 
     def detach(self) -> None:
         """Stop listening to the session."""
-        self._session.objects.changed.disconnect(self._refresh)
+        self._session.objects.changed.disconnect(self._schedule)
+
+    def shows(self, session: Session) -> bool:
+        """Tell whether the table is seen and is about a session."""
+        return self._session is session and self.isVisible()
+
+    def _schedule(self) -> None:
+        """Refresh once when a burst of changes is over, if a row would change."""
+        if self._entries() != self._seen:
+            self._soon.start(0)
+
+    def _entries(self) -> list[ObjectEntry]:
+        return list(self._session.objects.table)
+
+    def _select(self, label_ids: list[int]) -> None:
+        flags = QItemSelectionModel.SelectionFlag
+        for row in range(self._sorted.rowCount()):
+            index = self._sorted.index(row, 0)
+            if self.model.entry(self._sorted.mapToSource(index).row()).label_id in label_ids:
+                self.view.selectionModel().select(index, flags.Select | flags.Rows)
 
     def _buttons(self) -> QGridLayout:
         grid = QGridLayout()
@@ -185,7 +214,8 @@ class ObjectTableWidget(QWidget):
         line = self._split_line()
         if line is None:
             raise ValueError("Draw a line or path through the object in the Shapes layer first")
-        self._session.objects.split(chosen[0], line)
+        corners, axes = line
+        self._session.objects.split(chosen[0], corners, axes)
 
     def _class(self, chosen: list[int]) -> None:
         known = ["", *self._session.objects.table.categories]
@@ -212,8 +242,8 @@ class ObjectTableWidget(QWidget):
         chosen = self.chosen
         self._selecting = True
         self.model.refresh()
-        for label in chosen[:1]:
-            self.choose(label)
+        self._seen = self._entries()
+        self._select(chosen)
         self._selecting = False
         count = len(self._session.objects.table)
         waiting = len(self._session.objects.table.by_doubt())

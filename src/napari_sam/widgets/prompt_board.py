@@ -120,6 +120,13 @@ class PromptBoard(QGroupBox):
             unbind(layer, self._bound.pop(kind, []))
             self._bound[kind] = self._keymap.bind(layer, self._calls)
 
+    def let_go(self) -> None:
+        """Stop listening to every layer."""
+        for kind in ("points", "boxes"):
+            self._watch(kind, None)
+        for chooser in (self.points, self.boxes):
+            chooser.detach()
+
     def new_points(self) -> Points | None:
         """Make a Points layer that fits the image, and watch it."""
         image = self._image()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from qtpy.QtCore import QTimer
+from qtpy.QtCore import QEvent, QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import (
     QFormLayout,
@@ -21,14 +22,14 @@ from napari_sam.viewer.layers import shown_plane
 from napari_sam.viewer.napari_private import unwrapped
 from napari_sam.widgets.candidates import CandidateButtons
 from napari_sam.widgets.choosers import LayerChooser
+from napari_sam.widgets.dock_keys import DockKeys
 from napari_sam.widgets.hovering import Hovering
 from napari_sam.widgets.job_bar import JobBar
-from napari_sam.widgets.keys import KeysDialog, held, pressed, unbind
 from napari_sam.widgets.live import LatestWins
 from napari_sam.widgets.models import ModelBox
 from napari_sam.widgets.output_box import OutputBox
 from napari_sam.widgets.prompt_board import PromptBoard
-from napari_sam.widgets.session_jobs import SessionJobs
+from napari_sam.widgets.session_jobs import SessionJobs, close_journals
 from napari_sam.widgets.workers import Runner, report_error
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_sam.viewer.entries import ObjectPrompts
+    from napari_sam.viewer.layers import Plane
     from napari_sam.viewer.requests import PredictAnswer
     from napari_sam.viewer.session import Session
 
@@ -58,7 +60,9 @@ class SegmentWidget(QWidget):
         self._opening = False
         self._closed = False
         self._turbo = False
-        self._output_keys: tuple[Labels, list[str]] | None = None
+        self._prompted = False
+        self._commit_next = False
+        self._open_sessions: list[Any] = []
         self._live = LatestWins(("prompt", "hover"), self)
         self._pages = LatestWins(("hovered", "page"), self)
         self._jobs = Runner(self)
@@ -66,7 +70,9 @@ class SegmentWidget(QWidget):
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._collect)
         self._build()
+        self.destroyed.connect(functools.partial(close_journals, self._open_sessions))
         self.jobs = SessionJobs(self, self._jobs, self.job_bar, self._say)
+        self.destroyed.connect(self.jobs.forget_opening)
         self._connect()
 
     # what a script may use, too
@@ -91,6 +97,13 @@ class SegmentWidget(QWidget):
         if session is None:
             self._say("Add a point or a box first")
             return None
+        if self._timer.isActive():
+            self._timer.stop()
+            self._collect()
+        if self._live.is_asked("prompt"):
+            self._commit_next = True
+            self._say("Commits when the last prompt is answered ...")
+            return None
         try:
             session.labels = self.output.labels.layer
             written = session.commit(
@@ -101,12 +114,14 @@ class SegmentWidget(QWidget):
         except ValueError as error:
             report_error(error)
             return None
-        self.show_written(session)
+        self.show_written(session, None)
+        self._remove_prompts()
         self._say(f"Committed object {written}; Ctrl+Z takes it back")
         return written
 
     def clear(self) -> None:
         """Drop the prompts on this slice and the preview."""
+        self._commit_next = False
         if self._session is not None:
             self._session.clear()
         self._remove_prompts()
@@ -122,16 +137,21 @@ class SegmentWidget(QWidget):
         kind = None if self._session is None else self._session.bring_back()
         self._say("There is nothing to do again" if kind is None else f"Did again: {kind}")
 
-    def review(self) -> None:
-        """Go to the object that the model trusts least among those nobody reviewed."""
-        entry = None if self._session is None else self._session.objects.next_doubtful()
-        if entry is None or self._session is None:
-            self._say("Every object is reviewed")
-            return
-        self._session.objects.mark_reviewed([entry.label_id])
-        self._session.objects.jump_to(entry.label_id)
-        score = "" if entry.predicted_iou is None else f", predicted IoU {entry.predicted_iou:.2f}"
-        self._say(f"Object {entry.label_id}{score}; Alt+click reopens it")
+    def event(self, event: QEvent) -> bool:
+        """Let go of everything when napari takes the dock out of its window."""
+        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            self._shut()
+        return bool(super().event(event))
+
+    def _shut(self) -> None:
+        self.renew()
+        self._timer.stop()
+        self.prompts.let_go()
+        self.keys.bind_output(None)
+        for chooser in (self.image, self.output.labels):
+            chooser.detach()
+        for answering in (self._live, self._pages):
+            answering.end()
 
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
         """Leave prompts unanswered while the dock is closed (a minimised window is not)."""
@@ -158,13 +178,12 @@ class SegmentWidget(QWidget):
         self.candidates = CandidateButtons(self)
         self.output = OutputBox(self.viewer, self)
         self.hovering = Hovering(self._live, lambda: self._session, self)
-        keys = QPushButton("Keys ...")
-        keys.clicked.connect(self._show_keys)
         self.anew = QPushButton("Start over")
         self.anew.setToolTip("Put aside what was done to this image, and begin anew")
+        self.all_keys = QPushButton("Keys ...")
         line = QHBoxLayout()
-        for widget in (keys, self.anew):
-            line.addWidget(widget)
+        line.addWidget(self.all_keys)
+        line.addWidget(self.anew)
         layout.addWidget(self.hovering)
         for part in (self.prompts, self.candidates, self.output):
             layout.addWidget(part)
@@ -180,19 +199,20 @@ class SegmentWidget(QWidget):
     def _connect(self) -> None:
         self.models.status.connect(self._say)
         self.models.changed.connect(self.renew)
-        self.models.failed.connect(self._model_failed)
+        self.models.failed.connect(lambda: self._opened(None, "The model could not be loaded"))
         self.image.layer_changed.connect(self.renew)
-        self.prompts.set_calls(self._key_calls())
-        self.prompts.changed.connect(self._schedule)
+        self.keys = DockKeys(self, self._actions(), self._peek)
+        self.prompts.changed.connect(self._prompts_changed)
         self.prompts.hovered.connect(self.hovering.ask)
         self.hovering.status.connect(self._say)
         self.hovering.unseen.connect(lambda request: self._pages.ask("hovered", request.embed))
-        self.prompts.reopened.connect(self._reopen)
-        self.prompts.drawing.connect(self._draw)
+        self.prompts.reopened.connect(self.jobs.reopen)
+        self.prompts.drawing.connect(self.jobs.draw_gesture)
         self.prompts.wheeled.connect(self._step)
         self.candidates.chosen.connect(self._choose)
         self.output.pressed.connect(lambda name: self._actions()[name]())
-        self.output.labels.layer_changed.connect(self._bind_output)
+        self.output.labels.layer_changed.connect(self._labels_chosen)
+        self.all_keys.clicked.connect(lambda _=False: self.keys.show())
         self.anew.clicked.connect(lambda _=False: self.jobs.start_over())
         self._live.answered.connect(self._answered)
         self._live.failed.connect(lambda _, error: report_error(error))
@@ -210,39 +230,20 @@ class SegmentWidget(QWidget):
             "candidate_1": lambda: self._choose(0),
             "candidate_2": lambda: self._choose(1),
             "candidate_3": lambda: self._choose(2),
-            "each": self.jobs.each_alone,
-            "everything": self.jobs.everything_in_view,
-            "propagate": self.jobs.propagate,
-            "propagate_here": lambda: self.jobs.propagate(only_here=True),
-            "stop": self.jobs.stop_here,
-            "refine": self.jobs.refine,
-            "table": self.jobs.open_table,
-            "review": self.review,
             "turbo": self._toggle_turbo,
             "undo": self.undo,
             "redo": self.redo,
-        }
+        } | self.jobs.actions()
 
-    def _key_calls(self) -> dict[str, Callable[..., Any]]:
-        calls = {name: pressed(call) for name, call in self._actions().items()}
-        return calls | {"peek": held(self._peek)}
+    def _labels_chosen(self, labels: Labels | None) -> None:
+        """Bind the keys on the Labels layer; it has objects, a history and a journal of its own."""
+        self.keys.bind_output(labels)
+        if self._session is not None and self._session.labels is not labels:
+            self.renew()
 
     def _peek(self, hidden: bool) -> None:  # noqa: FBT001  a key's callback
         if self._session is not None:
             self._session.peek(hidden=hidden)
-
-    def _bind_output(self, labels: Labels | None) -> None:
-        """Let the keys work on the Labels layer, too, where they do not clash with napari's."""
-        if self._output_keys is not None:
-            unbind(*self._output_keys)
-            self._output_keys = None
-        if labels is not None:
-            self._output_keys = labels, self.prompts.keymap.bind(labels, self._key_calls())
-
-    def _show_keys(self) -> None:
-        if KeysDialog(self.prompts.keymap, self).exec():
-            self.prompts.rebind()
-            self._bind_output(self.output.labels.layer)
 
     # prompts to prediction
 
@@ -254,16 +255,14 @@ class SegmentWidget(QWidget):
     def _schedule(self, event: object = None) -> None:  # noqa: ARG002
         self._timer.start(0)
 
-    def _model_failed(self) -> None:
-        self._opening = False
-        self._say("The model could not be loaded")
-
     def renew(self, _: object = None) -> None:
         """Close the session; the next click opens another."""
-        self._opening = False
+        self._opening = self._commit_next = False
+        self.jobs.drop()
         if self._session is not None:
             self._session.close()
             self._session = None
+            self._open_sessions.clear()
         self._show_candidates()
         self._schedule()
 
@@ -279,6 +278,8 @@ class SegmentWidget(QWidget):
         try:
             prompts, _ = self.prompts.read(shown_plane(self.viewer, image))
             session.take(prompts)
+            if session.is_answered:
+                return
             request = session.snapshot()
         except ValueError as error:
             session.drop_answer()
@@ -299,17 +300,25 @@ class SegmentWidget(QWidget):
         self._opening = True
 
         def opened(session: Session | None) -> None:
-            self._opening = False
-            self._session = session
+            self._opened(session)
             if session is not None:
-                session.prompts_restored.connect(self._restored)
-                session.shown.connect(self._show_candidates)
-                session.objects.changed.connect(self._objects_changed)
-                self._objects_changed()
-                self._restored(session.prompts)
                 call()
 
         self.models.when_loaded(lambda predictor: self.jobs.open_session(predictor, opened))
+
+    def _opened(self, session: Session | None, told: str = "") -> None:
+        self._opening = False
+        if session is None:
+            self._say(told)
+            return
+        self._session = session
+        self._open_sessions.append(session)
+        self.output.labels.choose(session.labels)
+        session.prompts_restored.connect(self._restored)
+        session.shown.connect(self._show_candidates)
+        session.objects.changed.connect(self._objects_changed)
+        self._objects_changed()
+        self._restored(session.prompts)
 
     def _answered(self, kind: str, answer: PredictAnswer, seconds: float) -> None:
         session = self._session
@@ -321,7 +330,9 @@ class SegmentWidget(QWidget):
             diameter = session.object_diameter
             size = "" if diameter is None else f"; objects of about {diameter:.0f} px"
             self._say(f"Answered in {seconds * 1000:.0f} ms{size}")
-            if self._turbo and not self._live.is_asked("prompt"):
+            turbo = self._turbo and self._prompted
+            if (turbo or self._commit_next) and not self._live.is_asked("prompt"):
+                self._commit_next = self._prompted = False
                 self.commit()
 
     def _look_ahead(self, session: Session) -> None:
@@ -337,10 +348,16 @@ class SegmentWidget(QWidget):
             self.prompts.show_prompts(prompts)
         self._schedule()
 
-    def show_written(self, session: Session) -> None:
-        """Choose the layer that was written into, and drop the prompts that are committed."""
+    def show_written(self, session: Session, plane: Plane | None) -> None:
+        """Choose the layer that was written into; drop the prompts on a plane, if one is given."""
         self.output.labels.choose(session.labels)
-        self._remove_prompts()
+        if plane is not None:
+            self.prompts.remove(plane)
+            self._schedule()
+
+    def _prompts_changed(self) -> None:
+        self._prompted = True
+        self._schedule()
 
     def _remove_prompts(self) -> None:
         """Remove the prompts on this slice from their layers."""
@@ -352,26 +369,6 @@ class SegmentWidget(QWidget):
                 return
 
     # gestures and keys
-
-    def _draw(self, kind: str, corners: Any) -> None:
-        session, image = self._session, self.image.layer
-        if session is None or image is None:
-            return
-        session.overlays.hide_hover()
-        if kind:
-            plane = shown_plane(self.viewer, image)
-            session.overlays.draw(corners, plane, closed=kind != "scribble")
-        else:
-            session.overlays.hide_gesture()
-
-    def _reopen(self, world: Any) -> None:
-        session = self._session
-        label = 0 if session is None else session.objects.at(world)
-        if session is None or not label:
-            self._say("There is no object to reopen here")
-            return
-        session.reopen(label)
-        self._say(f"Reopened object {label}; a commit replaces its mask")
 
     def _toggle_turbo(self) -> None:
         self._turbo = not self._turbo

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import collections
 import uuid
+import weakref
 from collections.abc import Callable, Generator, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from napari_sam.viewer.layers import level_0, shown_plane, visible_part
+from napari_sam.widgets.session_dock import SessionDock
+from napari_sam.widgets.table_dock import TableDock
 from napari_sam.widgets.workers import Runner, report_error
 
 if TYPE_CHECKING:
@@ -16,10 +19,7 @@ if TYPE_CHECKING:
     from napari_sam.viewer.layers import Plane
     from napari_sam.viewer.propagate import CarriedSlice
     from napari_sam.viewer.session import Session
-    from napari_sam.widgets.choosers import LayerChooser
     from napari_sam.widgets.job_bar import JobBar
-    from napari_sam.widgets.output_box import OutputBox
-    from napari_sam.widgets.prompt_board import PromptBoard
 
 
 READY = (
@@ -33,38 +33,18 @@ def new_group() -> str:
     return uuid.uuid4().hex
 
 
+def close_journals(sessions: list[Session], *_: object) -> None:
+    """Close the journals of a dock that Qt deletes; its layers go with their viewer."""
+    for session in sessions:
+        session.objects.close()
+
+
 def told(summary: Any) -> str:
     """Return what came of a propagation, for people."""
     slices = sum(len(filled) for filled in summary.filled.values())
     reasons = collections.Counter(end.reason for end in summary.ended)
     why = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
     return f"Filled {slices} slices of {len(summary.filled)} objects; ends: {why}"
-
-
-class SessionDock(Protocol):
-    """What the jobs need of the dock."""
-
-    image: LayerChooser
-    prompts: PromptBoard
-    output: OutputBox
-    viewer: Any
-
-    @property
-    def session(self) -> Session | None:
-        """The session, once it is open."""
-        ...
-
-    def open_then(self, call: Callable[[], object]) -> None:
-        """Open a session, then call."""
-        ...
-
-    def show_written(self, session: Session) -> None:
-        """Show that objects were written."""
-        ...
-
-    def renew(self) -> None:
-        """Close the session; the next click opens another."""
-        ...
 
 
 class SessionJobs:
@@ -86,11 +66,14 @@ class SessionJobs:
         self, dock: SessionDock, runner: Runner, bar: JobBar, say: Callable[[str], None]
     ) -> None:
         self._dock = dock
+        self._parent = bar
+        self._opening: object | None = None
+        self._shown: weakref.WeakSet[Any] = weakref.WeakSet()
         self._bar = bar
         bar.stopped.connect(self.cancel)
         self._runner = runner
         self._say = say
-        self._table: Any = None
+        self.table = TableDock(dock, say)
 
     def open_session(self, predictor: Any, on_opened: Callable[[Session | None], object]) -> None:
         """Open the journal of the image in the background, then the session."""
@@ -98,36 +81,57 @@ class SessionJobs:
         if image is None:
             on_opened(None)
             return
+        labels = self._writable()
         array, name = level_0(image), image.name
         shape = tuple(array.shape)[: image.ndim]
+        options: dict[str, Any] = {}
+        if labels is not None:
+            shape = tuple(labels.data.shape)
+            options = {"labels_name": labels.name, "draw": labels not in self._shown}
+        self._opening = opening = object()
 
         def job() -> Generator[str, None, Any]:
             yield "Looking for what was done to this image before ..."
             from napari_sam.viewer.recovery import open_journal
 
             try:
-                return open_journal(array, shape, name)
-            except OSError as error:
+                found = open_journal(array, shape, name, **options)
+            except Exception as error:  # noqa: BLE001  the session goes on without a journal
                 return error
+            if self._opening is not opening:  # nobody waits for it any more
+                found.journal.close()
+            return found
 
         def opened(found: Any) -> None:
             from napari_sam.viewer.recovery import resume
             from napari_sam.viewer.session import Session
 
-            if self._dock.image.layer is not image:
-                if not isinstance(found, OSError):
+            failed = isinstance(found, Exception)
+            if self._opening is not opening:
+                if not failed:
                     found.journal.close()
-                on_opened(None)
                 return
-            session = Session(self._dock.viewer, predictor, image)
-            session.labels = self._writable()
-            if isinstance(found, OSError):
+            session = Session(self._dock.viewer, predictor, image, labels)
+            if failed:
                 report_error(RuntimeError(f"This session is not written down: {found}"))
             else:
                 self._say(resume(session, found) or READY)
+            if session.labels is not None:
+                self._shown.add(session.labels)
             on_opened(session)
 
-        self._runner.start(job, on_event=self._say, on_result=opened)
+        Runner(self._parent).start(job, on_event=self._say, on_result=opened)
+
+    def forget_opening(self, *_: object) -> None:
+        """Let the journal that is being opened be closed again."""
+        self._opening = None
+
+    def drop(self) -> None:
+        """Stop the job under way and a session's opening: the dock has closed its session."""
+        self._opening = None
+        self._runner.cancel()
+        self._bar.end()
+        self.table.close()
 
     def propagate(self, *, only_here: bool = False) -> None:
         """Carry objects through the stack: those chosen in the table, else those on this slice.
@@ -147,7 +151,7 @@ class SessionJobs:
                 session.snapshot(),
                 session.labels,
                 session.objects.table,
-                self._chosen(),
+                self.table.chosen(),
                 config,
                 only_here=only_here,
             )
@@ -158,7 +162,6 @@ class SessionJobs:
 
         def ended(summary: Any) -> None:
             self._say(told(summary))
-            session.objects.changed.emit()
 
         self._run(
             lambda: iter_carry(request),
@@ -166,23 +169,69 @@ class SessionJobs:
             on_result=ended,
         )
 
+    def actions(self) -> dict[str, Callable[[], object]]:
+        """Return what buttons and keys do, by name."""
+        return {
+            "each": self.each_alone,
+            "everything": self.everything_in_view,
+            "propagate": self.propagate,
+            "propagate_here": lambda: self.propagate(only_here=True),
+            "stop": self.stop_here,
+            "refine": self.refine,
+            "table": self.table.open,
+            "review": self.review,
+        }
+
+    def review(self) -> None:
+        """Go to the object that the model trusts least among those nobody reviewed."""
+        session = self._dock.session
+        entry = None if session is None else session.objects.next_doubtful()
+        if entry is None or session is None:
+            self._say("Every object is reviewed")
+            return
+        session.objects.mark_reviewed([entry.label_id])
+        session.objects.jump_to(entry.label_id)
+        score = "" if entry.predicted_iou is None else f", predicted IoU {entry.predicted_iou:.2f}"
+        self._say(f"Object {entry.label_id}{score}; Alt+click reopens it")
+
+    def reopen(self, world: Any) -> None:
+        """Take up the prompts of the object at a point of the world again."""
+        session = self._dock.session
+        label = 0 if session is None else session.objects.at(world)
+        if session is None or not label:
+            self._say("There is no object to reopen here")
+            return
+        try:
+            session.reopen(label)
+        except (ValueError, KeyError) as error:
+            self._say(str(error))
+            return
+        self._say(f"Reopened object {label}; a commit replaces its mask")
+
+    def draw_gesture(self, kind: str, corners: Any) -> None:
+        """Show a box, lasso or scribble in progress; no kind at its end."""
+        session, plane = self._dock.session, self._plane()
+        if session is None or plane is None:
+            return
+        session.overlays.hide_hover()
+        if kind:
+            session.overlays.draw(corners, plane, closed=kind != "scribble")
+        else:
+            session.overlays.hide_gesture()
+
     def stop_here(self) -> None:
         """Let propagation of the chosen objects, or those on this slice, end before this slice."""
         session, plane = self._dock.session, self._plane()
         if session is None or plane is None or not len(session.objects.table):
             self._say("Commit an object first")
             return
-        count = session.objects.stop(self._chosen(), plane)
+        count = session.objects.stop(self.table.chosen(), plane)
         self._say(f"Propagation of {count} objects ends before this slice")
 
     def _carried(self, session: Session, carried: CarriedSlice, group: str) -> None:
         session.objects.write_carried(carried, group)
         self._bar.show_progress(carried.done, carried.total)
         self._say(f"Propagating: {carried.done} of {carried.total} slices of objects")
-
-    def _chosen(self) -> list[int]:
-        """Return the objects that are selected in the table."""
-        return [] if self._table is None else list(self._table.chosen)
 
     def each_alone(self) -> None:
         """Make one object of each box and of each positive point on the shown slice."""
@@ -234,33 +283,6 @@ class SessionJobs:
             session, plane, "refined", lambda: iter_refine(request, read_array(array, plane))
         )
 
-    def open_table(self) -> None:
-        """Show the dock "Objects" of the session."""
-        session = self._dock.session
-        if session is None:
-            self._dock.open_then(self.open_table)
-            return
-        from napari_sam.widgets.object_table import ObjectTableWidget
-
-        if self._table is not None:
-            self._dock.viewer.window.remove_dock_widget(self._table)
-        self._table = ObjectTableWidget(session, self._split_line)
-        self._dock.viewer.window.add_dock_widget(self._table, name="Objects", area="right")
-
-    def _split_line(self) -> Any:
-        """Return the last line on the shown slice, in pixels of the labels; or None."""
-        from napari_sam.viewer.layers import read_shapes, to_data
-
-        session, plane, image = self._dock.session, self._plane(), self._dock.image.layer
-        shapes = self._dock.prompts.shape_layer
-        if session is None or session.labels is None or plane is None or shapes is None:
-            return None
-        lines = read_shapes(self._dock.viewer, image, shapes, plane).lines
-        if not lines:
-            return None
-        there = to_data(self._dock.viewer, session.labels, image, plane.lifted(lines[-1]))
-        return there[:, -2:]
-
     def start_over(self) -> None:
         """Put the journal aside and begin anew; the Labels layer stays as it is."""
         from napari_sam.viewer.recovery import start_over
@@ -288,13 +310,12 @@ class SessionJobs:
         job: Callable[[], Generator[Progress, None, Sequence[Draft]]],
     ) -> None:
         def write(drafts: Sequence[Draft]) -> None:
-            session.labels = self._writable() or session.labels
             try:
                 count = session.add_drafts(plane, drafts, origin)
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 report_error(error)
                 return
-            self._dock.show_written(session)
+            self._dock.show_written(session, plane if origin == "many" else None)
             self._say(f"{count} new objects; Ctrl+Z takes them back, J reviews them")
 
         self._run(job, on_event=self._tell, on_result=write)
@@ -322,14 +343,13 @@ class SessionJobs:
             return None
 
     def _writable(self) -> Any:
-        """Return the chosen Labels layer; None, with a word, where it cannot be written."""
+        """Return the chosen Labels layer; None where it cannot be written, as a commit tells."""
         from napari_sam.viewer.labels_output import check_writable
 
         layer = self._dock.output.labels.layer
         try:
             if layer is not None:
                 check_writable(layer)
-        except ValueError as error:
-            report_error(error)
+        except ValueError:
             return None
         return layer

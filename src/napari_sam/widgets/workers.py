@@ -31,6 +31,8 @@ class Runner(QObject):
         super().__init__(parent)
         self._worker: Any = None
         self._serial = 0
+        self._alive = [True]
+        parent.destroyed.connect(self._alive.clear)
         application = QApplication.instance()
         if application is not None:
             application.aboutToQuit.connect(self.cancel)
@@ -70,13 +72,13 @@ class Runner(QObject):
 
         def current(call: Callable[..., object] | None) -> Callable[..., None]:
             def forward(*arguments: object) -> None:
-                if call is not None and serial == self._serial:
+                if call is not None and self._alive and serial == self._serial:
                     call(*arguments)
 
             return forward
 
         def end() -> None:
-            if serial == self._serial:
+            if self._alive and serial == self._serial:
                 self._worker = None
                 if on_end is not None:
                     on_end()
