@@ -98,7 +98,7 @@ def test_any_damage_costs_only_what_follows_it(tmp_path_factory, data):
 @pytest.mark.parametrize("garbage", [b"", b"\0" * 5000, b"hello\n", b"{}\n", os.urandom(3000)])
 def test_garbage_is_set_aside(tmp_path, garbage):
     image = drawn()
-    path = tmp_path / f"{image_key(image, 'drawn')}.jsonl"
+    path = tmp_path / f"{image_key(image, 'drawn SAM labels (40, 50)')}.jsonl"
     path.write_bytes(garbage)
     session, found = session_in(tmp_path)
     assert ("dropped" in found) == bool(garbage)

@@ -125,15 +125,18 @@ def test_errors_are_one_notification_that_says_what_to_do(viewer, qtbot):
     qtbot.waitUntil(lambda: has_mask(dock, 100))
     import dask.array as da
 
-    dock.output.labels.choose(viewer.add_labels(da.zeros((40, 50), dtype=np.uint8), name="lazy"))
+    lazy = viewer.add_labels(da.zeros((40, 50), dtype=np.uint8), name="lazy")
     told = []
     notification_manager.notification_ready.connect(told.append)
     try:
-        assert dock.commit() is None
+        dock.output.labels.choose(lazy)
+        qtbot.waitUntil(lambda: dock.session is not None and has_mask(dock, 100))
     finally:
         notification_manager.notification_ready.disconnect(told.append)
     assert len(told) == 1
     assert "dask array and cannot be written" in told[0].message
+    assert dock.output.labels.layer is None  # a new layer instead
+    assert dock.commit() == 1
 
 
 def test_an_error_in_a_worker_is_one_notification(viewer, qtbot):

@@ -83,7 +83,9 @@ def iter_everything(
     yield Progress(1, 2, "separating instances")
     labels = _instances(predictor, embedding, config)
     if _mode(config, predictor) == "prompts":
-        labels = yield from iter_redraw(predictor, embedding, labels, config.points_per_batch)
+        labels = yield from _as_one_step(
+            iter_redraw(predictor, embedding, labels, config.points_per_batch)
+        )
     yield Progress(2, 2, "done")
     return labels
 
@@ -115,6 +117,19 @@ def segment_embedded(
     if mode == "prompts":
         labels = run(iter_redraw(predictor, embedding, labels, config.points_per_batch))
     return labels
+
+
+def _as_one_step(
+    job: Generator[Progress, None, NDArray[np.uint32]],
+) -> Generator[Progress, None, NDArray[np.uint32]]:
+    """Let a job's events stand where they can cancel, but count none of its pieces."""
+    while True:
+        try:
+            event = next(job)
+        except StopIteration as stop:
+            labels: NDArray[np.uint32] = stop.value
+            return labels
+        yield Progress(1, 2, event.stage)
 
 
 def _instances(

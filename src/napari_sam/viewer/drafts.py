@@ -239,18 +239,24 @@ def drafts_change(
             area=int(free.sum()),
             time=now,
         )
-        known = table.entries.get(label)
-        if known is not None:
-            entry = dataclasses.replace(
-                entry.covering(known.bounds),
-                category=known.category,
-                annotated=known.annotated,
-                stops=known.stops,
-            )
-        entries.append(EntryChange(known, entry))
+        entries.append(_change_of(table, entry))
     patch = changed_patch(whole, before, after)
     patches = () if patch is None else (patch,)
     return Change(kind=origin, patches=patches, entries=tuple(entries)) if entries else None
+
+
+def _change_of(table: ObjectTable, entry: ObjectEntry) -> EntryChange:
+    """Return what a new entry changes; an object that is known keeps what a person said of it."""
+    known = table.entries.get(entry.label_id)
+    if known is None:
+        return EntryChange(None, entry)
+    kept = dataclasses.replace(
+        entry.covering(known.bounds),
+        category=known.category,
+        annotated=known.annotated,
+        stops=known.stops,
+    )
+    return EntryChange(known, kept)
 
 
 def _within(bounds: Bounds, whole: Bounds) -> tuple[slice, ...]:

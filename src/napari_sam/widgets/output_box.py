@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from napari.layers import Labels
 from qtpy.QtCore import Signal
@@ -17,8 +17,9 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sam.viewer.labels_output import OVERLAPS
+from napari_sam.viewer.labels_output import OVERLAPS, check_writable
 from napari_sam.widgets.choosers import LayerChooser
+from napari_sam.widgets.workers import report_error
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -96,6 +97,17 @@ class OutputBox(QGroupBox):
     def policy(self) -> str:
         """What a commit does with pixels of other objects."""
         return str(self.overlap.currentData())
+
+    def writable(self) -> Any:
+        """Return the chosen Labels layer; None, with a word, where it cannot be written."""
+        layer = self.labels.layer
+        try:
+            if layer is not None:
+                check_writable(layer)
+        except ValueError as error:
+            report_error(error)
+            return None
+        return layer
 
     def offer(self, categories: list[str]) -> None:
         """Offer classes that are known; the chosen one stays."""

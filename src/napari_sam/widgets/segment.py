@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_sam.viewer.entries import ObjectPrompts
-    from napari_sam.viewer.layers import Plane
     from napari_sam.viewer.requests import PredictAnswer
     from napari_sam.viewer.session import Session
 
@@ -72,7 +71,7 @@ class SegmentWidget(QWidget):
         self._build()
         self.destroyed.connect(functools.partial(close_journals, self._open_sessions))
         self.jobs = SessionJobs(self, self._jobs, self.job_bar, self._say)
-        self.destroyed.connect(self.jobs.forget_opening)
+        self.destroyed.connect(self.jobs.opening.forget)
         self._connect()
 
     # what a script may use, too
@@ -114,7 +113,7 @@ class SegmentWidget(QWidget):
         except ValueError as error:
             report_error(error)
             return None
-        self.show_written(session, None)
+        self.show_written(session)
         self._remove_prompts()
         self._say(f"Committed object {written}; Ctrl+Z takes it back")
         return written
@@ -304,7 +303,7 @@ class SegmentWidget(QWidget):
             if session is not None:
                 call()
 
-        self.models.when_loaded(lambda predictor: self.jobs.open_session(predictor, opened))
+        self.models.when_loaded(lambda predictor: self.jobs.opening.start(predictor, opened))
 
     def _opened(self, session: Session | None, told: str = "") -> None:
         self._opening = False
@@ -348,12 +347,10 @@ class SegmentWidget(QWidget):
             self.prompts.show_prompts(prompts)
         self._schedule()
 
-    def show_written(self, session: Session, plane: Plane | None) -> None:
-        """Choose the layer that was written into; drop the prompts on a plane, if one is given."""
+    def show_written(self, session: Session) -> None:
+        """Choose the layer that was written into."""
+        self.jobs.opening.note(session)
         self.output.labels.choose(session.labels)
-        if plane is not None:
-            self.prompts.remove(plane)
-            self._schedule()
 
     def _prompts_changed(self) -> None:
         self._prompted = True

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from napari_sam.viewer.layers import Plane
     from napari_sam.viewer.session import Session
     from napari_sam.widgets.choosers import LayerChooser
     from napari_sam.widgets.output_box import OutputBox
@@ -30,8 +29,8 @@ class SessionDock(Protocol):
         """Open a session, then call."""
         ...
 
-    def show_written(self, session: Session, plane: Plane | None) -> None:
-        """Show that objects were written, and drop the prompts on a plane that are committed."""
+    def show_written(self, session: Session) -> None:
+        """Show that objects were written."""
         ...
 
     def renew(self) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import collections
 import uuid
-import weakref
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.viewer.layers import level_0, shown_plane, visible_part
 from napari_sam.widgets.session_dock import SessionDock
+from napari_sam.widgets.session_opening import SessionOpening
 from napari_sam.widgets.table_dock import TableDock
 from napari_sam.widgets.workers import Runner, report_error
 
@@ -20,12 +20,6 @@ if TYPE_CHECKING:
     from napari_sam.viewer.propagate import CarriedSlice
     from napari_sam.viewer.session import Session
     from napari_sam.widgets.job_bar import JobBar
-
-
-READY = (
-    "Click an object; Shift+click what is not part of it; drag a box; Alt+drag around it; "
-    "Ctrl+drag along it; Enter commits"
-)
 
 
 def new_group() -> str:
@@ -66,69 +60,16 @@ class SessionJobs:
         self, dock: SessionDock, runner: Runner, bar: JobBar, say: Callable[[str], None]
     ) -> None:
         self._dock = dock
-        self._parent = bar
-        self._opening: object | None = None
-        self._shown: weakref.WeakSet[Any] = weakref.WeakSet()
+        self.opening = SessionOpening(dock, bar, say)
         self._bar = bar
         bar.stopped.connect(self.cancel)
         self._runner = runner
         self._say = say
         self.table = TableDock(dock, say)
 
-    def open_session(self, predictor: Any, on_opened: Callable[[Session | None], object]) -> None:
-        """Open the journal of the image in the background, then the session."""
-        image = self._dock.image.layer
-        if image is None:
-            on_opened(None)
-            return
-        labels = self._writable()
-        array, name = level_0(image), image.name
-        shape = tuple(array.shape)[: image.ndim]
-        options: dict[str, Any] = {}
-        if labels is not None:
-            shape = tuple(labels.data.shape)
-            options = {"labels_name": labels.name, "draw": labels not in self._shown}
-        self._opening = opening = object()
-
-        def job() -> Generator[str, None, Any]:
-            yield "Looking for what was done to this image before ..."
-            from napari_sam.viewer.recovery import open_journal
-
-            try:
-                found = open_journal(array, shape, name, **options)
-            except Exception as error:  # noqa: BLE001  the session goes on without a journal
-                return error
-            if self._opening is not opening:  # nobody waits for it any more
-                found.journal.close()
-            return found
-
-        def opened(found: Any) -> None:
-            from napari_sam.viewer.recovery import resume
-            from napari_sam.viewer.session import Session
-
-            failed = isinstance(found, Exception)
-            if self._opening is not opening:
-                if not failed:
-                    found.journal.close()
-                return
-            session = Session(self._dock.viewer, predictor, image, labels)
-            if failed:
-                report_error(RuntimeError(f"This session is not written down: {found}"))
-            else:
-                self._say(resume(session, found) or READY)
-            if session.labels is not None:
-                self._shown.add(session.labels)
-            on_opened(session)
-
-        Runner(self._parent).start(job, on_event=self._say, on_result=opened)
-
-    def forget_opening(self, *_: object) -> None:
-        """Let the journal that is being opened be closed again."""
-        self._opening = None
-
     def drop(self) -> None:
         """Stop the job under way and a session's opening: the dock has closed its session."""
-        self._opening = None
+        self.opening.forget()
         self._runner.cancel()
         self._bar.end()
         self.table.close()
@@ -267,7 +208,7 @@ class SessionJobs:
 
     def refine(self) -> None:
         """Give every object of the chosen Labels layer on this slice back as a mask prompt."""
-        session, plane, labels = self._dock.session, self._plane(), self._writable()
+        session, plane, labels = self._dock.session, self._plane(), self._dock.output.writable()
         if session is None or plane is None:
             self._dock.open_then(self.refine)
             return
@@ -315,7 +256,7 @@ class SessionJobs:
             except (ValueError, OverflowError) as error:
                 report_error(error)
                 return
-            self._dock.show_written(session, plane if origin == "many" else None)
+            self._dock.show_written(session)
             self._say(f"{count} new objects; Ctrl+Z takes them back, J reviews them")
 
         self._run(job, on_event=self._tell, on_result=write)
@@ -341,15 +282,3 @@ class SessionJobs:
         except ValueError as error:
             self._say(str(error))
             return None
-
-    def _writable(self) -> Any:
-        """Return the chosen Labels layer; None where it cannot be written, as a commit tells."""
-        from napari_sam.viewer.labels_output import check_writable
-
-        layer = self._dock.output.labels.layer
-        try:
-            if layer is not None:
-                check_writable(layer)
-        except ValueError:
-            return None
-        return layer

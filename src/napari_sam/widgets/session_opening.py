@@ -1,0 +1,108 @@
+"""Opening the session of a dock: the journal in the background, then what it tells of."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtWidgets import QWidget
+
+from napari_sam.viewer.layers import level_0
+from napari_sam.widgets.session_dock import SessionDock
+from napari_sam.widgets.workers import Runner, report_error
+
+if TYPE_CHECKING:
+    from napari_sam.viewer.recovery import OpenedJournal
+    from napari_sam.viewer.session import Session
+
+READY = (
+    "Click an object; Shift+click what is not part of it; drag a box; Alt+drag around it; "
+    "Ctrl+drag along it; Enter commits"
+)
+
+
+class SessionOpening:
+    """Opens one session at a time; one that nobody waits for any more is closed again.
+
+    Parameters
+    ----------
+    dock : SessionDock
+        Whose session.
+    parent : QWidget
+        What the work in the background ends with.
+    say : callable
+        Shows a line of text.
+    """
+
+    def __init__(self, dock: SessionDock, parent: QWidget, say: Callable[[str], None]) -> None:
+        self._dock = dock
+        self._parent = parent
+        self._say = say
+        self._wanted: object | None = None
+        self._shown: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def start(self, predictor: Any, on_opened: Callable[[Session | None], object]) -> None:
+        """Open a session for the chosen image and Labels layer; None where there is no image."""
+        image = self._dock.image.layer
+        if image is None:
+            on_opened(None)
+            return
+        labels = self._dock.output.writable()
+        self._wanted = wanted = object()
+
+        def job() -> Generator[str, None, OpenedJournal | Exception]:
+            yield "Looking for what was done to this image before ..."
+            found = self._journal(image, labels)
+            if self._wanted is not wanted and not isinstance(found, Exception):
+                found.journal.close()
+            return found
+
+        def opened(found: OpenedJournal | Exception) -> None:
+            if self._wanted is wanted:
+                on_opened(self._session(predictor, image, labels, found))
+            elif not isinstance(found, Exception):
+                found.journal.close()
+
+        Runner(self._parent).start(job, on_event=self._say, on_result=opened)
+
+    def note(self, session: Session) -> None:
+        """Note that a session's layer shows its objects: opening it again draws nothing."""
+        if session.labels is not None:
+            self._shown.add(session.labels)
+
+    def forget(self, *_: object) -> None:
+        """Wait no longer for the session that is being opened."""
+        self._wanted = None
+
+    def _journal(self, image: Any, labels: Any) -> OpenedJournal | Exception:
+        """Open the journal, and draw what it tells of where the layer does not show it yet."""
+        from napari_sam.viewer.recovery import open_journal
+
+        array = level_0(image)
+        try:
+            if labels is None:
+                return open_journal(array, tuple(array.shape)[: image.ndim], image.name)
+            return open_journal(
+                array,
+                tuple(labels.data.shape),
+                image.name,
+                labels_name=labels.name,
+                draw=labels not in self._shown,
+            )
+        except Exception as error:  # noqa: BLE001  the session goes on without a journal
+            return error
+
+    def _session(
+        self, predictor: Any, image: Any, labels: Any, found: OpenedJournal | Exception
+    ) -> Session:
+        from napari_sam.viewer.recovery import resume
+        from napari_sam.viewer.session import Session
+
+        session = Session(self._dock.viewer, predictor, image, labels)
+        if isinstance(found, Exception):
+            report_error(RuntimeError(f"This session is not written down: {found}"))
+        else:
+            self._say(resume(session, found) or READY)
+        self.note(session)
+        return session
