@@ -30,14 +30,18 @@ from napari_sam.segmentation.images import (
     to_display_range,
     to_pixels,
 )
+from napari_sam.segmentation.instances import instances_from_maps
 from napari_sam.segmentation.prediction import NOTHING, MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
+from napari_sam.segmentation.scale import diameter_of_instances
 from napari_sam.segmentation.sizes import estimate_diameter
 from napari_sam.segmentation.upscaling import upscale_window
 
 _DEFAULT_DIAMETER = 36.0
 _LARGEST_SCALE = 4.0
 _COMFORTABLE_INPUT = 1024
+_SEED_SMOOTHING = 2.0
+"""Of looks that judge how large objects are, pixels of the scaled part."""
 _SMALLEST_INPUT = 256
 """No image is shrunk below this longest side, pixels."""
 
@@ -331,10 +335,24 @@ class Predictor:
         return self._model.config.object_diameter or _DEFAULT_DIAMETER
 
     def _estimated_diameter(self, displayed: NDArray[np.float32]) -> float:
+        """Measure the instances seen at several scales; where few are, ask the size decoder."""
+        if self.has_instance_decoder:
+            found = diameter_of_instances(displayed, self._instances_at, self._diameter)
+            if found is not None:
+                return found
         if self._model.size_decoder is None:
             return self._diameter
         octaves = bin_octaves().double().numpy()
         return estimate_diameter(displayed, self._sizes_at, octaves, self._diameter)
+
+    @torch.inference_mode()
+    def _instances_at(self, part: NDArray[np.float32], scale: float) -> NDArray[np.uint32]:
+        """Segment a part of a displayed image at a scale; labels in pixels of the scaled part."""
+        shape = (part.shape[0], part.shape[1])
+        look = self._embed(part, free_geometry(shape, scale, max(shape) * 4), None)
+        height, width = look.geometry.input_shape
+        maps = self._model.instance_maps(look.image)[0].sigmoid()[:, :height, :width]
+        return instances_from_maps(maps.cpu().numpy(), smoothing=_SEED_SMOOTHING)
 
     @torch.inference_mode()
     def _sizes_at(self, part: NDArray[np.float32], scale: float) -> NDArray[np.float64]:
