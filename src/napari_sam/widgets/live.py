@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -38,6 +39,9 @@ class LatestWins(QObject):
         self._in_flight = ""
         self._state = threading.Condition()
         self._ended = False
+        self._on_the_way: Counter[str] = Counter()
+        self.answered.connect(self._answer_arrived)
+        self.failed.connect(self._error_arrived)
         self._thread = threading.Thread(target=self._answer, name="napari-sam", daemon=True)
         self._thread.start()
         parent.destroyed.connect(self._end_by(self._state))
@@ -47,14 +51,15 @@ class LatestWins(QObject):
 
     @property
     def busy(self) -> bool:
-        """Whether anything is asked and not answered."""
+        """Whether anything is asked and its answer has not arrived."""
         with self._state:
-            return bool(self._waiting or self._in_flight)
+            return bool(self._waiting or self._in_flight or self._on_the_way.total())
 
     def is_asked(self, kind: str) -> bool:
-        """Tell whether a question of a kind waits or is in flight."""
+        """Tell whether a question of a kind waits, is in flight, or its answer on the way."""
         with self._state:
-            return kind in self._waiting or self._in_flight == kind
+            asked = kind in self._waiting or self._in_flight == kind
+            return asked or self._on_the_way[kind] > 0
 
     def ask(self, kind: str, question: Callable[[], Any]) -> None:
         """Ask; a question of the same kind that still waits is forgotten."""
@@ -107,10 +112,20 @@ class LatestWins(QObject):
                 continue
             self._tell(self.answered, kind, answer, time.perf_counter() - started)
 
-    def _tell(self, signal: Any, *values: object) -> None:
+    def _answer_arrived(self, kind: str, _: object, __: float) -> None:
+        """Note, before anybody else, that an answer is on the GUI thread."""
+        with self._state:
+            self._on_the_way[kind] -= 1
+
+    def _error_arrived(self, kind: str, _: object) -> None:
+        with self._state:
+            self._on_the_way[kind] -= 1
+
+    def _tell(self, signal: Any, *values: Any) -> None:
         """Emit, unless the widget went meanwhile."""
         with self._state:
             ended = self._ended
+            self._on_the_way[values[0]] += 1
         if not ended:
             try:
                 signal.emit(*values)

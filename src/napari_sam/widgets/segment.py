@@ -214,8 +214,8 @@ class SegmentWidget(QWidget):
         self.all_keys.clicked.connect(lambda _=False: self.keys.show())
         self.anew.clicked.connect(lambda _=False: self.jobs.start_over())
         self._live.answered.connect(self._answered)
-        self._live.failed.connect(lambda _, error: report_error(error))
-        self._pages.failed.connect(lambda _, error: report_error(error))
+        self._live.failed.connect(self._failed)
+        self._pages.failed.connect(self._failed)
         self.viewer.dims.events.point.connect(self._schedule)
         self.viewer.dims.events.ndisplay.connect(self._schedule)
         self._schedule()
@@ -333,6 +333,9 @@ class SegmentWidget(QWidget):
             if (turbo or self._commit_next) and not self._live.is_asked("prompt"):
                 self._commit_next = self._prompted = False
                 self.commit()
+
+    def _failed(self, _: str, error: BaseException) -> None:
+        report_error(error)
 
     def _look_ahead(self, session: Session) -> None:
         """Embed the shown slice and the next ones while nothing is asked."""
