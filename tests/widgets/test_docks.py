@@ -3,7 +3,6 @@
 import time
 
 import numpy as np
-import pytest
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QTimer
 
@@ -19,11 +18,6 @@ def drawn() -> np.ndarray:
     image = np.zeros((40, 50))
     image[SQUARE] = image[BAR] = 1
     return image
-
-
-@pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
 
 
 def open_segment(viewer, image=None, predictor=None, **options) -> SegmentWidget:

@@ -1,26 +1,12 @@
 """The annotating loop: mouse, keys, hovering, drafts, undo into the layers, recovery."""
 
 import numpy as np
-import pytest
 
 from napari_sam.viewer.overlays import GESTURE_NAME
 from napari_sam.viewer.preview import HOVER_NAME, PREVIEW_NAME
 from napari_sam.widgets.hovering import SLOW
 from tests.widgets.person import Mouse, press
-from tests.widgets.test_docks import TOTAL, has_mask, open_segment
-
-
-@pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
-
-
-@pytest.fixture
-def dock(viewer, qtbot):
-    dock = open_segment(viewer)
-    dock.prompts.new_points()
-    qtbot.waitUntil(lambda: dock.session is not None)
-    return dock
+from tests.widgets.test_docks import TOTAL, has_mask
 
 
 def shown(dock, name):

@@ -3,7 +3,6 @@
 import time
 
 import numpy as np
-import pytest
 from napari.utils.key_bindings import coerce_keybinding
 from qtpy.QtCore import QSettings
 
@@ -13,19 +12,6 @@ from napari_sam.widgets.object_table import ObjectTableWidget
 from tests.oracle import OraclePredictor
 from tests.widgets.person import Mouse, press
 from tests.widgets.test_docks import TOTAL, drawn, has_mask, open_segment
-
-
-@pytest.fixture
-def viewer(make_napari_viewer):
-    return make_napari_viewer()
-
-
-@pytest.fixture
-def dock(viewer, qtbot):
-    dock = open_segment(viewer)
-    dock.prompts.new_points()
-    qtbot.waitUntil(lambda: dock.session is not None)
-    return dock
 
 
 def test_one_object_for_each_box_and_point(dock, qtbot):

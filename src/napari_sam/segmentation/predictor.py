@@ -345,11 +345,15 @@ class Predictor:
         octaves = bin_octaves().double().numpy()
         return estimate_diameter(displayed, self._sizes_at, octaves, self._diameter)
 
+    def _look(self, part: NDArray[np.float32], scale: float) -> ImageEmbedding:
+        """Embed a part of a displayed image at a scale."""
+        shape = (part.shape[0], part.shape[1])
+        return self._embed(part, free_geometry(shape, scale, max(shape) * 4), None)
+
     @torch.inference_mode()
     def _instances_at(self, part: NDArray[np.float32], scale: float) -> NDArray[np.uint32]:
         """Segment a part of a displayed image at a scale; labels in pixels of the scaled part."""
-        shape = (part.shape[0], part.shape[1])
-        look = self._embed(part, free_geometry(shape, scale, max(shape) * 4), None)
+        look = self._look(part, scale)
         height, width = look.geometry.input_shape
         maps = self._model.instance_maps(look.image)[0].sigmoid()[:, :height, :width]
         return instances_from_maps(maps.cpu().numpy(), smoothing=_SEED_SMOOTHING)
@@ -357,8 +361,7 @@ class Predictor:
     @torch.inference_mode()
     def _sizes_at(self, part: NDArray[np.float32], scale: float) -> NDArray[np.float64]:
         """Judge the objects of a part of a displayed image at a scale; log probabilities."""
-        shape = (part.shape[0], part.shape[1])
-        look = self._embed(part, free_geometry(shape, scale, max(shape) * 4), None)
+        look = self._look(part, scale)
         votes: NDArray[np.float64] = (
             self._model.size_votes(look.image, look.geometry.input_shape)[0].double().cpu().numpy()
         )

@@ -15,3 +15,15 @@ def union(one: Bounds, other: Bounds) -> Bounds:
 def region_of(bounds: Bounds) -> tuple[slice, ...]:
     """Return what to index the data with."""
     return tuple(slice(low, high) for low, high in bounds)
+
+
+def region_within(bounds: Bounds, whole: Bounds) -> tuple[slice, ...]:
+    """Return what to index an array that holds `whole` with, to get `bounds`."""
+    pairs = zip(bounds, whole, strict=True)
+    return tuple(slice(low - start, high - start) for (low, high), (start, _) in pairs)
+
+
+def on_plane(bounds: Bounds, plane: Bounds, axes: tuple[int, int]) -> Bounds:
+    """Cut bounds to the plane that other bounds lie in: they keep their sides along its axes."""
+    pairs = zip(bounds, plane, strict=True)
+    return tuple(own if axis in axes else there for axis, (own, there) in enumerate(pairs))

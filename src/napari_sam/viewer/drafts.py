@@ -15,7 +15,7 @@ from skimage.measure import find_contours
 
 from napari_sam.segmentation.everything import EverythingConfig, iter_everything
 from napari_sam.segmentation.progress import Progress
-from napari_sam.viewer.bounds import Bounds, union
+from napari_sam.viewer.bounds import region_within, union
 from napari_sam.viewer.entries import (
     EntryChange,
     ObjectEntry,
@@ -218,14 +218,14 @@ def drafts_change(
     after = before.copy()
     fresh, entries, now = itertools.count(first), [], utc_now()
     for draft, (bounds, found) in placed:
-        part = after[_within(bounds, whole)]
+        part = after[region_within(bounds, whole)]
         label = draft.label_id or next(fresh)
         free = found & ((part == 0) | (part == label))
         if not free.any():
             continue
         if label in cleared:
             own, was = cleared[label]
-            old = after[_within(own, whole)]
+            old = after[region_within(own, whole)]
             old[was & (old == label)] = 0
         part[free] = label
         entry = ObjectEntry(
@@ -257,8 +257,3 @@ def _change_of(table: ObjectTable, entry: ObjectEntry) -> EntryChange:
         stops=known.stops,
     )
     return EntryChange(known, kept)
-
-
-def _within(bounds: Bounds, whole: Bounds) -> tuple[slice, ...]:
-    """Return what to index an array that holds `whole` with, to get `bounds`."""
-    return tuple(slice(b[0] - w[0], b[1] - w[0]) for b, w in zip(bounds, whole, strict=True))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam.viewer.bounds import Bounds, region_of, union
+from napari_sam.viewer.bounds import Bounds, on_plane, region_of, union
 from napari_sam.viewer.history import Block, LabelPatch
 from napari_sam.viewer.layers import Plane, new_labels_like
 from napari_sam.viewer.napari_private import paint_regions, painted_regions, unwrapped
@@ -200,7 +200,7 @@ class LabelsOutput:
         bounds, found = self.place(plane, mask, corner)
         if replaced is not None and overlap != "background":
             target = target_plane(self._viewer, self._image, plane, self.made())
-            wide = union(bounds, _on_plane(replaced, bounds, target))
+            wide = union(bounds, on_plane(replaced, bounds, target.axes))
             found = np.pad(
                 found, [(b[0] - w[0], w[1] - b[1]) for b, w in zip(bounds, wide, strict=True)]
             )
@@ -267,15 +267,6 @@ class LabelsOutput:
     def _note(self, patches: Iterable[LabelPatch]) -> None:
         """Note which labels are in use now."""
         self._highest = max([self._highest, *(int(p.after.values.max()) for p in patches)])
-
-
-def _on_plane(bounds: Bounds, region: Bounds, plane: Plane) -> Bounds:
-    """Cut an object's bounds to the one plane that a region lies in."""
-    rows_cols = plane.axes
-    return tuple(
-        own if axis in rows_cols else there
-        for axis, (own, there) in enumerate(zip(bounds, region, strict=True))
-    )
 
 
 def changed_patch(

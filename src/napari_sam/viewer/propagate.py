@@ -18,7 +18,7 @@ from napari_sam.segmentation.propagation import (
     PropagationSummary,
     iter_propagate,
 )
-from napari_sam.viewer.bounds import Bounds, region_of, union
+from napari_sam.viewer.bounds import on_plane, region_within, union
 from napari_sam.viewer.entries import EntryChange, Index, ObjectEntry, ObjectPrompts, ObjectTable
 from napari_sam.viewer.history import Change
 from napari_sam.viewer.labels_output import LabelsOutput, changed_patch
@@ -244,17 +244,18 @@ def carried_change(
     Change or None
         None where nothing changes.
     """
-    here = carried.plane.index
+    index = carried.plane.index
     carried_here = [
         one
         for one in carried.masks
-        if one[0] in table and here not in (*table[one[0]].annotated, *table[one[0]].stops)
+        if one[0] in table and index not in (*table[one[0]].annotated, *table[one[0]].stops)
     ]
     if not carried_here:
         return None
-    on_plane, _ = output.place(carried.plane, np.ones((1, 1), bool), (0, 0))
+    here, _ = output.place(carried.plane, np.ones((1, 1), bool), (0, 0))
+    axes = carried.plane.axes
     whole = functools.reduce(
-        union, [_cut_to(table[label].bounds, on_plane, carried.plane) for label, *_ in carried_here]
+        union, [on_plane(table[label].bounds, here, axes) for label, *_ in carried_here]
     )
     placed = [
         (label, score, *output.place(carried.plane, mask, corner))
@@ -267,11 +268,7 @@ def carried_change(
     after[np.isin(after, [label for label, *_ in carried_here])] = 0
     entries = []
     for label, score, bounds, found in placed:
-        shifted = tuple(
-            (low - start, high - start)
-            for (low, high), (start, _) in zip(bounds, whole, strict=True)
-        )
-        part = after[region_of(shifted)]
+        part = after[region_within(bounds, whole)]
         part[found & (part == 0)] = label
         known = table[label]
         made = dataclasses.replace(
@@ -283,14 +280,6 @@ def carried_change(
     if patch is None:
         return None
     return Change(kind="propagate", patches=(patch,), entries=tuple(entries), group=group)
-
-
-def _cut_to(bounds: Bounds, on_plane: Bounds, plane: Plane) -> Bounds:
-    """Return an object's bounds on one plane."""
-    return tuple(
-        own if plane.index[axis] is None else there
-        for axis, (own, there) in enumerate(zip(bounds, on_plane, strict=True))
-    )
 
 
 def _annotated(request: PropagateRequest) -> dict[int, dict[int, NDArray[np.bool_]]]:
