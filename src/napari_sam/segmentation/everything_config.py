@@ -11,12 +11,23 @@ from typing import Any
 MODES = ("auto", "grid", "instances", "prompts")
 
 
-def _setting(
+def setting(
     default: Any,
     label: str,
     tooltip: str,
     **hints: Any,
 ) -> Any:
+    """Return a dataclass field that a form can show.
+
+    Parameters
+    ----------
+    default : object
+        Its default.
+    label, tooltip : str
+        For people.
+    **hints
+        `min`, `max`, `step`, `choices` and `advanced`, as the form takes them.
+    """
     return field(default=default, metadata={"label": label, "tooltip": tooltip, **hints})
 
 
@@ -50,10 +61,10 @@ class EverythingConfig:
         share of the object diameter.
     """
 
-    mode: str = _setting(
+    mode: str = setting(
         "auto", "Mode", "auto takes the instance decoder where the model has one", choices=MODES
     )
-    object_diameter: float | None = _setting(
+    object_diameter: float | None = setting(
         None,
         "Object diameter",
         "Typical object in pixels; empty estimates it",
@@ -61,7 +72,7 @@ class EverythingConfig:
         max=4096,
         step=1,
     )
-    min_mask_region_area: int = _setting(
+    min_mask_region_area: int = setting(
         0,
         "Smallest region",
         "Smaller objects, holes and islands are removed (pixels)",
@@ -69,10 +80,10 @@ class EverythingConfig:
         max=1_000_000,
         step=10,
     )
-    points_per_side: int = _setting(
+    points_per_side: int = setting(
         32, "Points per side", "Grid points along one side of the image", min=1, max=256, step=1
     )
-    pred_iou_thresh: float = _setting(
+    pred_iou_thresh: float = setting(
         0.88,
         "Predicted IoU",
         "Masks that the model scores lower are dropped",
@@ -80,7 +91,7 @@ class EverythingConfig:
         max=1.0,
         step=0.01,
     )
-    stability_score_thresh: float = _setting(
+    stability_score_thresh: float = setting(
         0.95,
         "Stability",
         "Masks that change more with their threshold are dropped",
@@ -88,7 +99,7 @@ class EverythingConfig:
         max=1.0,
         step=0.01,
     )
-    stability_score_offset: float = _setting(
+    stability_score_offset: float = setting(
         1.0,
         "Stability offset",
         "How far the threshold is moved to test stability (logits)",
@@ -97,7 +108,7 @@ class EverythingConfig:
         step=0.1,
         advanced=True,
     )
-    box_nms_thresh: float = _setting(
+    box_nms_thresh: float = setting(
         0.7,
         "Box overlap",
         "Of masks whose boxes overlap more, the better stays",
@@ -106,7 +117,7 @@ class EverythingConfig:
         step=0.05,
         advanced=True,
     )
-    crop_n_layers: int = _setting(
+    crop_n_layers: int = setting(
         0,
         "Crop layers",
         "Segment crops too: finds smaller objects, takes longer",
@@ -115,7 +126,7 @@ class EverythingConfig:
         step=1,
         advanced=True,
     )
-    crop_nms_thresh: float = _setting(
+    crop_nms_thresh: float = setting(
         0.7,
         "Crop overlap limit",
         "As box overlap, between crops",
@@ -124,7 +135,7 @@ class EverythingConfig:
         step=0.05,
         advanced=True,
     )
-    crop_overlap_ratio: float = _setting(
+    crop_overlap_ratio: float = setting(
         512 / 1500,
         "Crop margin",
         "How far crops overlap, of the image's shorter side",
@@ -133,7 +144,7 @@ class EverythingConfig:
         step=0.05,
         advanced=True,
     )
-    crop_n_points_downscale_factor: int = _setting(
+    crop_n_points_downscale_factor: int = setting(
         1,
         "Fewer points in crops",
         "Points per side are divided by this in each layer",
@@ -142,7 +153,7 @@ class EverythingConfig:
         step=1,
         advanced=True,
     )
-    points_per_batch: int = _setting(
+    points_per_batch: int = setting(
         64,
         "Points at once",
         "More is faster and takes more memory",
@@ -151,7 +162,7 @@ class EverythingConfig:
         step=16,
         advanced=True,
     )
-    foreground_thresh: float = _setting(
+    foreground_thresh: float = setting(
         0.6,
         "Foreground",
         "Instances mode: foreground is above this probability",
@@ -159,7 +170,7 @@ class EverythingConfig:
         max=1.0,
         step=0.05,
     )
-    seed_thresh: float = _setting(
+    seed_thresh: float = setting(
         0.4,
         "Seeds",
         "Instances mode: higher splits touching objects more",
@@ -167,7 +178,7 @@ class EverythingConfig:
         max=1.0,
         step=0.05,
     )
-    seed_smoothing: float = _setting(
+    seed_smoothing: float = setting(
         0.08,
         "Seed smoothing",
         "Instances mode: more joins the parts of uneven objects (share of the object diameter)",
@@ -176,7 +187,7 @@ class EverythingConfig:
         step=0.01,
         advanced=True,
     )
-    debris_thresh: float = _setting(
+    debris_thresh: float = setting(
         0.1,
         "Debris",
         "Instances mode: objects smaller than this share of the median area are dropped",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from napari_sam.segmentation.everything_config import _setting
+from napari_sam.segmentation.everything_config import setting
 
 PROMPTS = ("mask", "box")
 
@@ -38,13 +38,13 @@ class PropagateConfig:
         Objects decoded at once.
     """
 
-    prompts: str = _setting(
+    prompts: str = setting(
         "mask",
         "Prompts",
         "What the next slice is asked with: the mask with its box and points, or the box alone",
         choices=PROMPTS,
     )
-    max_slices: int = _setting(
+    max_slices: int = setting(
         0,
         "Slices each way",
         "How far from an annotated slice; 0 goes to the end of the stack",
@@ -52,7 +52,7 @@ class PropagateConfig:
         max=1_000_000,
         step=1,
     )
-    neighbour_iou_thresh: float = _setting(
+    neighbour_iou_thresh: float = setting(
         0.3,
         "IoU with neighbour",
         "An object ends where its mask overlaps that of the slice before less",
@@ -60,7 +60,7 @@ class PropagateConfig:
         max=1.0,
         step=0.05,
     )
-    pred_iou_thresh: float = _setting(
+    pred_iou_thresh: float = setting(
         0.4,
         "Predicted IoU",
         "An object ends where the model scores its mask lower",
@@ -68,7 +68,7 @@ class PropagateConfig:
         max=1.0,
         step=0.05,
     )
-    pred_iou_share: float = _setting(
+    pred_iou_share: float = setting(
         0.9,
         "Share of best score",
         "An object ends where its score falls below this share of its best in this direction",
@@ -76,10 +76,10 @@ class PropagateConfig:
         max=1.0,
         step=0.05,
     )
-    min_area: int = _setting(
+    min_area: int = setting(
         8, "Smallest area", "A smaller mask counts as empty (pixels)", min=1, max=1_000_000, step=10
     )
-    max_growth: float = _setting(
+    max_growth: float = setting(
         4.0,
         "Largest growth",
         "An object ends where its area is more times that of the annotated mask",
@@ -88,7 +88,7 @@ class PropagateConfig:
         step=0.5,
         advanced=True,
     )
-    objects_per_batch: int = _setting(
+    objects_per_batch: int = setting(
         64,
         "Objects at once",
         "More is faster and takes more memory",
