@@ -27,16 +27,16 @@ def test_bins_cover_octaves_evenly():
 
 def test_the_scorer_changes_nothing_before_it_is_trained():
     scorer = MaskScorer(32)
-    scores = scorer(torch.randn(2, 5, 32), torch.randn(2, 4, 8, 8), torch.randn(2, 4, 8, 8))
+    scores = scorer(torch.randn(2, 5, 32), torch.randn(2, 4, 64), torch.randn(2, 64, 4))
     assert torch.equal(scores, torch.zeros(2, 4))
 
 
 def test_masks_learn_nothing_from_the_scorer():
     scorer = MaskScorer(32)
     torch.nn.init.normal_(scorer.mlp[-1].weight)
-    logits = torch.randn(1, 4, 8, 8, requires_grad=True)
+    logits = torch.randn(1, 4, 64, requires_grad=True)
     tokens = torch.randn(1, 5, 32, requires_grad=True)
-    scorer(tokens, logits, torch.randn(1, 4, 8, 8)).sum().backward()
+    scorer(tokens, logits, torch.randn(1, 64, 4)).sum().backward()
     assert logits.grad is None
     assert tokens.grad is not None
 

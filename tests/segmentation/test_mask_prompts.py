@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from napari_sam.model.image_tokens import ImageTokens
 from napari_sam.model.sam import EncodedImage
 from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.segmentation.images import free_geometry
@@ -23,6 +24,7 @@ def embedding_of(shape, scale=1.0, stride=8):
     rows, cols = (length // stride for length in geometry.padded_shape)
     return ImageEmbedding(
         image=EncodedImage(torch.zeros(1, 1, rows, cols)),
+        tokens=ImageTokens(*torch.zeros(2, 1, rows, cols, 1)),
         geometry=geometry,
         object_diameter=None,
         model_name="drawn",

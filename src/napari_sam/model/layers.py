@@ -28,11 +28,11 @@ class LayerNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x (B, C, H, W) over C at every pixel."""
-        channels_last = x.permute(0, 2, 3, 1)
-        normed = functional.layer_norm(
-            channels_last, self.weight.shape, self.weight, self.bias, self.eps
-        )
-        return normed.permute(0, 3, 1, 2)
+        return self.over_last(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+    def over_last(self, x: Tensor) -> Tensor:
+        """Normalise x (..., C) over C."""
+        return functional.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
 
 
 class MLPBlock(nn.Module):

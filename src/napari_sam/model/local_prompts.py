@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_sam.model.image_tokens import ImageTokens, by_token, sample
 from napari_sam.model.prompt_encoder import BACKGROUND, FOREGROUND, PADDING, token_centres
 
 _RADII = (6.0, 24.0)
@@ -37,13 +38,13 @@ class LocalPrompts(nn.Module):
         self.token_maps = nn.Conv2d(_MAPS, dim, 1)
         self.skip_maps = nn.Conv2d(_MAPS, dim // 4, 1)
 
-    def sample(self, levels: tuple[Tensor, ...], points: Tensor, labels: Tensor) -> Tensor:
+    def sample(self, image: ImageTokens, points: Tensor, labels: Tensor) -> Tensor:
         """Project the image features under each point.
 
         Parameters
         ----------
-        levels : tuple of Tensor
-            (B, c, h, w) feature maps over the same field of view.
+        image : ImageTokens
+            Of one image for all objects, or of one for each.
         points, labels : Tensor
             (B, N, 2) pixels (x, y) and (B, N).
 
@@ -52,48 +53,33 @@ class LocalPrompts(nn.Module):
         Tensor
             (B, N, C); zero where the label is padding.
         """
-        height, width = levels[0].shape[-2:]
-        extent = points.new_tensor([width * self.stride, height * self.stride])
-        grid = ((points + 0.5) / extent * 2 - 1)[:, :, None]
-        sampled = [
-            functional.grid_sample(level, grid, padding_mode="border", align_corners=False)
-            for level in levels
-        ]
-        under = torch.cat(sampled, dim=1)[..., 0].transpose(1, 2)
+        levels = (image.features, *image.skips)
+        under = torch.cat([sample(level, points, self.stride) for level in levels], dim=-1)
         projected: Tensor = self.point_features(under)
         return projected * (labels != PADDING)[..., None].to(projected.dtype)
 
     def maps(
-        self,
-        points: Tensor | None,
-        labels: Tensor | None,
-        boxes: Tensor | None,
-        grid: tuple[int, int],
-        stride: int,
-        count: int,
+        self, points: Tensor | None, labels: Tensor | None, boxes: Tensor | None, cells: Tensor
     ) -> Tensor:
-        """Draw the prompts on a grid.
+        """Draw the prompts on the cells of a grid.
 
         Parameters
         ----------
         points, labels, boxes : Tensor or None
-            As in `PromptEncoder`.
-        grid : (int, int)
-            Height and width of the grid, cells.
-        stride : int
-            Pixels along one side of a cell.
-        count : int
-            Number of objects, B.
+            As in `PromptEncoder`, of B objects.
+        cells : Tensor
+            (..., 2) centres (x, y) of the cells, pixels; the first dimensions are height and width
+            in tokens.
 
         Returns
         -------
         Tensor
-            (B, 6, height, width): closeness to positive, then negative points at two radii, the
-            box's inside, and a constant that tells whether there is a box.
+            (B, ..., 6): closeness to positive, then negative points at two radii, the box's inside,
+            and a constant that tells whether there is a box.
         """
-        device = self.token_maps.weight.device
-        centres = token_centres(*grid, stride, device).reshape(-1, 2)
-        drawn = torch.zeros(count, _MAPS, len(centres), device=device)
+        count = next((len(given) for given in (points, boxes) if given is not None), 1)
+        centres = cells.reshape(-1, 2)
+        drawn = centres.new_zeros(count, _MAPS, len(centres))
         if points is not None and labels is not None:
             offset = centres[None, None] - (points + 0.5)[:, :, None]
             squared = (offset**2).sum(-1)
@@ -105,21 +91,32 @@ class LocalPrompts(nn.Module):
         if boxes is not None:
             low, high = boxes[:, None, :2], boxes[:, None, 2:] + 1
             depth = torch.minimum(centres - low, high - centres).amin(-1)
-            drawn[:, -2] = torch.sigmoid(depth / (stride / 2))
+            side = self.stride / (cells.ndim - 2)
+            drawn[:, -2] = torch.sigmoid(depth / (side / 2))
             drawn[:, -1] = 1
-        maps: Tensor = drawn.unflatten(2, grid)
+        maps: Tensor = drawn.transpose(1, 2).unflatten(1, cells.shape[:-1])
         return maps
 
     def forward(
         self,
+        image: ImageTokens,
         points: Tensor | None,
         labels: Tensor | None,
         boxes: Tensor | None,
-        grid: tuple[int, int],
-        count: int,
-    ) -> tuple[Tensor, Tensor]:
-        """Return what is added to image tokens (B, C, h, w) and to skips (B, C / 4, 2 h, 2 w)."""
-        coarse = self.maps(points, labels, boxes, grid, self.stride, count)
-        fine_grid = (2 * grid[0], 2 * grid[1])
-        fine = self.maps(points, labels, boxes, fine_grid, self.stride // 2, count)
-        return self.token_maps(coarse), self.skip_maps(fine)
+    ) -> ImageTokens:
+        """Return the image with maps of the prompts added to its features and finer features."""
+        device, (height, width) = image.features.device, image.grid
+        coarse = token_centres(height, width, self.stride, device)
+        fine = token_centres(2 * height, 2 * width, self.stride // 2, device)
+        fine = by_token(fine.permute(2, 0, 1)[None], 1)[0]
+        on_tokens = _weighed(self.maps(points, labels, boxes, coarse), self.token_maps)
+        on_skips = _weighed(self.maps(points, labels, boxes, fine), self.skip_maps)
+        return image._replace(
+            features=image.features + on_tokens,
+            skips=(image.skips[0] + on_skips, image.skips[1]),
+        )
+
+
+def _weighed(maps: Tensor, conv: nn.Conv2d) -> Tensor:
+    """Apply a convolution of kernel 1 to (..., c)."""
+    return functional.linear(maps, conv.weight.flatten(1), conv.bias)

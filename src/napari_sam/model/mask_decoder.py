@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from napari_sam.model.configs import DecoderConfig
+from napari_sam.model.image_tokens import ImageTokens, as_map
 from napari_sam.model.layers import MLP, LayerNorm2d
 from napari_sam.model.mask_scorer import MaskScorer
 from napari_sam.model.two_way_transformer import TwoWayTransformer
+
+_Upscaling = tuple[nn.ConvTranspose2d, LayerNorm2d, nn.Module, nn.ConvTranspose2d, nn.Module]
 
 
 class MaskDecoder(nn.Module):
@@ -43,25 +49,15 @@ class MaskDecoder(nn.Module):
         )
         self.mask_scorer = MaskScorer(dim) if config.mask_scorer else None
 
-    def forward(
-        self,
-        features: Tensor,
-        image_pe: Tensor,
-        sparse: Tensor,
-        skips: tuple[Tensor, Tensor] | None = None,
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, image: ImageTokens, sparse: Tensor) -> tuple[Tensor, Tensor]:
         """Decode B objects into all their candidates.
 
         Parameters
         ----------
-        features : Tensor
-            (B, C, h, w) image embedding plus dense prompts.
-        image_pe : Tensor
-            (B or 1, C, h, w) positions of the image tokens.
+        image : ImageTokens
+            Of one image for all, or of one for each; dense prompts are added to its features.
         sparse : Tensor
             (B, T, C) prompt tokens.
-        skips : tuple of Tensor, optional
-            (B or 1, C / 4, 2 h, 2 w) and (B or 1, C / 8, 4 h, 4 w), added while upscaling.
 
         Returns
         -------
@@ -70,29 +66,78 @@ class MaskDecoder(nn.Module):
         predicted_iou : Tensor
             (B, 1 + candidates).
         """
-        output = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
-        tokens = torch.cat([output.expand(len(sparse), -1, -1), sparse], dim=1)
-        tokens, image = self.transformer(
-            tokens, features.flatten(2).transpose(1, 2), image_pe.flatten(2).transpose(1, 2)
-        )
-        upscaled = self._upscale(image.transpose(1, 2).unflatten(2, features.shape[-2:]), skips)
-        weights = torch.stack(
-            [mlp(tokens[:, 1 + i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)], dim=1
-        )
-        logits = (weights @ upscaled.flatten(2)).unflatten(2, upscaled.shape[-2:])
+        tokens, seen = self.exchange(image, sparse)
+        pixels = self.upscale(seen, image)
+        logits = self.mask_weights(tokens) @ pixels.flatten(1, -2).transpose(1, 2)
         predicted_iou = self.iou_prediction_head(tokens[:, 0])
         if self.mask_scorer is not None:
-            seen = tokens[:, : 1 + self.num_mask_tokens]
-            predicted_iou = predicted_iou + self.mask_scorer(seen, logits, upscaled)
-        return logits, predicted_iou
+            told = tokens[:, : 1 + self.num_mask_tokens]
+            predicted_iou = predicted_iou + self.mask_scorer(told, logits, pixels.flatten(1, -2))
+        return _as_maps(logits, image.grid), predicted_iou
 
-    def _upscale(self, image: Tensor, skips: tuple[Tensor, Tensor] | None) -> Tensor:
-        first, norm, act, second, last_act = self.output_upscaling
-        image = first(image)
-        if skips is not None:
-            image = image + skips[0]
-        image = second(act(norm(image)))
-        if skips is not None:
-            image = image + skips[1]
-        upscaled: Tensor = last_act(image)
+    def exchange(self, image: ImageTokens, sparse: Tensor) -> tuple[Tensor, Tensor]:
+        """Let prompts and image tell each other what they know.
+
+        Parameters
+        ----------
+        image, sparse
+            As in `forward`.
+
+        Returns
+        -------
+        tokens, seen : Tensor
+            (B, 1 + masks + T, C), of the IoU, of each mask, of the prompt; and the image tokens
+            (B, h w, C).
+        """
+        output = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
+        tokens = torch.cat([output.expand(len(sparse), -1, -1), sparse], dim=1)
+        exchanged: tuple[Tensor, Tensor] = self.transformer(
+            tokens, image.features.flatten(1, 2), image.positions.flatten(1, 2)
+        )
+        return exchanged
+
+    def mask_weights(self, tokens: Tensor) -> Tensor:
+        """Return what each mask weighs the upscaled pixels with, (B, 1 + candidates, C / 8)."""
+        mlps = enumerate(self.output_hypernetworks_mlps, start=1)
+        return torch.stack([mlp(tokens[:, index]) for index, mlp in mlps], dim=1)
+
+    def upscale(self, seen: Tensor, image: ImageTokens) -> Tensor:
+        """Double the resolution of image tokens twice.
+
+        The transposed convolutions have no overlap, so they are matrix products.
+
+        Parameters
+        ----------
+        seen : Tensor
+            (B, h w, C) image tokens after the exchange.
+        image : ImageTokens
+            Its skips, if there are any, are added on the way.
+
+        Returns
+        -------
+        Tensor
+            (B, h, w, 2, 2, 2, 2, C / 8).
+        """
+        first, norm, act, second, last_act = cast("_Upscaling", tuple(self.output_upscaling))
+        pixels = _doubled(seen.unflatten(1, image.grid), first)
+        if image.skips:
+            pixels = pixels + image.skips[0]
+        pixels = _doubled(act(norm.over_last(pixels)), second)
+        if image.skips:
+            pixels = pixels + image.skips[1]
+        upscaled: Tensor = last_act(pixels)
         return upscaled
+
+
+def _doubled(pixels: Tensor, conv: nn.ConvTranspose2d) -> Tensor:
+    """Apply a transposed convolution of kernel and stride 2 to (..., C): (..., 2, 2, C')."""
+    matrix = conv.weight.permute(2, 3, 1, 0).flatten(0, 2)
+    bias = None if conv.bias is None else conv.bias.repeat(4)
+    doubled = functional.linear(pixels, matrix, bias)
+    unflattened: Tensor = doubled.unflatten(-1, (2, 2, conv.out_channels))
+    return unflattened
+
+
+def _as_maps(logits: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Bring (B, M, 16 h w) in the order of tokens into maps (B, M, 4 h, 4 w)."""
+    return as_map(logits.transpose(1, 2).unflatten(1, (*grid, 2, 2, 2, 2)))

@@ -39,7 +39,7 @@ class MaskScorer(nn.Module):
         nn.init.zeros_(last.weight)  # type: ignore[arg-type]
         nn.init.zeros_(last.bias)  # type: ignore[arg-type]
 
-    def forward(self, tokens: Tensor, logits: Tensor, upscaled: Tensor) -> Tensor:
+    def forward(self, tokens: Tensor, logits: Tensor, pixels: Tensor) -> Tensor:
         """Score.
 
         Parameters
@@ -47,17 +47,17 @@ class MaskScorer(nn.Module):
         tokens : Tensor
             (B, 1 + M, C) the IoU token and the mask tokens after the transformer.
         logits : Tensor
-            (B, M, h, w).
-        upscaled : Tensor
-            (B, C / 8, h, w) features that the masks were made of.
+            (B, M, P) of P pixels in any order.
+        pixels : Tensor
+            (B, P, C / 8) features that the masks were made of.
 
         Returns
         -------
         Tensor
             (B, M) to be added to the predicted IoU. Masks learn nothing from it.
         """
-        flat = logits.detach().flatten(2).float()
-        values = upscaled.detach().flatten(2).float().transpose(1, 2)
+        flat = logits.detach().float()
+        values = pixels.detach().float()
         probability = flat.sigmoid()
         doubt = probability * (1 - probability)
         inside = probability @ values / probability.sum(-1, keepdim=True).clamp(min=1)

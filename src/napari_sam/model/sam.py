@@ -11,6 +11,7 @@ from torch.nn import functional
 from napari_sam.model.configs import SamConfig, ViTConfig
 from napari_sam.model.conv_encoder import ConvImageEncoder
 from napari_sam.model.image_encoder import ImageEncoderViT
+from napari_sam.model.image_tokens import ImageTokens, by_token
 from napari_sam.model.instance_decoder import InstanceDecoder
 from napari_sam.model.kind_decoder import KindDecoder
 from napari_sam.model.local_prompts import LocalPrompts
@@ -120,6 +121,24 @@ class Sam(nn.Module):
         """Encode normalised and padded pixels (B, 3, H, W)."""
         return EncodedImage(*self.image_encoder(pixels))
 
+    def lay_out(self, image: EncodedImage, origin: Tensor | None = None) -> ImageTokens:
+        """Prepare images for the decoder, once for all prompts.
+
+        Parameters
+        ----------
+        image : EncodedImage
+            Of B images.
+        origin : Tensor, optional
+            As in `decode`.
+        """
+        height, width = image.features.shape[-2:]
+        positions = self.prompt_encoder.dense_positions(height, width, origin)
+        return ImageTokens(
+            by_token(image.features, 0),
+            by_token(positions, 0),
+            tuple(by_token(skip, step) for step, skip in enumerate(image.skips, start=1)),
+        )
+
     def decode(
         self, image: EncodedImage, prompts: PromptBatch, origin: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -140,27 +159,38 @@ class Sam(nn.Module):
         logits, predicted_iou : Tensor
             (B, 1 + candidates, 4 h, 4 w) and (B, 1 + candidates).
         """
+        return self.decode_tokens(self.lay_out(image, origin), prompts, origin)
+
+    def decode_tokens(
+        self, image: ImageTokens, prompts: PromptBatch, origin: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Decode B objects on images that are laid out; otherwise as `decode`."""
+        decoded: tuple[Tensor, Tensor] = self.mask_decoder(*self.prompted(image, prompts, origin))
+        return decoded
+
+    def prompted(
+        self, image: ImageTokens, prompts: PromptBatch, origin: Tensor | None = None
+    ) -> tuple[ImageTokens, Tensor]:
+        """Encode prompts, as `decode_tokens` takes them, for the mask decoder.
+
+        Returns
+        -------
+        image, sparse
+            With dense prompts added, of one image where all objects share it, and (B, T, C) tokens.
+        """
         count = max(prompts.n_objects, len(image.features))
         placed = prompts if origin is None else prompts.shifted(origin)
         sparse, dense = self.prompt_encoder(*placed)
-        height, width = image.features.shape[-2:]
-        features = image.features + dense
-        skips = image.skips
+        told = image._replace(features=image.features + dense.permute(0, 2, 3, 1))
         local = self.local_prompts
         if local is not None:
-            if prompts.points is not None and prompts.labels is not None:
-                sparse = _with_samples(local, sparse, image, prompts.points, prompts.labels)
-            on_tokens, on_skips = local(
-                prompts.points, prompts.labels, prompts.boxes, (height, width), count
-            )
-            features = features + on_tokens
-            skips = (skips[0] + on_skips, skips[1])
-        positions = self.prompt_encoder.dense_positions(height, width, origin)
-        features = features.expand(count, -1, -1, -1)
-        decoded: tuple[Tensor, Tensor] = self.mask_decoder(
-            features, positions, sparse.expand(count, -1, -1), skips or None
-        )
-        return decoded
+            points, labels = prompts.points, prompts.labels
+            if points is not None and labels is not None:
+                sampled = local.sample(image, points, labels)
+                known = points.shape[1]
+                sparse = torch.cat([sparse[:, :known] + sampled, sparse[:, known:]], dim=1)
+            told = local(told, points, labels, prompts.boxes)
+        return told, sparse.expand(count, -1, -1)
 
     def instance_maps(self, image: EncodedImage) -> Tensor:
         """Predict the instance decoder's logits (B, 3, H, W), of the input's height and width.
@@ -215,17 +245,3 @@ class Sam(nn.Module):
         if self.size_decoder is None:
             raise ValueError("This model has no size decoder; give an object_diameter")
         return mean_votes(self.size_decoder(image.features), shape)
-
-
-def _with_samples(
-    local: LocalPrompts, sparse: Tensor, image: EncodedImage, points: Tensor, labels: Tensor
-) -> Tensor:
-    """Add to the tokens of the points the image features under them."""
-    levels = (image.features, *image.skips)
-    if len(image.features) == 1 and len(points) > 1:
-        flat = local.sample(levels, points.reshape(1, -1, 2), labels.reshape(1, -1))
-        sampled = flat.reshape(*points.shape[:2], -1)
-    else:
-        sampled = local.sample(levels, points, labels)
-    count = points.shape[1]
-    return torch.cat([sparse[:, :count] + sampled, sparse[:, count:]], dim=1)

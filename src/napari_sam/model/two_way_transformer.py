@@ -7,44 +7,10 @@ tokens; twice, then tokens to image once more.
 from __future__ import annotations
 
 from torch import Tensor, nn
-from torch.nn import functional
 
 from napari_sam.model.configs import DecoderConfig
+from napari_sam.model.cross_attention import CrossAttention, attend_from_image, attend_to_image
 from napari_sam.model.layers import MLPBlock
-
-
-class CrossAttention(nn.Module):
-    """Attention whose inner width may be smaller than the model's.
-
-    Parameters
-    ----------
-    dim, inner_dim : int
-        Width outside and inside.
-    num_heads : int
-        Heads that share the inner width.
-    """
-
-    def __init__(self, dim: int, inner_dim: int, num_heads: int) -> None:
-        super().__init__()
-        self.num_heads = num_heads
-        self.q_proj = nn.Linear(dim, inner_dim)
-        self.k_proj = nn.Linear(dim, inner_dim)
-        self.v_proj = nn.Linear(dim, inner_dim)
-        self.out_proj = nn.Linear(inner_dim, dim)
-
-    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
-        """Attend from query (B, T, dim) to key and value (B, N, dim)."""
-        attended = functional.scaled_dot_product_attention(
-            self._heads(self.q_proj(query)),
-            self._heads(self.k_proj(key)),
-            self._heads(self.v_proj(value)),
-        )
-        projected: Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))
-        return projected
-
-    def _heads(self, x: Tensor) -> Tensor:
-        split: Tensor = x.unflatten(2, (self.num_heads, -1))
-        return split.transpose(1, 2)
 
 
 class TwoWayAttentionBlock(nn.Module):
@@ -66,7 +32,7 @@ class TwoWayAttentionBlock(nn.Module):
     def forward(
         self, tokens: Tensor, image: Tensor, token_pe: Tensor, image_pe: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Update tokens (B, T, C) and image (B, N, C), given the positions of both."""
+        """Update tokens (B, T, C) and image (B or 1, N, C), given the positions of both."""
         if self.first:
             tokens = self.self_attn(tokens, tokens, tokens)
         else:
@@ -74,10 +40,14 @@ class TwoWayAttentionBlock(nn.Module):
             tokens = tokens + self.self_attn(placed, placed, tokens)
         tokens = self.norm1(tokens)
         placed_image = image + image_pe
-        tokens = tokens + self.cross_attn_token_to_image(tokens + token_pe, placed_image, image)
+        tokens = tokens + attend_to_image(
+            self.cross_attn_token_to_image, tokens + token_pe, placed_image, image
+        )
         tokens = self.norm2(tokens)
         tokens = self.norm3(tokens + self.mlp(tokens))
-        image = image + self.cross_attn_image_to_token(placed_image, tokens + token_pe, tokens)
+        image = attend_from_image(
+            self.cross_attn_image_to_token, image, placed_image, tokens + token_pe, tokens
+        )
         return tokens, self.norm4(image)
 
 
@@ -108,15 +78,18 @@ class TwoWayTransformer(nn.Module):
         tokens : Tensor
             (B, T, C) output and prompt tokens.
         image, image_pe : Tensor
-            (B, N, C) image tokens, and (B or 1, N, C) their positions.
+            (B or 1, N, C) image tokens, and their positions. One image for all B objects is
+            cheaper than B copies of it.
 
         Returns
         -------
         tokens, image : Tensor
-            Updated, same shapes.
+            Updated, (B, T, C) and (B, N, C).
         """
         token_pe = tokens
         for layer in self.layers:
             tokens, image = layer(tokens, image, token_pe, image_pe)
-        attended = self.final_attn_token_to_image(tokens + token_pe, image + image_pe, image)
+        attended = attend_to_image(
+            self.final_attn_token_to_image, tokens + token_pe, image + image_pe, image
+        )
         return self.norm_final_attn(tokens + attended), image

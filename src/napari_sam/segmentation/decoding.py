@@ -13,7 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from napari_sam.model.sam import EncodedImage, PromptBatch, Sam
+from napari_sam.model.image_tokens import ImageTokens
+from napari_sam.model.sam import PromptBatch, Sam
 from napari_sam.segmentation.images import Geometry
 from napari_sam.segmentation.prompts import Prompts
 
@@ -96,7 +97,7 @@ class Window(NamedTuple):
 
 
 def decode_prompts(
-    model: Sam, image: EncodedImage, prompts: Sequence[Prompts], geometry: Geometry
+    model: Sam, image: ImageTokens, prompts: Sequence[Prompts], geometry: Geometry
 ) -> list[Window]:
     """Decode many objects, those that are alike together.
 
@@ -104,8 +105,8 @@ def decode_prompts(
     ----------
     model : Sam
         The network.
-    image : EncodedImage
-        Of one image, (1, C, h, w).
+    image : ImageTokens
+        Of one image.
     prompts : sequence of Prompts
         B objects, in image coordinates.
     geometry : Geometry
@@ -122,7 +123,7 @@ def decode_prompts(
     ValueError
         If a prompt is empty or lies outside the image.
     """
-    low_res = tuple(4 * length for length in image.features.shape[-2:])
+    low_res = tuple(4 * length for length in image.grid)
     for prompt in prompts:
         check_prompt(prompt, geometry.image_shape, low_res)
     answers: dict[int, Window] = {}
@@ -131,12 +132,12 @@ def decode_prompts(
         if image.skips:
             windows = decode_in_windows(model, image, batch)
         else:
-            windows = _whole(*model.decode(image, batch))
+            windows = _whole(*model.decode_tokens(image, batch))
         answers.update(zip(group, windows, strict=True))
     return [answers[index] for index in range(len(prompts))]
 
 
-def decode_in_windows(model: Sam, image: EncodedImage, batch: PromptBatch) -> list[Window]:
+def decode_in_windows(model: Sam, image: ImageTokens, batch: PromptBatch) -> list[Window]:
     """Decode each object in a window of the image around its prompts.
 
     A small network is trained on such windows; the cost of a click then does not grow with the
@@ -146,8 +147,8 @@ def decode_in_windows(model: Sam, image: EncodedImage, batch: PromptBatch) -> li
     ----------
     model : Sam
         A network with skip features.
-    image : EncodedImage
-        Of one image, (1, C, h, w).
+    image : ImageTokens
+        Of one image.
     batch : PromptBatch
         B objects.
 
@@ -156,25 +157,17 @@ def decode_in_windows(model: Sam, image: EncodedImage, batch: PromptBatch) -> li
     list of Window
         B answers.
     """
-    grid = image.features.shape[-2:]
-    corners, side = _place_windows(batch, grid, model.prompt_encoder.stride)
-    height, width = min(side, grid[0]), min(side, grid[1])
-    if (height, width) == tuple(grid):
-        return _whole(*model.decode(image, batch))
-    cut = EncodedImage(
-        _cut(image.features, corners, (height, width), 1),
-        tuple(
-            _cut(skip, corners, (height, width), finer)
-            for skip, finer in zip(image.skips, (2, 4), strict=True)
-        ),
-    )
+    corners, side = _place_windows(batch, image.grid, model.prompt_encoder.stride)
+    height, width = min(side, image.grid[0]), min(side, image.grid[1])
+    if (height, width) == image.grid:
+        return _whole(*model.decode_tokens(image, batch))
     origin = corners.flip(-1).float() * model.prompt_encoder.stride
     masks = batch.masks
     if masks is not None:
-        own = torch.arange(len(masks))
-        masks = _cut(masks, corners, (height, width), 4, own)
+        masks = _cut_masks(masks, 4 * corners, (4 * height, 4 * width))
     local = batch.shifted(-origin)._replace(masks=masks)
-    logits, iou = model.decode(cut, local, origin)
+    cut = image.windows(corners, (height, width))
+    logits, iou = model.decode_tokens(cut, local, origin)
     return [
         Window(one, score, (4 * top, 4 * left))
         for one, score, (top, left) in zip(logits, iou, corners.tolist(), strict=True)
@@ -219,13 +212,12 @@ def _mask_bounds(logits: Tensor, stride: int) -> Tensor:
     return torch.stack([found.amin(0), found.amax(0)]) * (stride / 4)
 
 
-def _cut(
-    level: Tensor, corners: Tensor, size: tuple[int, int], finer: int, own: Tensor | None = None
-) -> Tensor:
-    """Cut windows out of level (1, c, H, W), or out of each object's own map."""
-    height, width = size[0] * finer, size[1] * finer
-    pieces = []
-    for index, (top, left) in enumerate((corners * finer).tolist()):
-        view = level[0 if own is None else index]
-        pieces.append(view[:, top : top + height, left : left + width])
-    return torch.stack(pieces)
+def _cut_masks(masks: Tensor, corners: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cut from each object's mask (B, 1, H, W) its own window (B, 1, h, w)."""
+    height, width = size
+    return torch.stack(
+        [
+            mask[:, top : top + height, left : left + width]
+            for mask, (top, left) in zip(masks, corners.tolist(), strict=True)
+        ]
+    )

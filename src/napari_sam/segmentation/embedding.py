@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from napari_sam.model.image_tokens import ImageTokens
 from napari_sam.model.sam import EncodedImage
 from napari_sam.segmentation.images import Geometry
 
@@ -18,6 +19,8 @@ class ImageEmbedding:
     ----------
     image : EncodedImage
         Features and skip features, on the predictor's device, float32.
+    tokens : ImageTokens
+        The same as the mask decoder reads it.
     geometry : Geometry
         How the image lies in the network's input.
     object_diameter : float or None
@@ -28,6 +31,7 @@ class ImageEmbedding:
     """
 
     image: EncodedImage
+    tokens: ImageTokens
     geometry: Geometry
     object_diameter: float | None
     model_name: str

@@ -234,7 +234,7 @@ class Predictor:
 
     @torch.inference_mode()
     def _windows(self, embedding: ImageEmbedding, prompts: Sequence[Prompts]) -> list[Window]:
-        return decode_prompts(self._model, embedding.image, prompts, embedding.geometry)
+        return decode_prompts(self._model, embedding.tokens, prompts, embedding.geometry)
 
     @torch.inference_mode()
     def upscale(self, embedding: ImageEmbedding, low_res_logits: Tensor) -> Tensor:
@@ -376,10 +376,12 @@ class Predictor:
         half = self._dtype != torch.float32
         with torch.autocast(model.device.type, self._dtype, enabled=half):
             encoded = model.encode(pixels.contiguous(memory_format=torch.channels_last))
+        image = EncodedImage(
+            encoded.features.float(), tuple(skip.float() for skip in encoded.skips)
+        )
         return ImageEmbedding(
-            image=EncodedImage(
-                encoded.features.float(), tuple(skip.float() for skip in encoded.skips)
-            ),
+            image=image,
+            tokens=model.lay_out(image),
             geometry=geometry,
             object_diameter=object_diameter,
             model_name=self.model_name,

@@ -1,0 +1,153 @@
+"""Attention between the few tokens of prompts and the many of an image.
+
+A prompt brings T tokens, about 7; an image brings N, thousands. Attention in its usual order
+projects all N image tokens to keys and values, for every prompt. The products can be folded, taken
+in another order with the same result: the scores of a head are (W_q t) . (W_k n) =
+n . (W_k^T W_q t), so the few tokens are projected back to the image's width, and the image is left
+as it is. The values are averaged before they are projected; and seen from the image, what each
+token adds is projected before it is spread. That costs less as long as heads x tokens are fewer
+than the attention's inner width, and an image that many prompts share is one matrix for all.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class CrossAttention(nn.Module):
+    """Attention whose inner width may be smaller than the model's.
+
+    Parameters
+    ----------
+    dim, inner_dim : int
+        Width outside and inside.
+    num_heads : int
+        Heads that share the inner width.
+    """
+
+    def __init__(self, dim: int, inner_dim: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.q_proj = nn.Linear(dim, inner_dim)
+        self.k_proj = nn.Linear(dim, inner_dim)
+        self.v_proj = nn.Linear(dim, inner_dim)
+        self.out_proj = nn.Linear(inner_dim, dim)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Attend from query (B, T, dim) to key and value (B, N, dim), as it is written down."""
+        attended = functional.scaled_dot_product_attention(
+            self._heads(self.q_proj(query)),
+            self._heads(self.k_proj(key)),
+            self._heads(self.v_proj(value)),
+        )
+        projected: Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))
+        return projected
+
+    def _heads(self, x: Tensor) -> Tensor:
+        split: Tensor = x.unflatten(2, (self.num_heads, -1))
+        return split.transpose(1, 2)
+
+
+def attend_to_image(
+    attention: CrossAttention, tokens: Tensor, keys: Tensor, values: Tensor
+) -> Tensor:
+    """Attend from tokens to an image; equals ``attention(tokens, keys, values)``, folded or not.
+
+    Parameters
+    ----------
+    attention : CrossAttention
+        The weights.
+    tokens : Tensor
+        (B, T, C).
+    keys, values : Tensor
+        (B or 1, N, C).
+
+    Returns
+    -------
+    Tensor
+        (B, T, C).
+    """
+    count, n_tokens, dim = tokens.shape
+    if not _folding_pays(attention, n_tokens):
+        plain: Tensor = attention(tokens, _each(keys, count), _each(values, count))
+        return plain
+    looks = _folded(attention, attention.q_proj(tokens), attention.k_proj.weight)
+    if len(keys) == 1:
+        looks = looks.reshape(1, -1, dim)
+    seen = functional.scaled_dot_product_attention(
+        looks[:, None], keys[:, None], values[:, None], scale=1.0
+    )
+    by_head = seen.reshape(count, attention.num_heads, n_tokens, dim).transpose(0, 1).flatten(1, 2)
+    weight = attention.v_proj.weight.unflatten(0, (attention.num_heads, -1))
+    taken = (by_head @ weight.transpose(1, 2)).unflatten(1, (count, n_tokens))
+    joined = taken.permute(1, 2, 0, 3).flatten(2) + attention.v_proj.bias
+    attended: Tensor = attention.out_proj(joined)
+    return attended
+
+
+def attend_from_image(
+    attention: CrossAttention, image: Tensor, queries: Tensor, keys: Tensor, values: Tensor
+) -> Tensor:
+    """Attend from an image to tokens, and add that to the image.
+
+    Equals ``image + attention(queries, keys, values)``.
+
+    Parameters
+    ----------
+    attention : CrossAttention
+        The weights.
+    image, queries : Tensor
+        (B or 1, N, C) image tokens, and the same with their positions.
+    keys, values : Tensor
+        (B, T, C) tokens.
+
+    Returns
+    -------
+    Tensor
+        (B, N, C).
+    """
+    heads, (count, n_tokens, dim) = attention.num_heads, keys.shape
+    if not _folding_pays(attention, n_tokens):
+        plain: Tensor = image + attention(_each(queries, count), keys, values)
+        return plain
+    projected = attention.k_proj(keys)
+    looks = _folded(attention, projected, attention.q_proj.weight)
+    if len(queries) == 1:
+        scores = (looks.reshape(-1, dim) @ queries[0].T).unflatten(0, (count, -1))
+    else:
+        scores = looks @ queries.transpose(1, 2)
+    bias = (projected * attention.q_proj.bias).unflatten(2, (heads, -1)).sum(-1)
+    bias = bias.transpose(1, 2).reshape(count, -1, 1) / _root(attention)
+    shares = torch.softmax((scores + bias).unflatten(1, (heads, n_tokens)), 2).flatten(1, 2)
+    given = attention.v_proj(values).unflatten(2, (heads, -1)).permute(2, 0, 1, 3).flatten(1, 2)
+    weight = attention.out_proj.weight.unflatten(1, (heads, -1)).permute(1, 2, 0)
+    told = (given @ weight).unflatten(1, (count, n_tokens)).transpose(0, 1).flatten(1, 2)
+    before = (image + attention.out_proj.bias).expand(count, -1, -1)
+    return torch.baddbmm(before, shares.transpose(1, 2), told)
+
+
+def _folding_pays(attention: CrossAttention, n_tokens: int) -> bool:
+    return attention.num_heads * n_tokens < attention.q_proj.out_features
+
+
+def _each(image: Tensor, count: int) -> Tensor:
+    return image.expand(count, -1, -1)
+
+
+def _folded(attention: CrossAttention, projected: Tensor, weight: Tensor) -> Tensor:
+    """Bring projected tokens (B, T, inner) back through the other side's weight.
+
+    Returns (B, heads T, C), whose products with image tokens are the scaled scores.
+    """
+    heads, (count, n_tokens, _) = attention.num_heads, projected.shape
+    by_head = projected.unflatten(2, (heads, -1)).permute(2, 0, 1, 3).flatten(1, 2)
+    folded = by_head @ weight.unflatten(0, (heads, -1)) / _root(attention)
+    rows: Tensor = folded.unflatten(1, (count, n_tokens)).transpose(0, 1).flatten(1, 2)
+    return rows
+
+
+def _root(attention: CrossAttention) -> float:
+    width: int = attention.q_proj.out_features // attention.num_heads
+    return float(width**0.5)
