@@ -8,7 +8,7 @@ the object eroded by one pixel, and dilated by one pixel.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
+from napari_sam.segmentation.full_resolution import FullResolution, LowResMasks
 from napari_sam.segmentation.images import Geometry
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
@@ -98,6 +99,26 @@ class OraclePredictor:
         scores = torch.tensor(SCORES[: masks.shape[1]]).expand(len(masks), -1).clone()
         scores[~logits.amax((2, 3)).gt(0)] = 0
         return logits, scores
+
+    def iter_points(
+        self, embedding: OracleEmbedding, points: NDArray[np.floating], least_iou: float
+    ) -> Iterator[LowResMasks]:
+        logits, scores = self.decode(embedding, [Prompts(points=[point]) for point in points])
+        origins, candidates = torch.nonzero(scores > least_iou, as_tuple=True)
+        corners = torch.zeros(len(origins), 2, dtype=torch.long)
+        kept = logits[origins, candidates], corners, scores[origins, candidates], origins
+        yield LowResMasks(*kept)
+
+    def point_features(
+        self, embedding: OracleEmbedding, points: NDArray[np.floating]
+    ) -> NDArray[np.float32]:
+        """Objects look one way, background another."""
+        rows, cols = np.floor(points).astype(int).T
+        inside = embedding.components[rows, cols] > 0
+        return np.stack([inside, ~inside], 1).astype(np.float32)
+
+    def full_resolution(self, embedding: OracleEmbedding) -> FullResolution:
+        return FullResolution(embedding.geometry, embedding.low_res_shape, torch.device("cpu"))
 
     def upscale(self, embedding: OracleEmbedding, low_res_logits: Tensor) -> Tensor:
         return low_res_logits

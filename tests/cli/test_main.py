@@ -10,7 +10,8 @@ import tifffile
 import zarr
 
 from napari_sam.cli import main
-from napari_sam.cli.main import EVERYTHING_NUMBERS
+from napari_sam.cli.images import everything_config
+from napari_sam.cli.main import EVERYTHING_NUMBERS, build_parser
 from napari_sam.segmentation.everything import EverythingConfig
 
 
@@ -110,7 +111,9 @@ def test_models_are_listed(capsys):
 
 def test_the_shell_offers_every_setting_of_everything():
     fields = {field.name for field in dataclasses.fields(EverythingConfig)}
-    assert {*EVERYTHING_NUMBERS, "mode", "object_diameter"} == fields
+    assert {*EVERYTHING_NUMBERS, "mode", "level", "object_diameter"} == fields
+    words = ["everything", "picture.png", "-o", "labels.tif", "--draw", "one size"]
+    assert everything_config(build_parser().parse_args(words)).level == "one size"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_sam.viewer.layers import shown_plane
-from napari_sam.viewer.results import StackResult, show_slice_labels, stack_source
+from napari_sam.viewer.results import SliceResult, StackResult, show_slice_labels, stack_source
 from napari_sam.volume import segment_volume
 from tests.oracle import OraclePredictor
 
@@ -78,3 +78,35 @@ def test_labels_of_slices_count_on():
     assert sorted(np.unique(labels.data[0])) == [0, 1, 2]
     assert sorted(np.unique(labels.data[1])) == [0, 3, 4]
     assert labels.data.dtype == np.uint16
+
+
+def numbered(count: int) -> np.ndarray:
+    """Return labels 1 ... count in a row."""
+    labels = np.zeros((32, 40), np.uint32)
+    labels[3, :count] = np.arange(1, count + 1)
+    return labels
+
+
+def test_a_slice_that_is_drawn_again_keeps_its_numbers():
+    viewer, layer, _ = open_layer(stack())
+    results = []
+    for z in (0, 1):
+        viewer.dims.set_point(0, z)
+        results.append(SliceResult(viewer, layer, shown_plane(viewer, layer)))
+        labels = results[z].show(numbered(3))
+    results[0].show(numbered(2))
+    assert sorted(np.unique(labels.data[0])) == [0, 1, 2]
+    results[1].show(numbered(5))  # the last slice may grow
+    assert sorted(np.unique(labels.data[1])) == [0, 4, 5, 6, 7, 8]
+    results[0].show(numbered(4))  # more than fit below those of the other slice
+    assert sorted(np.unique(labels.data[0])) == [0, 9, 10, 11, 12]
+    assert sorted(np.unique(labels.data[1])) == [0, 4, 5, 6, 7, 8]
+    assert len(viewer.layers) == 2
+
+
+def test_a_layer_that_was_removed_is_made_again():
+    viewer, layer, plane = open_layer(stack()[0])
+    result = SliceResult(viewer, layer, plane)
+    viewer.layers.remove(result.show(numbered(3)))
+    assert result.show(numbered(4)).data.max() == 4
+    assert len(viewer.layers) == 2

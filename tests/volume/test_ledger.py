@@ -102,6 +102,15 @@ def test_same_job_is_accepted_and_others_are_named(path):
     )
 
 
+def test_a_job_that_did_not_know_a_setting_is_another_job(path):
+    header = read_header(path)
+    newer = {**JOB, "config": {"everything": {"side": 32, "tile_side": None}}}
+    message = "tile_side was not recorded, now None"
+    with pytest.raises(JobMismatchError, match=message) as caught:
+        check_same_job(header, newer, Path("brain.zarr"))
+    assert caught.value.fields == ("tile_side",)
+
+
 def test_checksum_does_not_depend_on_byte_order_or_layout():
     array = np.arange(6, dtype="<u4").reshape(2, 3)
     expected = checksum(array)

@@ -53,6 +53,14 @@ def test_objects_are_linked_through_slices(predictor, tmp_path):
     assert report.labels_path == tmp_path / "out.zarr" / "labels" / "sam"
 
 
+def test_large_slices_are_segmented_in_tiles(predictor, tmp_path):
+    predictor.view = 80
+    config = VolumeConfig(everything=EverythingConfig(object_diameter=20))
+    report = segment_volume(predictor, drawn_volume(), tmp_path / "out.zarr", config)
+    np.testing.assert_array_equal(read_levels(report)[0][:], expected_labels())
+    assert predictor.n_embed == 5 * 7  # rows of 300 in steps of at most 40
+
+
 def test_events_tell_every_slice_of_every_stage(predictor, tmp_path):
     events = []
     segment_volume(predictor, drawn_volume(), tmp_path / "o.zarr", on_progress=events.append)

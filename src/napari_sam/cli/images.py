@@ -69,4 +69,6 @@ def everything_config(arguments: argparse.Namespace) -> EverythingConfig:
     given: dict[str, Any] = {
         name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None
     }
+    if arguments.draw is not None:  # --level is that of a pyramid
+        given["level"] = arguments.draw
     return EverythingConfig(**given)

@@ -140,6 +140,11 @@ def _everything_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--mode", choices=("auto", "grid", "instances", "prompts"), help="how objects are found"
     )
+    group.add_argument(
+        "--draw",
+        choices=("all", "largest", "smallest", "one size"),
+        help="mode grid: which of masks in masks are drawn",
+    )
     for name, kind in EVERYTHING_NUMBERS.items():
         group.add_argument("--" + name.replace("_", "-"), type=kind, metavar=kind.__name__.upper())
 
@@ -155,6 +160,7 @@ EVERYTHING_NUMBERS: dict[str, type] = {
     "crop_overlap_ratio": float,
     "crop_n_points_downscale_factor": int,
     "points_per_batch": int,
+    "tile_side": int,
     "min_mask_region_area": int,
     "foreground_thresh": float,
     "seed_thresh": float,

@@ -7,6 +7,10 @@ from typing import Any
 
 import torch
 
+_CACHE = 16 * 2**20
+_MODEST = 2 * 2**30
+_MOST_OBJECTS = 256
+
 
 def resolve_device(device: str | torch.device = "auto") -> torch.device:
     """Choose a device.
@@ -92,3 +96,22 @@ def computes_bfloat16(device: torch.device) -> bool:
 def mixed_precision(device: torch.device) -> torch.autocast:
     """Return the context in which training computes: bfloat16 where the device gains by it."""
     return torch.autocast(device.type, torch.bfloat16, enabled=computes_bfloat16(device))
+
+
+def objects_at_once(device: torch.device, bytes_each: int) -> int:
+    """Return how many objects a decoder should compute together.
+
+    Processors are quickest while the image tokens of all stay in their cache; other devices take
+    what fits into half of the free memory, with a dozen tensors of that size for each object.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the network runs.
+    bytes_each : int
+        Size of one object's image tokens.
+    """
+    if device.type == "cpu":
+        return max(1, _CACHE // bytes_each)
+    free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _MODEST
+    return int(min(max(1, free // 2 // (12 * bytes_each)), _MOST_OBJECTS))

@@ -35,6 +35,12 @@ class ImageTokens(NamedTuple):
         """Height and width, tokens."""
         return self.features.shape[1], self.features.shape[2]
 
+    def chosen(self, images: Tensor) -> ImageTokens:
+        """Return some of the images (K,); the one image there is where all objects share it."""
+        parts = (self.features, self.positions, *self.skips)
+        features, positions, *skips = (part if len(part) == 1 else part[images] for part in parts)
+        return ImageTokens(features, positions, tuple(skips))
+
     def windows(self, corners: Tensor, size: tuple[int, int]) -> ImageTokens:
         """Cut K windows out of one image.
 

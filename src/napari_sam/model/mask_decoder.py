@@ -75,6 +75,41 @@ class MaskDecoder(nn.Module):
             predicted_iou = predicted_iou + self.mask_scorer(told, logits, pixels.flatten(1, -2))
         return _as_maps(logits, image.grid), predicted_iou
 
+    def above(
+        self, image: ImageTokens, sparse: Tensor, least_iou: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Decode B objects, and draw only the candidates that are expected to be good.
+
+        Parameters
+        ----------
+        image, sparse
+            As in `forward`.
+        least_iou : float
+            Candidates with a higher predicted IoU are drawn; never the unambiguous answer.
+
+        Returns
+        -------
+        logits : Tensor
+            (K, 4 h, 4 w).
+        predicted_iou, objects : Tensor
+            (K,) and (K,), the index of the object that each is a candidate of.
+        """
+        if self.mask_scorer is not None:  # it judges masks that are drawn
+            all_logits, scores = self(image, sparse)
+            objects, candidates = torch.nonzero(scores[:, 1:] > least_iou, as_tuple=True)
+            chosen = (objects, candidates + 1)
+            return all_logits[chosen], scores[chosen], objects
+        tokens, seen = self.exchange(image, sparse)
+        scores = self.iou_prediction_head(tokens[:, 0])
+        good = scores[:, 1:] > least_iou
+        some = torch.nonzero(good.any(1))[:, 0]
+        pixels = self.upscale(seen[some], image.chosen(some)).flatten(1, -2)
+        of_some, candidates = torch.nonzero(good[some], as_tuple=True)
+        weights = self.mask_weights(tokens[some])
+        flat = (weights[:, 1:] @ pixels.transpose(1, 2))[of_some, candidates]
+        objects = some[of_some]
+        return _as_maps(flat[:, None], image.grid)[:, 0], scores[objects, candidates + 1], objects
+
     def exchange(self, image: ImageTokens, sparse: Tensor) -> tuple[Tensor, Tensor]:
         """Let prompts and image tell each other what they know.
 

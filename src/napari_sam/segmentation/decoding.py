@@ -13,10 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from napari_sam.model.devices import objects_at_once
 from napari_sam.model.image_tokens import ImageTokens
 from napari_sam.model.sam import PromptBatch, Sam
+from napari_sam.segmentation.full_resolution import LowResMasks
 from napari_sam.segmentation.images import Geometry
+from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
+from napari_sam.segmentation.upscaling import upscale_window
 
 WINDOW = 40
 """Side, in image tokens, of what a small network's decoder looks at around a prompt."""
@@ -89,11 +93,14 @@ class Window(NamedTuple):
         (1 + candidates,).
     corner : (int, int)
         Row and column of the part's first pixel in the whole low-resolution logits.
+    low_res_shape : (int, int)
+        Height and width of those.
     """
 
     logits: Tensor
     predicted_iou: Tensor
     corner: tuple[int, int]
+    low_res_shape: tuple[int, int]
 
 
 def decode_prompts(
@@ -129,24 +136,21 @@ def decode_prompts(
     answers: dict[int, Window] = {}
     for group in alike(prompts):
         batch = to_batch([prompts[i] for i in group], geometry, model.device)
-        if image.skips:
-            windows = decode_in_windows(model, image, batch)
-        else:
-            windows = _whole(*model.decode_tokens(image, batch))
+        windows = decode_in_windows(model, image, batch)
         answers.update(zip(group, windows, strict=True))
     return [answers[index] for index in range(len(prompts))]
 
 
 def decode_in_windows(model: Sam, image: ImageTokens, batch: PromptBatch) -> list[Window]:
-    """Decode each object in a window of the image around its prompts.
+    """Decode each object, by networks with skip features in a window around its prompts.
 
     A small network is trained on such windows; the cost of a click then does not grow with the
-    image. Windows grow where prompts lie far apart.
+    image. Windows grow where prompts lie far apart. All others look at the whole image.
 
     Parameters
     ----------
     model : Sam
-        A network with skip features.
+        The network.
     image : ImageTokens
         Of one image.
     batch : PromptBatch
@@ -157,25 +161,76 @@ def decode_in_windows(model: Sam, image: ImageTokens, batch: PromptBatch) -> lis
     list of Window
         B answers.
     """
-    corners, side = _place_windows(batch, image.grid, model.prompt_encoder.stride)
-    height, width = min(side, image.grid[0]), min(side, image.grid[1])
-    if (height, width) == image.grid:
-        return _whole(*model.decode_tokens(image, batch))
-    origin = corners.flip(-1).float() * model.prompt_encoder.stride
-    masks = batch.masks
-    if masks is not None:
-        masks = _cut_masks(masks, 4 * corners, (4 * height, 4 * width))
-    local = batch.shifted(-origin)._replace(masks=masks)
-    cut = image.windows(corners, (height, width))
-    logits, iou = model.decode_tokens(cut, local, origin)
+    placed = _windowed(model, image, batch)
+    logits, iou = model.decode_tokens(placed.image, placed.batch, placed.origin)
+    low_res = 4 * image.grid[0], 4 * image.grid[1]
     return [
-        Window(one, score, (4 * top, 4 * left))
-        for one, score, (top, left) in zip(logits, iou, corners.tolist(), strict=True)
+        Window(one, score, (top, left), low_res)
+        for one, score, (top, left) in zip(logits, iou, placed.corners.tolist(), strict=True)
     ]
 
 
-def _whole(logits: Tensor, predicted_iou: Tensor) -> list[Window]:
-    return [Window(*one, (0, 0)) for one in zip(logits, predicted_iou, strict=True)]
+def decode_points(
+    model: Sam, image: ImageTokens, points: Tensor, least_iou: float
+) -> Iterator[LowResMasks]:
+    """Decode single points, and keep the candidates that are expected to be good.
+
+    Parameters
+    ----------
+    model : Sam
+        The network.
+    image : ImageTokens
+        Of one image.
+    points : Tensor
+        (N, 2) pixels (x, y) of the network's input.
+    least_iou : float
+        Candidates with a lower predicted IoU are not drawn.
+
+    Yields
+    ------
+    LowResMasks
+        Of as many points as the device computes best together; `origins` are indices of points.
+    """
+    height, width = image.grid
+    tokens = height * width if not image.skips else min(height, WINDOW) * min(width, WINDOW)
+    step = objects_at_once(model.device, tokens * image.features.shape[-1] * 4)
+    for start in range(0, len(points), step):
+        some = points[start : start + step, None]
+        batch = PromptBatch(some, torch.ones(len(some), 1, dtype=torch.long, device=some.device))
+        placed = _windowed(model, image, batch)
+        prompted = model.prompted(placed.image, placed.batch, placed.origin)
+        logits, scores, objects = model.mask_decoder.above(*prompted, least_iou)
+        yield LowResMasks(logits, placed.corners[objects], scores, start + objects)
+
+
+class _Placed(NamedTuple):
+    """A batch and the windows that it looks at; `corners` (B, 2) in low-resolution pixels."""
+
+    image: ImageTokens
+    batch: PromptBatch
+    origin: Tensor | None
+    corners: Tensor
+
+
+def _windowed(model: Sam, image: ImageTokens, batch: PromptBatch) -> _Placed:
+    """Cut windows out of the image of a network with skip features, where that makes it smaller."""
+    count, grid = batch.n_objects, image.grid
+    whole = _Placed(
+        image, batch, None, torch.zeros(count, 2, dtype=torch.long, device=model.device)
+    )
+    if not image.skips:
+        return whole
+    stride = model.prompt_encoder.stride
+    corners, side = _place_windows(batch, grid, stride)
+    height, width = min(side, grid[0]), min(side, grid[1])
+    if (height, width) == grid:
+        return whole
+    masks = batch.masks
+    if masks is not None:
+        masks = _cut_masks(masks, 4 * corners, (4 * height, 4 * width))
+    origin = corners.flip(-1).float() * stride
+    local = batch.shifted(-origin)._replace(masks=masks)
+    return _Placed(image.windows(corners, (height, width)), local, origin, 4 * corners)
 
 
 def _place_windows(batch: PromptBatch, grid: Sequence[int], stride: int) -> tuple[Tensor, int]:
@@ -220,4 +275,19 @@ def _cut_masks(masks: Tensor, corners: Tensor, size: tuple[int, int]) -> Tensor:
             mask[:, top : top + height, left : left + width]
             for mask, (top, left) in zip(masks, corners.tolist(), strict=True)
         ]
+    )
+
+
+def prediction_of(window: Window, geometry: Geometry, kept: slice) -> MaskPrediction:
+    """Resize some of an answer's masks to the image's pixels."""
+    logits = window.logits[kept]
+    patch = upscale_window(logits, window.corner, window.low_res_shape, geometry)
+    return MaskPrediction(
+        predicted_iou=window.predicted_iou[kept].cpu().numpy(),
+        patches=(patch.values > 0).cpu().numpy(),
+        corner=patch.corner,
+        image_shape=geometry.image_shape,
+        window_logits=logits.cpu().numpy(),
+        window_corner=window.corner,
+        low_res_shape=window.low_res_shape,
     )

@@ -2,7 +2,8 @@
 
 Mode ``"grid"`` decodes a grid of points (`napari_sam.segmentation.grid`); mode ``"instances"``
 takes the instance decoder of networks that have one; mode ``"prompts"`` draws its instances anew by
-the mask decoder (`napari_sam.segmentation.seeded`).
+the mask decoder (`napari_sam.segmentation.seeded`). Images larger than the network sees well are
+segmented in tiles (`napari_sam.segmentation.tiled_everything`).
 """
 
 from __future__ import annotations
@@ -14,29 +15,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.segmentation.everything_config import EverythingConfig
-from napari_sam.segmentation.grid import EverythingPredictor, generate_masks, iter_masks
-from napari_sam.segmentation.images import check_image
-from napari_sam.segmentation.instances import consecutive, instances_from_maps, without_debris
-from napari_sam.segmentation.labels import MaskRecord, labels_from_records
+from napari_sam.segmentation.grid import EverythingPredictor
+from napari_sam.segmentation.labels import labels_from_records
 from napari_sam.segmentation.progress import Progress, run
+from napari_sam.segmentation.records import MaskRecord
 from napari_sam.segmentation.seeded import iter_redraw
+from napari_sam.segmentation.tiled_everything import (
+    TilingPredictor,
+    iter_instances,
+    iter_records,
+    look_over,
+    separated,
+    sifted,
+)
 
 __all__ = [
     "EverythingConfig",
     "EverythingPredictor",
     "MaskRecord",
+    "TilingPredictor",
     "generate_masks",
+    "instances_in",
     "iter_everything",
+    "mode_of",
     "segment_embedded",
     "segment_everything",
 ]
 
-_NOISE = 4
-"""Instances of fewer pixels are noise."""
-
 
 def segment_everything(
-    predictor: EverythingPredictor,
+    predictor: TilingPredictor,
     image: NDArray[np.generic],
     config: EverythingConfig | None = None,
     *,
@@ -64,7 +72,7 @@ def segment_everything(
 
 
 def iter_everything(
-    predictor: EverythingPredictor,
+    predictor: TilingPredictor,
     image: NDArray[np.generic],
     config: EverythingConfig | None = None,
     *,
@@ -72,26 +80,40 @@ def iter_everything(
 ) -> Generator[Progress, None, NDArray[np.uint32]]:
     """Segment everything step by step: yields `Progress`, returns the labels (H, W)."""
     config = config or EverythingConfig()
-    if _mode(config, predictor) == "grid":
-        records = yield from iter_masks(predictor, image, config, contrast_limits=contrast_limits)
-        shape = check_image(np.asarray(image))
-        return labels_from_records(records, shape)
-    yield Progress(0, 2, "embedding")
-    embedding = predictor.embed(
-        image, contrast_limits=contrast_limits, object_diameter=config.object_diameter
-    )
-    yield Progress(1, 2, "separating instances")
-    labels = _instances(predictor, embedding, config)
-    if _mode(config, predictor) == "prompts":
-        labels = yield from _as_one_step(
-            iter_redraw(predictor, embedding, labels, config.points_per_batch)
-        )
-    yield Progress(2, 2, "done")
-    return labels
+    mode = mode_of(config, predictor)
+    yield Progress(0, 1, "measuring objects")
+    scene = look_over(predictor, image, config, contrast_limits)
+    if mode == "grid":
+        records = yield from iter_records(predictor, scene)
+        return labels_from_records(records, scene.shape, config.level)
+    return (yield from iter_instances(predictor, scene, redrawn=mode == "prompts"))
+
+
+def generate_masks(
+    predictor: TilingPredictor,
+    image: NDArray[np.generic],
+    config: EverythingConfig | None = None,
+    *,
+    contrast_limits: tuple[float, float] | None = None,
+) -> list[MaskRecord]:
+    """Find masks on a grid of points, whatever `config.mode` says.
+
+    Parameters
+    ----------
+    predictor, image, config, contrast_limits
+        As in `segment_everything`.
+
+    Returns
+    -------
+    list of MaskRecord
+        They may overlap: an object and its parts are masks of their own.
+    """
+    scene = look_over(predictor, image, config or EverythingConfig(), contrast_limits)
+    return run(iter_records(predictor, scene))
 
 
 def segment_embedded(
-    predictor: EverythingPredictor,
+    predictor: TilingPredictor,
     image: NDArray[np.generic],
     embedding: Any,
     config: EverythingConfig,
@@ -110,43 +132,24 @@ def segment_embedded(
     ndarray
         (H, W) uint32, ids 1 ... n, 0 is background.
     """
-    mode = _mode(config, predictor)
+    mode = mode_of(config, predictor)
     if mode == "grid":
         return segment_everything(predictor, image, config)
-    labels = _instances(predictor, embedding, config)
+    labels = instances_in(predictor, embedding, config)
     if mode == "prompts":
         labels = run(iter_redraw(predictor, embedding, labels, config.points_per_batch))
     return labels
 
 
-def _as_one_step(
-    job: Generator[Progress, None, NDArray[np.uint32]],
-) -> Generator[Progress, None, NDArray[np.uint32]]:
-    """Let a job's events stand where they can cancel, but count none of its pieces."""
-    while True:
-        try:
-            event = next(job)
-        except StopIteration as stop:
-            labels: NDArray[np.uint32] = stop.value
-            return labels
-        yield Progress(1, 2, event.stage)
-
-
-def _instances(
+def instances_in(
     predictor: EverythingPredictor, embedding: Any, config: EverythingConfig
 ) -> NDArray[np.uint32]:
-    labels = instances_from_maps(
-        predictor.instance_maps(embedding),
-        foreground_thresh=config.foreground_thresh,
-        seed_thresh=config.seed_thresh,
-        smoothing=config.seed_smoothing * (embedding.object_diameter or 0),
-    )
-    labels = without_debris(labels, config.debris_thresh)
-    return consecutive(labels, min_area=max(config.min_mask_region_area, _NOISE))
+    """Return the instance decoder's objects in an embedded image, (H, W) uint32, ids 1 ... n."""
+    return sifted(separated(predictor, embedding, config), config)
 
 
-def _mode(config: EverythingConfig, predictor: EverythingPredictor) -> str:
-    """Return ``"grid"``, ``"instances"`` or ``"prompts"``."""
+def mode_of(config: EverythingConfig, predictor: EverythingPredictor) -> str:
+    """Return how a model does it: ``"grid"``, ``"instances"`` or ``"prompts"``."""
     if config.mode != "auto":
         return config.mode
     return "instances" if predictor.has_instance_decoder else "grid"

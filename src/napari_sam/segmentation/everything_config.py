@@ -5,10 +5,17 @@ The fields' metadata make the form in the dock and the help in the shell.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
+import numpy as np
+
 MODES = ("auto", "grid", "instances", "prompts")
+POINTS = ("full", "adaptive")
+LEVELS = ("all", "largest", "smallest", "one size")
+"""Which of nested masks are drawn, see `PartTree.choose`."""
+_DIAMETERS = (1, 4096)
+_SMALLEST_TILE = 16
 
 
 def setting(
@@ -31,6 +38,11 @@ def setting(
     return field(default=default, metadata={"label": label, "tooltip": tooltip, **hints})
 
 
+def within_range(diameter: float) -> float:
+    """Bring an estimated diameter into the range of `EverythingConfig.object_diameter`."""
+    return float(np.clip(diameter, *_DIAMETERS))
+
+
 @dataclass(frozen=True, kw_only=True)
 class EverythingConfig:
     """How everything is segmented; names and defaults are the reference's.
@@ -44,6 +56,11 @@ class EverythingConfig:
         Typical object in image pixels; None estimates it.
     min_mask_region_area : int
         Smaller objects, holes and islands are removed, pixels; 0 keeps all.
+    level : str
+        Mode ``"grid"``: which of nested masks are drawn: ``"all"``, the ``"largest"``, the
+        ``"smallest"``, or those of ``"one size"``; see `PartTree.choose`.
+    points : str
+        ``"full"`` decodes every grid point; ``"adaptive"`` leaves out those in accepted masks.
     points_per_side : int
         Grid points along one side.
     pred_iou_thresh, stability_score_thresh, stability_score_offset : float
@@ -59,6 +76,9 @@ class EverythingConfig:
     foreground_thresh, seed_thresh, seed_smoothing, debris_thresh : float
         Of mode ``"instances"``; see `instances_from_maps` and `without_debris`. Smoothing is a
         share of the object diameter.
+    tile_side : int or None
+        Images of longer sides are cut into overlapping tiles of this side, pixels; 0 cuts nothing.
+        None takes what the model sees well where the object diameter is known.
     """
 
     mode: str = setting(
@@ -68,8 +88,8 @@ class EverythingConfig:
         None,
         "Object diameter",
         "Typical object in pixels; empty estimates it",
-        min=1,
-        max=4096,
+        min=_DIAMETERS[0],
+        max=_DIAMETERS[1],
         step=1,
     )
     min_mask_region_area: int = setting(
@@ -79,6 +99,18 @@ class EverythingConfig:
         min=0,
         max=1_000_000,
         step=10,
+    )
+    level: str = setting(
+        "all",
+        "Level",
+        "Grid mode, of masks in masks: all, the largest, the smallest, or those whose sizes agree",
+        choices=LEVELS,
+    )
+    points: str = setting(
+        "full",
+        "Points",
+        "adaptive leaves out points in masks that were found: quicker, and parts may be missed",
+        choices=POINTS,
     )
     points_per_side: int = setting(
         32, "Points per side", "Grid points along one side of the image", min=1, max=256, step=1
@@ -195,14 +227,41 @@ class EverythingConfig:
         max=1.0,
         step=0.05,
     )
+    tile_side: int | None = setting(
+        None,
+        "Tile side",
+        "Larger images are segmented in overlapping tiles of this side (pixels); 0 never, "
+        "auto by what the model sees well",
+        min=0,
+        max=65536,
+        step=64,
+        advanced=True,
+    )
 
     def __post_init__(self) -> None:
         """Check every value against its range."""
-        if self.mode not in MODES:
-            raise ValueError(f"mode must be one of {MODES}, got {self.mode!r}")
-        for name, spec in self.__dataclass_fields__.items():
-            value, hints = getattr(self, name), spec.metadata
-            if value is not None and "min" in hints and not hints["min"] <= value <= hints["max"]:
-                raise ValueError(
-                    f"{name} must lie between {hints['min']} and {hints['max']}, got {value}"
-                )
+        for spec in fields(self):
+            value, choices = getattr(self, spec.name), spec.metadata.get("choices")
+            if choices is not None and value not in choices:
+                raise ValueError(f"{spec.name} must be one of {choices}, got {value!r}")
+            if "min" in spec.metadata:
+                self._check_number(spec)
+        if self.tile_side is not None and 0 < self.tile_side < _SMALLEST_TILE:
+            raise ValueError(
+                f"tile_side must be 0 or at least {_SMALLEST_TILE}, got {self.tile_side}"
+            )
+
+    def _check_number(self, spec: Field[Any]) -> None:
+        """Check a number; a whole one may come as a float, as from a form."""
+        value: Any = getattr(self, spec.name)
+        low, high = spec.metadata["min"], spec.metadata["max"]
+        if value is None and spec.default is None:
+            return
+        if not isinstance(value, int | float | np.number):
+            raise TypeError(f"{spec.name} must be a number, got {value!r}")
+        if not low <= value <= high:
+            raise ValueError(f"{spec.name} must lie between {low} and {high}, got {value}")
+        if str(spec.type).startswith("int"):
+            if value != int(value):
+                raise ValueError(f"{spec.name} must be a whole number, got {value}")
+            object.__setattr__(self, spec.name, int(value))

@@ -1,14 +1,15 @@
 """Masks from a grid of points: the paper's automatic mask generation.
 
 Kirillov et al. 2023, appendix B: three masks for each point, filters on predicted IoU and
-stability, non-maximum suppression, and optionally crops.
+stability, non-maximum suppression, and optionally crops. Nothing is drawn that a filter drops: the
+predicted IoU is known before the mask, and everything else is measured within the mask's box.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Sequence
-from typing import Any, Protocol
+from collections.abc import Generator, Iterator
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -16,17 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_sam.segmentation.everything_config import EverythingConfig
+from napari_sam.segmentation.full_resolution import FullResolution, LowResMasks
 from napari_sam.segmentation.images import check_image, contrast_range
-from napari_sam.segmentation.labels import MaskRecord
-from napari_sam.segmentation.masks import (
-    clean_mask,
-    mask_boxes,
-    non_maximum_suppression,
-    stability_score,
-)
-from napari_sam.segmentation.progress import Progress, run
-from napari_sam.segmentation.prompts import Prompts
+from napari_sam.segmentation.masks import non_maximum_suppression
+from napari_sam.segmentation.point_queue import PointQueue
+from napari_sam.segmentation.progress import Progress
+from napari_sam.segmentation.records import MaskRecord
 from napari_sam.segmentation.seeded import MaskPredictor
+from napari_sam.segmentation.selection import clean_record, without_small_regions
 
 _EDGE_TOLERANCE = 20
 
@@ -47,42 +45,111 @@ class EverythingPredictor(MaskPredictor, Protocol):
     ) -> Any:
         """Embed an image."""
 
-    def decode(
-        self,
-        embedding: Any,
-        prompts: Sequence[Prompts],
-        *,
-        multimask_output: bool = True,
-    ) -> tuple[Tensor, Tensor]:
-        """Decode prompts at low resolution."""
+    def iter_points(
+        self, embedding: Any, points: NDArray[np.floating], least_iou: float
+    ) -> Iterator[LowResMasks]:
+        """Decode single points (N, 2), (row, col), and draw what is expected to be good."""
 
-    def upscale(self, embedding: Any, low_res_logits: Tensor) -> Tensor:
-        """Resize logits to the image."""
+    def point_features(self, embedding: Any, points: NDArray[np.floating]) -> NDArray[np.float32]:
+        """Return what the image shows at points (N, 2), unit vectors (N, C)."""
+
+    def full_resolution(self, embedding: Any) -> FullResolution:
+        """Return what resizes masks to the image's pixels."""
 
     def instance_maps(self, embedding: Any) -> NDArray[np.float32]:
         """Predict foreground, closeness to centre and depth."""
 
 
-def generate_masks(
-    predictor: EverythingPredictor,
-    image: NDArray[np.generic],
-    config: EverythingConfig | None = None,
-    *,
-    contrast_limits: tuple[float, float] | None = None,
-) -> list[MaskRecord]:
-    """Find masks on a grid of points, whatever `config.mode` says.
+class Crop(NamedTuple):
+    """A part of the image that is embedded by itself.
 
-    Parameters
+    Attributes
     ----------
-    predictor, image, config, contrast_limits
-        As in `segment_everything`.
-
-    Returns
-    -------
-    list of MaskRecord
-        They may overlap: an object and its parts are masks of their own.
+    box : (int, int, int, int)
+        (row_min, col_min, row_max, col_max), the last two one past, pixels.
+    points : ndarray
+        (side ** 2, 2) grid points (row, col) in pixels of the crop, row by row.
     """
-    return run(iter_masks(predictor, image, config, contrast_limits=contrast_limits))
+
+    box: tuple[int, int, int, int]
+    points: NDArray[np.float64]
+
+    @property
+    def side(self) -> int:
+        """Points along one side."""
+        return math.isqrt(len(self.points))
+
+
+class _Found(NamedTuple):
+    """Masks of one crop that passed the filters, not drawn yet.
+
+    The masks' origins number the crop's points; `boxes` (K, 4) are in pixels of the crop.
+    """
+
+    crop: Crop
+    full: FullResolution
+    masks: LowResMasks
+    boxes: NDArray[np.int64]
+    areas: NDArray[np.int64]
+    stability: NDArray[np.float32]
+
+    @property
+    def scores(self) -> NDArray[np.float32]:
+        """Predicted IoU (K,)."""
+        return self.masks.predicted_iou.cpu().numpy()
+
+    @property
+    def inclusive_boxes(self) -> NDArray[np.float64]:
+        """Boxes in the image that end on the mask's last pixel, as the reference compares them."""
+        top, left = self.crop.box[:2]
+        return np.add(self.boxes, (top, left, top - 1, left - 1), dtype=np.float64)
+
+    def chosen(self, kept: NDArray[np.intp]) -> _Found:
+        """Return some of the masks."""
+        return self._replace(
+            masks=self.masks.some(torch.from_numpy(kept)),
+            boxes=self.boxes[kept],
+            areas=self.areas[kept],
+            stability=self.stability[kept],
+        )
+
+    def covered(self) -> NDArray[np.bool_]:
+        """Tell which of the crop's grid points lie in each mask, (K, side ** 2)."""
+        side = self.crop.side
+        rows, cols = self.crop.points[::side, 0], self.crop.points[:side, 1]
+        logits = self.full.at(self.masks, np.floor(rows), np.floor(cols))
+        found: NDArray[np.bool_] = (logits > 0).flatten(1).cpu().numpy()
+        return found
+
+    def without_duplicates(self, iou_thresh: float) -> _Found:
+        """Drop masks whose boxes overlap better ones."""
+        return self.chosen(non_maximum_suppression(self.inclusive_boxes, self.scores, iou_thresh))
+
+    def records(self) -> list[MaskRecord]:
+        """Draw the masks."""
+        top, left = self.crop.box[:2]
+        drawn = self.full.draw(self.masks, self.boxes)
+        origins = self.masks.origins.numpy()
+        return [
+            MaskRecord(
+                mask=mask,
+                box=(box[0] + top, box[1] + left, box[2] + top, box[3] + left),
+                area=area,
+                predicted_iou=iou,
+                stability_score=stability,
+                point=(row + top, col + left),
+                crop_box=self.crop.box,
+            )
+            for mask, box, area, iou, stability, (row, col) in zip(
+                drawn,
+                self.boxes.tolist(),
+                self.areas.tolist(),
+                self.scores.tolist(),
+                self.stability.tolist(),
+                self.crop.points[origins].tolist(),
+                strict=True,
+            )
+        ]
 
 
 def iter_masks(
@@ -92,37 +159,144 @@ def iter_masks(
     *,
     contrast_limits: tuple[float, float] | None = None,
 ) -> Generator[Progress, None, list[MaskRecord]]:
-    """Find masks step by step: yields `Progress`, returns what `generate_masks` does."""
+    """Find masks on a grid of points, as one piece; see `generate_masks`.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    list of MaskRecord
+    """
     config = config or EverythingConfig()
+    found = yield from _iter_found(predictor, image, config, contrast_limits)
+    unique = [part.without_duplicates(config.box_nms_thresh) for part in found]
+    records = _across_crops(unique, config) if config.crop_n_layers else unique[0].records()
+    if config.min_mask_region_area:
+        records = without_small_regions(
+            records,
+            max(config.box_nms_thresh, config.crop_nms_thresh),
+            lambda record: clean_record(record, config.min_mask_region_area),
+        )
+    return records
+
+
+def iter_candidates(
+    predictor: EverythingPredictor,
+    image: NDArray[np.generic],
+    config: EverythingConfig | None = None,
+    *,
+    contrast_limits: tuple[float, float] | None = None,
+) -> Generator[Progress, None, list[MaskRecord]]:
+    """Find masks on a grid of points and drop no duplicates; `select_records` does what is left.
+
+    Yields
+    ------
+    Progress
+
+    Returns
+    -------
+    list of MaskRecord
+        In the order of decoding.
+    """
+    found = yield from _iter_found(predictor, image, config or EverythingConfig(), contrast_limits)
+    return [record for part in found for record in part.records()]
+
+
+def _iter_found(
+    predictor: EverythingPredictor,
+    image: NDArray[np.generic],
+    config: EverythingConfig,
+    contrast_limits: tuple[float, float] | None,
+) -> Generator[Progress, None, list[_Found]]:
+    """Decode the grids of all crops, and filter masks by their scores."""
     image = np.asarray(image)
     shape = check_image(image)
     if contrast_limits is None and not (image.ndim == 3 and image.dtype == np.uint8):
         contrast_limits = contrast_range(image[..., :3] if image.ndim == 3 else image)
-    crops = crop_boxes(shape, config.crop_n_layers, config.crop_overlap_ratio)
-    sides = [_points_per_side(config, layer) for _, layer in crops]
-    batches = [math.ceil(side**2 / config.points_per_batch) for side in sides]
-    done, total = 0, sum(batches) + len(crops)
-    found: list[MaskRecord] = []
-    for (box, _), side in zip(crops, sides, strict=True):
+    crops = _crops(shape, config)
+    done, total = 0, sum(len(crop.points) for crop in crops)
+    found = []
+    for crop in crops:
         yield Progress(done, total, "embedding")
-        done += 1
-        view = image[box[0] : box[2], box[1] : box[3]]
+        top, left, bottom, right = crop.box
         embedding = predictor.embed(
-            view, contrast_limits=contrast_limits, object_diameter=config.object_diameter
+            image[top:bottom, left:right],
+            contrast_limits=contrast_limits,
+            object_diameter=config.object_diameter,
         )
-        points = grid_points(side) * view.shape[:2]
-        in_crop: list[MaskRecord] = []
-        for start in range(0, len(points), config.points_per_batch):
-            yield Progress(done, total, "decoding")
-            done += 1
-            batch = points[start : start + config.points_per_batch]
-            in_crop += _masks_at(predictor, embedding, batch, config, box, shape)
-        found += _without_duplicates(in_crop, config.box_nms_thresh)
-    found = _across_crops(found, config)
-    if config.min_mask_region_area:
-        found = _without_small_regions(found, config)
+        full, parts = predictor.full_resolution(embedding), []
+        adaptive = config.points == "adaptive"
+        features = predictor.point_features(embedding, crop.points) if adaptive else None
+        queue = PointQueue(crop.side, features)
+        while len(queue):
+            yield Progress(done + len(crop.points) - len(queue), total, "decoding")
+            some = queue.take(config.points_per_batch)
+            batch = [
+                filtered(
+                    masks._replace(origins=torch.from_numpy(some)[masks.origins.cpu()]),
+                    full,
+                    crop,
+                    config,
+                    shape,
+                )
+                for masks in predictor.iter_points(
+                    embedding, crop.points[some], config.pred_iou_thresh
+                )
+            ]
+            parts.append(joined(batch))
+            if adaptive:
+                queue.learn(parts[-1].masks.origins.numpy(), parts[-1].covered())
+        done += len(crop.points)
+        found.append(joined(parts))
     yield Progress(total, total, "done")
     return found
+
+
+def filtered(
+    masks: LowResMasks,
+    full: FullResolution,
+    crop: Crop,
+    config: EverythingConfig,
+    shape: tuple[int, int],
+) -> _Found:
+    """Measure masks and drop those that are unstable, empty, or cut by the edge of their crop."""
+    measures = full.measure(masks, config.stability_score_offset)
+    good = (measures.stability >= config.stability_score_thresh) & (measures.areas > 0)
+    good &= ~_at_crop_edge(measures.boxes, crop.box, shape)
+    kept = (part[good].cpu().numpy() for part in measures)
+    return _Found(crop, full, masks.some(good), *kept)
+
+
+def joined(parts: list[_Found]) -> _Found:
+    """Join what was found in one crop."""
+    logits, *rest = zip(*(part.masks for part in parts), strict=True)
+    masks = LowResMasks(torch.cat(logits), *(torch.cat(one) for one in rest))
+    measures = (
+        np.concatenate([getattr(part, name) for part in parts])
+        for name in ("boxes", "areas", "stability")
+    )
+    return _Found(parts[0].crop, parts[0].full, masks, *measures)
+
+
+def _across_crops(found: list[_Found], config: EverythingConfig) -> list[MaskRecord]:
+    """Draw what is left when the smaller crop's mask stays of duplicates between crops."""
+    counts = [len(part.boxes) for part in found]
+    fineness = [1 / _area(part.crop.box) for part in found]
+    boxes = np.concatenate([part.inclusive_boxes for part in found])
+    kept = non_maximum_suppression(boxes, np.repeat(fineness, counts), config.crop_nms_thresh)
+    drawn: dict[int, MaskRecord] = {}
+    first = 0
+    for part, count in zip(found, counts, strict=True):
+        own = np.sort(kept[(kept >= first) & (kept < first + count)])
+        drawn.update(zip(own.tolist(), part.chosen(own - first).records(), strict=True))
+        first += count
+    return [drawn[index] for index in kept.tolist()]
+
+
+def _area(box: tuple[int, int, int, int]) -> int:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def grid_points(side: int) -> NDArray[np.float64]:
@@ -151,37 +325,14 @@ def crop_boxes(
     return boxes
 
 
-def _points_per_side(config: EverythingConfig, layer: int) -> int:
-    return max(1, int(config.points_per_side / config.crop_n_points_downscale_factor**layer))
-
-
-def _masks_at(
-    predictor: EverythingPredictor,
-    embedding: Any,
-    points: NDArray[np.float64],
-    config: EverythingConfig,
-    crop: tuple[int, int, int, int],
-    shape: tuple[int, int],
-) -> list[MaskRecord]:
-    """Decode a batch of points (N, 2) of a crop and keep the masks that pass the filters."""
-    logits, iou = predictor.decode(embedding, [Prompts(points=[point]) for point in points])
-    count = logits.shape[1]
-    logits, iou = logits.flatten(0, 1), iou.flatten()
-    origins = torch.arange(len(points), device=iou.device).repeat_interleave(count)
-    good = iou > config.pred_iou_thresh
-    logits, iou, origins = logits[good], iou[good], origins[good]
-    if not len(iou):
-        return []
-    full = predictor.upscale(embedding, logits)
-    stability = stability_score(full, config.stability_score_offset)
-    masks = full > 0
-    boxes = mask_boxes(masks)
-    good = stability >= config.stability_score_thresh
-    good &= (boxes[:, 2] > boxes[:, 0]) & ~_at_crop_edge(boxes, crop, shape)
-    return [
-        _record(masks[i], boxes[i], float(iou[i]), float(stability[i]), points[origins[i]], crop)
-        for i in torch.nonzero(good)[:, 0].tolist()
-    ]
+def _crops(shape: tuple[int, int], config: EverythingConfig) -> list[Crop]:
+    """Return the whole image and its crops, each with its grid."""
+    crops = []
+    for box, layer in crop_boxes(shape, config.crop_n_layers, config.crop_overlap_ratio):
+        side = int(config.points_per_side / config.crop_n_points_downscale_factor**layer)
+        sides = (box[2] - box[0], box[3] - box[1])
+        crops.append(Crop(box, grid_points(max(1, side)) * sides))
+    return crops
 
 
 def _at_crop_edge(boxes: Tensor, crop: tuple[int, int, int, int], shape: tuple[int, int]) -> Tensor:
@@ -193,74 +344,3 @@ def _at_crop_edge(boxes: Tensor, crop: tuple[int, int, int, int], shape: tuple[i
     near_crop = (placed - edges).abs() <= _EDGE_TOLERANCE
     near_image = (placed - ends).abs() <= _EDGE_TOLERANCE
     return (near_crop & ~near_image).any(1)
-
-
-def _record(
-    mask: Tensor,
-    box: Tensor,
-    iou: float,
-    stability: float,
-    point: NDArray[np.float64],
-    crop: tuple[int, int, int, int],
-) -> MaskRecord:
-    top, left, bottom, right = box.tolist()
-    cut = mask[top:bottom, left:right].cpu().numpy()
-    return MaskRecord(
-        mask=cut,
-        box=(top + crop[0], left + crop[1], bottom + crop[0], right + crop[1]),
-        area=int(cut.sum()),
-        predicted_iou=iou,
-        stability_score=stability,
-        point=(float(point[0]) + crop[0], float(point[1]) + crop[1]),
-        crop_box=crop,
-    )
-
-
-def _inclusive_boxes(records: Sequence[MaskRecord]) -> NDArray[np.float64]:
-    """Boxes (N, 4) that end on the mask's last pixel, as the reference compares them."""
-    boxes = np.array([record.box for record in records], np.float64).reshape(-1, 4)
-    return boxes - (0, 0, 1, 1)
-
-
-def _without_duplicates(records: list[MaskRecord], iou_thresh: float) -> list[MaskRecord]:
-    scores = np.array([record.predicted_iou for record in records])
-    kept = non_maximum_suppression(_inclusive_boxes(records), scores, iou_thresh)
-    return [records[index] for index in kept]
-
-
-def _across_crops(records: list[MaskRecord], config: EverythingConfig) -> list[MaskRecord]:
-    """Drop duplicates between crops; the smaller crop's mask stays."""
-    if not config.crop_n_layers:
-        return records
-    areas = [(r.crop_box[2] - r.crop_box[0]) * (r.crop_box[3] - r.crop_box[1]) for r in records]
-    scores = 1 / np.array(areas, np.float64)
-    kept = non_maximum_suppression(_inclusive_boxes(records), scores, config.crop_nms_thresh)
-    return [records[index] for index in kept]
-
-
-def _without_small_regions(records: list[MaskRecord], config: EverythingConfig) -> list[MaskRecord]:
-    """Fill holes, drop islands, then drop duplicates, keeping masks that needed no repair."""
-    cleaned, untouched = [], []
-    for record in records:
-        mask, changed = clean_mask(np.pad(record.mask, 1), config.min_mask_region_area)
-        cleaned.append(_trimmed(record, mask[1:-1, 1:-1]) if changed else record)
-        untouched.append(0.0 if changed else 1.0)
-    thresh = max(config.box_nms_thresh, config.crop_nms_thresh)
-    kept = non_maximum_suppression(_inclusive_boxes(cleaned), np.array(untouched), thresh)
-    return [cleaned[index] for index in kept]
-
-
-def _trimmed(record: MaskRecord, mask: NDArray[np.bool_]) -> MaskRecord:
-    """Return a record with another mask in the same box, cut to that mask's own box."""
-    top, left, bottom, right = mask_boxes(torch.from_numpy(mask)[None])[0].tolist()
-    row, col = record.box[:2]
-    cut = mask[top:bottom, left:right]
-    return MaskRecord(
-        mask=cut,
-        box=(row + top, col + left, row + bottom, col + right),
-        area=int(cut.sum()),
-        predicted_iou=record.predicted_iou,
-        stability_score=record.stability_score,
-        point=record.point,
-        crop_box=record.crop_box,
-    )

@@ -151,6 +151,25 @@ def to_display_range(
     return np.clip(values, 0, 255, out=values)
 
 
+def finite_image(
+    image: NDArray[np.generic], contrast_limits: tuple[float, float]
+) -> NDArray[np.generic]:
+    """Replace NaN and infinite pixels as `to_display_range` does, with a warning.
+
+    Parameters
+    ----------
+    image : ndarray
+        Any shape and real dtype; one that is finite is returned as it is.
+    contrast_limits : (float, float)
+        The values that become black and white.
+    """
+    if image.dtype.kind != "f" or np.isfinite(image).all():
+        return image
+    values = np.array(image, dtype=np.float32)
+    _replace_not_finite(values, *contrast_limits)
+    return values
+
+
 def _replace_not_finite(values: NDArray[np.float32], low: float, high: float) -> None:
     finite = np.isfinite(values)
     if finite.all():

@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import watershed
 
+_ROWS = 1024
+"""Counted at once."""
+
 
 def instances_from_maps(
     maps: NDArray[np.float32],
@@ -60,14 +63,25 @@ def without_debris(labels: NDArray[np.integer], share: float) -> NDArray[np.uint
 
     Small networks see specks between the objects; what is a speck depends on the objects.
     """
-    areas = np.bincount(labels.ravel())[1:]
+    areas = label_areas(labels)[1:]
     median = float(np.median(areas[areas > 0])) if areas.any() else 0.0
     return consecutive(labels, min_area=math.ceil(share * median))
 
 
+def label_areas(labels: NDArray[np.integer], count: int = 0) -> NDArray[np.int64]:
+    """Return the pixels of every label, (n,) from that of 0 on, with room for at least `count`.
+
+    Counted some rows at a time: a large image's labels are not copied as a whole.
+    """
+    areas = np.zeros(max(count, int(labels.max(initial=0)) + 1), np.int64)
+    for start in range(0, len(labels), _ROWS):
+        areas += np.bincount(labels[start : start + _ROWS].ravel(), minlength=len(areas))
+    return areas
+
+
 def consecutive(labels: NDArray[np.integer], *, min_area: int = 0) -> NDArray[np.uint32]:
     """Renumber labels 1 ... n in rising order, dropping objects of fewer than `min_area` pixels."""
-    areas = np.bincount(labels.ravel())
+    areas = label_areas(labels)
     kept = areas >= max(min_area, 1)
     kept[0] = False
     numbers = np.zeros(len(areas), np.uint32)

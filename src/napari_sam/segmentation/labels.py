@@ -1,61 +1,27 @@
-"""Mask records to a label image."""
+"""Mask records to a label image, at a chosen level of their part-of tree."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.segmentation.instances import consecutive
+from napari_sam.segmentation.part_tree import PartTree
+from napari_sam.segmentation.records import MaskRecord
 
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class MaskRecord:
-    """One mask that was found without a prompt.
-
-    Attributes
-    ----------
-    mask : ndarray
-        (h, w) bool, cut to `box`.
-    box : (int, int, int, int)
-        (row_min, col_min, row_max, col_max), the last two one past the mask, pixels.
-    area : int
-        Pixels of the mask.
-    predicted_iou, stability_score : float
-        What the filters looked at.
-    point : (float, float)
-        The grid point (row, col) that gave the mask.
-    crop_box : (int, int, int, int)
-        The crop of the image that it was found in.
-    """
-
-    mask: NDArray[np.bool_]
-    box: tuple[int, int, int, int]
-    area: int
-    predicted_iou: float
-    stability_score: float
-    point: tuple[float, float]
-    crop_box: tuple[int, int, int, int]
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        """Where the mask lies in the image."""
-        top, left, bottom, right = self.box
-        return slice(top, bottom), slice(left, right)
-
-    def full_mask(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
-        """Return the mask (H, W) in an image of that shape."""
-        full = np.zeros(shape, bool)
-        full[self.slices] = self.mask
-        return full
+__all__ = ["MaskRecord", "labels_from_records"]
 
 
 def labels_from_records(
-    records: Sequence[MaskRecord], shape: tuple[int, int]
+    records: Sequence[MaskRecord],
+    shape: tuple[int, int],
+    level: str = "all",
+    *,
+    tree: PartTree | None = None,
 ) -> NDArray[np.uint32]:
-    """Draw records into a label image, small objects on top of large ones.
+    """Draw records into a label image.
 
     Parameters
     ----------
@@ -63,14 +29,34 @@ def labels_from_records(
         May overlap.
     shape : (int, int)
         Height and width of the image.
+    level : str
+        Which records are drawn, see `PartTree.choose`. At ``"all"``, small objects lie on top of
+        large ones; at the other levels the one with the better predicted IoU lies on top, and of
+        equals the earlier.
+    tree : PartTree, optional
+        Of these records, where it is at hand.
 
     Returns
     -------
     ndarray
         (H, W) uint32, ids 1 ... n; records that others hide wholly have none.
+
+    Raises
+    ------
+    ValueError
+        If there is no such level.
     """
+    if level == "all":
+        return _drawn(sorted(records, key=lambda record: -record.area), shape)
+    tree = PartTree.of(records) if tree is None else tree
+    chosen = [records[index] for index in tree.choose(level)]
+    best_first = sorted(chosen, key=lambda record: -record.predicted_iou)
+    return _drawn(best_first[::-1], shape)
+
+
+def _drawn(records: Iterable[MaskRecord], shape: tuple[int, int]) -> NDArray[np.uint32]:
+    """Draw records one after another, later ones on top of earlier ones."""
     drawn = np.zeros(shape, np.uint32)
-    by_area = sorted(records, key=lambda record: -record.area)
-    for label, record in enumerate(by_area, start=1):
-        drawn[record.slices][record.mask] = label
+    for label, record in enumerate(records, start=1):
+        np.copyto(drawn[record.slices], label, where=record.mask)
     return consecutive(drawn)

@@ -60,9 +60,10 @@ def box_iou(box: NDArray[np.floating], boxes: NDArray[np.floating]) -> NDArray[n
     """Return the IoU of a box (4,) with boxes (N, 4), all (row_min, col_min, row_max, col_max)."""
     low = np.maximum(box[:2], boxes[:, :2])
     high = np.minimum(box[2:], boxes[:, 2:])
-    overlap = np.clip(high - low, 0, None).prod(1)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(1)
-    union = (box[2:] - box[:2]).prod() + areas - overlap
+    sides = np.maximum(high - low, 0)
+    overlap = sides[:, 0] * sides[:, 1]
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    union = (box[2] - box[0]) * (box[3] - box[1]) + areas - overlap
     return np.asarray(overlap / np.maximum(union, 1e-9), np.float64)
 
 

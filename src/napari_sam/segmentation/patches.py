@@ -41,6 +41,10 @@ class MaskPatch:
         return int(self.mask.sum())
 
     @property
+    def _shape(self) -> tuple[int, int]:
+        return self.mask.shape[0], self.mask.shape[1]
+
+    @property
     def slices(self) -> tuple[slice, slice]:
         """Rows and columns of the image that `mask` covers."""
         (row, col), (height, width) = self.corner, self.mask.shape
@@ -51,6 +55,10 @@ class MaskPatch:
         """(row_min, col_min, row_max, col_max), the pixels at the ends included."""
         (row, col), (height, width) = self.corner, self.mask.shape
         return row, col, row + height - 1, col + width - 1
+
+    def shifted(self, down: int, right: int) -> MaskPatch:
+        """Return it moved by rows and columns."""
+        return MaskPatch(mask=self.mask, corner=(self.corner[0] + down, self.corner[1] + right))
 
     def full_mask(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
         """Return the mask (H, W) in an image of that shape."""
@@ -80,7 +88,12 @@ class MaskPatch:
         """Return the IoU with another patch of the same image."""
         return float(self.iou(other.mask[None], other.corner)[0])
 
+    def share_with(self, other: MaskPatch) -> float:
+        """Return what it has in common with another patch, as a share of the smaller one."""
+        common = int((self.mask & other.within(self.corner, self._shape)).sum())
+        return common / max(min(self.area, other.area), 1)
+
     def without(self, other: MaskPatch) -> MaskPatch:
         """Return what another patch leaves of it."""
-        taken = other.within(self.corner, (self.mask.shape[0], self.mask.shape[1]))
+        taken = other.within(self.corner, self._shape)
         return MaskPatch.cut(self.mask & ~taken, self.corner)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import overload
@@ -16,11 +16,12 @@ from torch.nn import functional
 from napari_sam.model.checkpoints import model_digest
 from napari_sam.model.configs import ViTConfig
 from napari_sam.model.devices import resolve_encoder_dtype
+from napari_sam.model.image_tokens import sample
 from napari_sam.model.registry import load_model
 from napari_sam.model.sam import EncodedImage, Sam
-from napari_sam.model.size_decoder import bin_octaves
-from napari_sam.segmentation.decoding import Window, decode_prompts
+from napari_sam.segmentation.decoding import Window, decode_points, decode_prompts, prediction_of
 from napari_sam.segmentation.embedding import ImageEmbedding
+from napari_sam.segmentation.full_resolution import FullResolution, LowResMasks
 from napari_sam.segmentation.images import (
     Geometry,
     check_image,
@@ -30,18 +31,13 @@ from napari_sam.segmentation.images import (
     to_display_range,
     to_pixels,
 )
-from napari_sam.segmentation.instances import instances_from_maps
+from napari_sam.segmentation.object_size import object_size
 from napari_sam.segmentation.prediction import NOTHING, MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
-from napari_sam.segmentation.scale import diameter_of_instances
-from napari_sam.segmentation.sizes import estimate_diameter
-from napari_sam.segmentation.upscaling import upscale_window
 
 _DEFAULT_DIAMETER = 36.0
 _LARGEST_SCALE = 4.0
 _COMFORTABLE_INPUT = 1024
-_SEED_SMOOTHING = 2.0
-"""Of looks that judge how large objects are, pixels of the scaled part."""
 _SMALLEST_INPUT = 256
 """No image is shrunk below this longest side, pixels."""
 
@@ -192,9 +188,8 @@ class Predictor:
         if not prompts:
             return []
         kept = slice(1, None) if multimask_output else slice(0, 1)
-        return [
-            _prediction(window, embedding, kept) for window in self._windows(embedding, prompts)
-        ]
+        windows = self._windows(embedding, prompts)
+        return [prediction_of(window, embedding.geometry, kept) for window in windows]
 
     @torch.inference_mode()
     def decode(
@@ -249,6 +244,48 @@ class Predictor:
             padded, geometry.image_shape, mode="bilinear", align_corners=False
         )
         return resized.reshape(*low_res_logits.shape[:-2], *geometry.image_shape)
+
+    @torch.inference_mode()
+    def iter_points(
+        self, embedding: ImageEmbedding, points: NDArray[np.floating], least_iou: float
+    ) -> Iterator[LowResMasks]:
+        """Decode single points (N, 2), (row, col), and draw what is expected to be good.
+
+        Parameters
+        ----------
+        embedding : ImageEmbedding
+            From `embed`.
+        points : ndarray
+            (N, 2) points (row, col), each an object's only prompt.
+        least_iou : float
+            Of the three candidates, those with a higher predicted IoU are drawn.
+
+        Yields
+        ------
+        LowResMasks, of some points at a time, in their order
+        """
+        placed = self._to_input(embedding, points)
+        yield from decode_points(self._model, embedding.tokens, placed, least_iou)
+
+    def point_features(
+        self, embedding: ImageEmbedding, points: NDArray[np.floating]
+    ) -> NDArray[np.float32]:
+        """Return what the image shows at points (N, 2), (row, col): unit vectors (N, C)."""
+        stride = self._model.prompt_encoder.stride
+        at = self._to_input(embedding, points)[None]
+        found = functional.normalize(sample(embedding.tokens.features, at, stride)[0], dim=1)
+        vectors: NDArray[np.float32] = found.cpu().numpy()
+        return vectors
+
+    def full_resolution(self, embedding: ImageEmbedding) -> FullResolution:
+        """Return what resizes many masks to the image's pixels, each within its box."""
+        return FullResolution(embedding.geometry, embedding.low_res_shape, self._model.device)
+
+    def _to_input(self, embedding: ImageEmbedding, points: NDArray[np.floating]) -> Tensor:
+        """Map points (N, 2), (row, col) of the image, to (x, y) of the network's input."""
+        rows, cols = embedding.geometry.scale
+        placed = np.asarray(points, np.float64)[:, ::-1] * (cols, rows)
+        return torch.from_numpy(placed.astype(np.float32)).to(self._model.device)
 
     @torch.inference_mode()
     def instance_maps(self, embedding: ImageEmbedding) -> NDArray[np.float32]:
@@ -335,37 +372,12 @@ class Predictor:
         return self._model.config.object_diameter or _DEFAULT_DIAMETER
 
     def _estimated_diameter(self, displayed: NDArray[np.float32]) -> float:
-        """Measure the instances seen at several scales; where few are, ask the size decoder."""
-        if self.has_instance_decoder:
-            found = diameter_of_instances(displayed, self._instances_at, self._diameter)
-            if found is not None:
-                return found
-        if self._model.size_decoder is None:
-            return self._diameter
-        octaves = bin_octaves().double().numpy()
-        return estimate_diameter(displayed, self._sizes_at, octaves, self._diameter)
+        return object_size(self._model, displayed, self._diameter, self._at_scale)
 
-    def _look(self, part: NDArray[np.float32], scale: float) -> ImageEmbedding:
+    def _at_scale(self, part: NDArray[np.float32], scale: float) -> ImageEmbedding:
         """Embed a part of a displayed image at a scale."""
         shape = (part.shape[0], part.shape[1])
         return self._embed(part, free_geometry(shape, scale, max(shape) * 4), None)
-
-    @torch.inference_mode()
-    def _instances_at(self, part: NDArray[np.float32], scale: float) -> NDArray[np.uint32]:
-        """Segment a part of a displayed image at a scale; labels in pixels of the scaled part."""
-        look = self._look(part, scale)
-        height, width = look.geometry.input_shape
-        maps = self._model.instance_maps(look.image)[0].sigmoid()[:, :height, :width]
-        return instances_from_maps(maps.cpu().numpy(), smoothing=_SEED_SMOOTHING)
-
-    @torch.inference_mode()
-    def _sizes_at(self, part: NDArray[np.float32], scale: float) -> NDArray[np.float64]:
-        """Judge the objects of a part of a displayed image at a scale; log probabilities."""
-        look = self._look(part, scale)
-        votes: NDArray[np.float64] = (
-            self._model.size_votes(look.image, look.geometry.input_shape)[0].double().cpu().numpy()
-        )
-        return votes
 
     @torch.inference_mode()
     def _embed(
@@ -386,17 +398,3 @@ class Predictor:
             object_diameter=object_diameter,
             model_name=self.model_name,
         )
-
-
-def _prediction(window: Window, embedding: ImageEmbedding, kept: slice) -> MaskPrediction:
-    shape, logits = embedding.low_res_shape, window.logits[kept]
-    patch = upscale_window(logits, window.corner, shape, embedding.geometry)
-    return MaskPrediction(
-        predicted_iou=window.predicted_iou[kept].cpu().numpy(),
-        patches=(patch.values > 0).cpu().numpy(),
-        corner=patch.corner,
-        image_shape=embedding.image_shape,
-        window_logits=logits.cpu().numpy(),
-        window_corner=window.corner,
-        low_res_shape=shape,
-    )

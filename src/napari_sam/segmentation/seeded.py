@@ -6,7 +6,7 @@ The instance decoder finds and parts objects; the mask decoder, told where one i
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,13 @@ from napari_sam.segmentation.prompts import Prompts
 
 LEAST_OVERLAP = 0.5
 """A mask that overlaps its instance less has strayed; the instance stays as it was."""
+
+
+class Drawn(NamedTuple):
+    """A mask and its score; what could not be drawn anew scores 0."""
+
+    score: float
+    patch: MaskPatch
 
 
 class MaskPredictor(Protocol):
@@ -54,28 +61,44 @@ def iter_redraw(
     ndarray
         (H, W) uint32, ids 1 ... m. Where masks overlap, the better scored one is on top.
     """
-    boxes = ndimage.find_objects(labels)
-    patches = [
+    drawn = yield from iter_drawn(predictor, embedding, patches_of(labels), batch)
+    return draw(drawn, (labels.shape[0], labels.shape[1]))
+
+
+def patches_of(labels: NDArray[np.integer]) -> list[MaskPatch]:
+    """Cut the objects out of labels (H, W), in rising order of their ids."""
+    return [
         MaskPatch.cut(labels[box] == label, (box[0].start, box[1].start))
-        for label, box in enumerate(boxes, start=1)
+        for label, box in enumerate(ndimage.find_objects(labels), start=1)
         if box is not None
     ]
-    drawn: list[tuple[float, MaskPatch]] = []
+
+
+def iter_drawn(
+    predictor: MaskPredictor, embedding: Any, patches: Sequence[MaskPatch], batch: int
+) -> Generator[Progress, None, list[Drawn]]:
+    """Draw patches of the embedded image anew, in their order; see `iter_redraw`."""
+    drawn: list[Drawn] = []
     for start in range(0, len(patches), batch):
         yield Progress(start, len(patches), "drawing masks")
         some = patches[start : start + batch]
         prompts = [Prompts(points=inner_points(patch)[:1], box=patch.box) for patch in some]
         answers = predictor.predict(embedding, prompts, multimask_output=False)
         drawn += [_better(patch, answer) for patch, answer in zip(some, answers, strict=True)]
-    redrawn = np.zeros(labels.shape, np.uint32)
-    for label, (_, patch) in enumerate(sorted(drawn, key=lambda one: one[0]), start=1):
-        redrawn[patch.slices][patch.mask] = label
-    return consecutive(redrawn)
+    return drawn
 
 
-def _better(patch: MaskPatch, answer: MaskPrediction) -> tuple[float, MaskPatch]:
+def draw(drawn: Sequence[Drawn], shape: tuple[int, int]) -> NDArray[np.uint32]:
+    """Draw masks into labels (H, W), the better scored one on top; ids 1 ... m."""
+    labels = np.zeros(shape, np.uint32)
+    for label, (_, patch) in enumerate(sorted(drawn, key=lambda one: one.score), start=1):
+        labels[patch.slices][patch.mask] = label
+    return consecutive(labels)
+
+
+def _better(patch: MaskPatch, answer: MaskPrediction) -> Drawn:
     """Return the score and mask of an object: the answer, unless it strayed."""
     mask = MaskPatch.cut(answer.patches[0], answer.corner)
     if mask.area and patch.iou_with(mask) >= LEAST_OVERLAP:
-        return float(answer.predicted_iou[0]), mask
-    return 0.0, patch
+        return Drawn(float(answer.predicted_iou[0]), mask)
+    return Drawn(0.0, patch)

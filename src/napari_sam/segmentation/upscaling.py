@@ -76,13 +76,31 @@ def _axis_matrix(lengths: tuple[int, int, int, int], first: int, count: int) -> 
     start = max(0, math.floor(first * per_low)) if first else 0
     stop = image if first + count >= low else min(image, math.ceil((first + count) * per_low))
     pixels = torch.arange(start, max(start, stop))
+    return _weights(pixels, lengths, first, count), start
+
+
+def axis_weights(image: int, within: int, padded: int, low: int) -> Tensor:
+    """Return the weights (image, low) by which low-resolution pixels make those of the image.
+
+    Parameters
+    ----------
+    image, within, padded, low : int
+        Pixels along one side: of the image, of the image in the network's input, of the padded
+        input, and of the low-resolution logits.
+    """
+    return _weights(torch.arange(image), (image, within, padded, low), 0, low)
+
+
+def _weights(pixels: Tensor, lengths: tuple[int, int, int, int], first: int, count: int) -> Tensor:
+    """Return (pixels, count) weights of the low-resolution pixels from `first` on."""
+    image, within, padded, low = lengths
     matrix = torch.zeros(len(pixels), count)
     row = torch.arange(len(pixels))
     for inner, inner_share in _neighbours(pixels, image, within):
         for outer, outer_share in _neighbours(inner, padded, low):
             column = (outer - first).clamp(0, count - 1)
             matrix.index_put_((row, column), inner_share * outer_share, accumulate=True)
-    return matrix, start
+    return matrix
 
 
 def _neighbours(pixels: Tensor, length: int, source: int) -> list[tuple[Tensor, Tensor]]:

@@ -26,23 +26,57 @@ _HIGHEST = "napari_sam_highest_label"
 def show_slice_labels(
     viewer: ViewerModel, image: Image, plane: Plane, labels: NDArray[np.uint32]
 ) -> Labels:
-    """Put labels (H, W) of a plane into a Labels layer with the image's shape.
+    """Put labels (H, W) of a plane into a Labels layer of the image's shape; see `SliceResult`."""
+    return SliceResult(viewer, image, plane).show(labels)
+
+
+class SliceResult:
+    """Labels of one plane, in a Labels layer with the image's shape, which may be drawn again.
 
     The layer of an earlier run on another slice of the image is filled on, with labels above those
     it has.
+
+    Parameters
+    ----------
+    viewer, image, plane
+        What is segmented.
     """
-    name = f"{SLICE_NAME}: {image.name}"
-    shape = tuple(level_0(image).shape)[: image.ndim]
-    found = [layer for layer in viewer.layers if layer.name == name and layer.data.shape == shape]
-    layer = unwrapped(found[0]) if found else new_labels_like(viewer, image, name)
-    others = layer.metadata.get(_HIGHEST, 0) if len(shape) > 2 else 0
-    moved = np.where(labels > 0, labels + others, 0)
-    layer.metadata[_HIGHEST] = highest = max(others, int(moved.max(initial=0)))
-    if highest > np.iinfo(layer.data.dtype).max:
-        layer.data = layer.data.astype(np.uint32)
-    layer.data[plane.selection] = moved
-    layer.refresh()
-    return layer
+
+    def __init__(self, viewer: ViewerModel, image: Image, plane: Plane) -> None:
+        self._viewer = viewer
+        self.image = image
+        self._plane = plane
+        self._below = self._top = -1
+
+    def show(self, labels: NDArray[np.uint32]) -> Labels:
+        """Put labels (H, W) where they belong; those that were there before are gone."""
+        layer = self._layer()
+        highest = self._numbered(layer, int(labels.max(initial=0)))
+        if highest > np.iinfo(layer.data.dtype).max:
+            layer.data = layer.data.astype(np.uint32)
+        layer.data[self._plane.selection] = np.where(labels > 0, labels + self._below, 0)
+        layer.refresh()
+        return layer
+
+    def _layer(self) -> Labels:
+        name = f"{SLICE_NAME}: {self.image.name}"
+        shape = tuple(level_0(self.image).shape)[: self.image.ndim]
+        for layer in self._viewer.layers:
+            if layer.name == name and layer.data.shape == shape:
+                return unwrapped(layer)
+        return new_labels_like(self._viewer, self.image, name)
+
+    def _numbered(self, layer: Labels, count: int) -> int:
+        """Make room for the labels 1 ... count above those of other slices; return the highest.
+
+        Labels that are drawn again keep their place, unless they grow into those of a later slice.
+        """
+        taken = int(layer.metadata.get(_HIGHEST, 0)) if layer.ndim > 2 else 0
+        if self._below < 0 or (self._below + count > self._top and taken != self._top):
+            self._below = taken
+        self._top = max(self._top, self._below + count)
+        layer.metadata[_HIGHEST] = highest = max(taken, self._top)
+        return highest
 
 
 def stack_source(image: Image, plane: Plane) -> VolumeSource:

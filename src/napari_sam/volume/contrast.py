@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam.segmentation.everything_config import within_range
 from napari_sam.volume.source import VolumeSource
 
 SAMPLED_SLICES = 8
@@ -93,7 +94,7 @@ def volume_diameter(
         for z in sorted({depth // 4, depth // 2, 3 * depth // 4})
     ]
     known = [diameter for diameter in found if diameter is not None]
-    return float(np.median(known)) if known else None
+    return within_range(float(np.median(known))) if known else None
 
 
 def _thinned(plane: NDArray[Any]) -> NDArray[np.float64]:

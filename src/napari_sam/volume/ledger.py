@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 LEDGER_FORMAT = 1
+_MISSING = "not recorded"
 
 
 class LedgerError(ValueError):
@@ -81,10 +82,14 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def changed_fields(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return what differs between two nested mappings: name of the field -> (old, new)."""
+    """Return what differs between two nested mappings: name of the field -> (old, new).
+
+    A setting that one of them lacks differs from any value, None included: a version that did not
+    have it worked in another way.
+    """
     changes: dict[str, tuple[Any, Any]] = {}
     for key in sorted(old.keys() | new.keys()):
-        before, after = old.get(key), new.get(key)
+        before, after = old.get(key, _MISSING), new.get(key, _MISSING)
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             changes.update(changed_fields(before, after))
         elif before != after:
@@ -100,7 +105,7 @@ def check_same_job(header: Mapping[str, Any], job: Mapping[str, Any], output: Pa
     JobMismatchError
         With the fields that differ, and both their values.
     """
-    recorded = {key: header.get(key) for key in job}
+    recorded = {key: header[key] for key in job if key in header}
     changes = changed_fields(recorded, json.loads(json.dumps(job)))
     if changes:
         listed = ", ".join(f"{key} was {old}, now {new}" for key, (old, new) in changes.items())

@@ -12,81 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-
-def match_slices(
-    lower: NDArray[np.uint32], upper: NDArray[np.uint32], *, iou_thresh: float
-) -> NDArray[np.int64]:
-    """Find the objects that two neighbouring slices share.
-
-    Two objects match if each has its highest intersection over union with the other and that
-    reaches the threshold; so an object has at most one match, and two objects over one stay two.
-
-    Parameters
-    ----------
-    lower, upper : numpy.ndarray
-        Labels of the two slices, (Y, X), 0 is background.
-    iou_thresh : float
-        Least intersection over union, in (0, 1].
-
-    Returns
-    -------
-    numpy.ndarray
-        (K, 2) pairs of an id in `lower` and an id in `upper`, ordered by the first.
-    """
-    both = (lower > 0) & (upper > 0)
-    lower_ids, upper_ids = lower[both].astype(np.int64), upper[both].astype(np.int64)
-    lower_areas = np.bincount(lower.ravel())
-    upper_areas = np.bincount(upper.ravel())
-    keys, intersections = np.unique(lower_ids * upper_areas.size + upper_ids, return_counts=True)
-    first, second = np.divmod(keys, upper_areas.size)
-    ious = intersections / (lower_areas[first] + upper_areas[second] - intersections)
-    mutual = _best(first, second, ious) & _best(second, first, ious)
-    kept = mutual & (ious >= iou_thresh)
-    return np.stack([first[kept], second[kept]], axis=1)
-
-
-def _best(
-    ids: NDArray[np.int64], partners: NDArray[np.int64], ious: NDArray[np.float64]
-) -> NDArray[np.bool_]:
-    """Mark the pair with the highest IoU of every id; the smaller partner wins a tie."""
-    order = np.lexsort((partners, -ious, ids))
-    _, heads = np.unique(ids[order], return_index=True)
-    best = np.zeros(ids.size, bool)
-    best[order[heads]] = True
-    return best
-
-
-class DisjointSets:
-    """Union-find over the numbers 0 to n - 1; a set is named by its smallest number.
-
-    Parameters
-    ----------
-    size : int
-        How many numbers there are; each begins as a set of its own.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._parents = np.arange(size, dtype=np.int64)
-
-    def find(self, number: int) -> int:
-        """Return the smallest number of a number's set."""
-        parents = self._parents
-        while parents[number] != number:
-            parents[number] = parents[parents[number]]
-            number = int(parents[number])
-        return number
-
-    def union(self, first: int, second: int) -> None:
-        """Merge the sets of two numbers."""
-        small, large = sorted((self.find(first), self.find(second)))
-        self._parents[large] = small
-
-    def roots(self) -> NDArray[np.int64]:
-        """Return the smallest number of every number's set, (n,)."""
-        roots = self._parents
-        while not np.array_equal(roots[roots], roots):
-            roots = roots[roots]
-        return roots.copy()
+from napari_sam.segmentation.matching import DisjointSets, match_labels
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -141,7 +67,7 @@ class Linker:
         self._present[self.offsets[z] + local_ids[local_ids > 0] - 1] = True
         if below is None:
             return
-        for lower, upper in match_slices(below, labels, iou_thresh=self._iou_thresh).tolist():
+        for lower, upper in match_labels(below, labels, iou_thresh=self._iou_thresh).tolist():
             self._sets.union(int(self.offsets[z - 1]) + lower - 1, int(self.offsets[z]) + upper - 1)
 
     def table(self) -> IdTable:

@@ -19,7 +19,7 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from napari_sam.segmentation.everything import EverythingPredictor, segment_everything
+from napari_sam.segmentation.everything import TilingPredictor, segment_everything
 from napari_sam.segmentation.progress import run
 from napari_sam.volume.config import VolumeConfig
 from napari_sam.volume.contrast import sample_volume, volume_diameter
@@ -39,17 +39,12 @@ from napari_sam.volume.source import ArrayLike, VolumeSource, open_source
 Labels: TypeAlias = NDArray[np.uint32]
 
 
-class VolumePredictor(EverythingPredictor, Protocol):
+class VolumePredictor(TilingPredictor, Protocol):
     """What a volume job asks of a predictor."""
 
     @property
     def model_digest(self) -> str:
         """Tells models apart, whatever their names: a job does not resume with another one."""
-
-    def estimate_diameter(
-        self, image: NDArray[Any], *, contrast_limits: tuple[float, float] | None = None
-    ) -> float | None:
-        """Estimate how large the objects of a slice are, pixels; None where it does not matter."""
 
 
 def segment_volume(

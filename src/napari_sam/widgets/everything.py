@@ -26,15 +26,17 @@ from qtpy.QtWidgets import (
 from napari_sam.segmentation.everything import EverythingConfig
 from napari_sam.viewer.layers import Plane, level_0, read_array, shown_plane
 from napari_sam.viewer.napari_private import unwrapped
-from napari_sam.viewer.results import StackResult, show_slice_labels, stack_source
+from napari_sam.viewer.results import SliceResult, StackResult, stack_source
 from napari_sam.widgets.choosers import LayerChooser
 from napari_sam.widgets.config_form import ConfigForm
+from napari_sam.widgets.level_box import LevelBox
 from napari_sam.widgets.models import ModelBox
 from napari_sam.widgets.workers import Runner, report_error
 
 if TYPE_CHECKING:
     import napari
 
+    from napari_sam.segmentation.decoded_masks import DecodedMasks
     from napari_sam.segmentation.progress import Progress
     from napari_sam.volume import VolumeReport
 
@@ -54,6 +56,7 @@ class EverythingWidget(QWidget):
         self._runner = Runner(self)
         self._target: Any = None
         self._source: Any = None
+        self._slice: SliceResult | None = None
         self._stack: StackResult | None = None
         self._build()
         self._viewer.layers.events.removed.connect(self._on_removed)
@@ -146,6 +149,9 @@ class EverythingWidget(QWidget):
     def _run_box(self) -> QWidget:
         box = QWidget()
         layout = QVBoxLayout(box)
+        self.levels = LevelBox(self)
+        self.levels.chosen.connect(self._follow)
+        self.levels.drawn.connect(self._show_slice)
         self.progress = QProgressBar()
         self.progress.setRange(0, 1)
         self.progress.setValue(0)
@@ -160,6 +166,7 @@ class EverythingWidget(QWidget):
         self.status = QLabel("Finds every object, without prompts")
         self.status.setWordWrap(True)
         self.status.setMinimumHeight(3 * self.status.fontMetrics().lineSpacing())
+        layout.addWidget(self.levels)
         layout.addLayout(line)
         layout.addWidget(self.progress)
         layout.addWidget(self.status)
@@ -187,19 +194,43 @@ class EverythingWidget(QWidget):
         plane: Plane,
         config: EverythingConfig,
     ) -> None:
-        from napari_sam.segmentation.everything import iter_everything
+        from napari_sam.segmentation.decoded_masks import iter_decoded
+        from napari_sam.segmentation.everything import iter_everything, mode_of
 
         array = level_0(image)
+        in_grid = mode_of(config, predictor) == "grid"
 
-        def job() -> Generator[Progress, None, np.ndarray]:
-            return (yield from iter_everything(predictor, read_array(array, plane), config))
+        def job() -> Generator[Progress, None, tuple[np.ndarray, DecodedMasks | None]]:
+            pixels = read_array(array, plane)
+            if not in_grid:
+                return (yield from iter_everything(predictor, pixels, config)), None
+            masks = yield from iter_decoded(predictor, pixels, config)
+            return masks.labels(config), masks
 
-        def show(labels: np.ndarray) -> None:
+        def show(found: tuple[np.ndarray, DecodedMasks | None]) -> None:
             if image in self._viewer.layers:
-                self._target = show_slice_labels(self._viewer, image, plane, labels)
-                self._say(f"{int(labels.max(initial=0))} objects in {self._target.name!r}")
+                self._slice = SliceResult(self._viewer, image, plane)
+                self._show_slice(found[0])
+                self._offer(found[1], config)
 
         self._start(job, show, image)
+
+    def _show_slice(self, labels: np.ndarray) -> None:
+        if self._slice is not None:
+            self._target = self._slice.show(labels)
+            self._say(f"{int(labels.max(initial=0))} objects in {self._target.name!r}")
+
+    def _offer(self, masks: DecodedMasks | None, config: EverythingConfig) -> None:
+        """Offer other thresholds and levels of the masks of a slice, where there are any."""
+        if masks is None:
+            self.levels.clear()
+        else:
+            self.levels.open(masks, config)
+
+    def _follow(self, config: EverythingConfig) -> None:
+        """Let the settings of the next run be what a person found with the sliders."""
+        for name in self.levels.editors:
+            self.form.editors[name].value = getattr(config, name)
 
     def _run_stack(
         self,
@@ -246,9 +277,13 @@ class EverythingWidget(QWidget):
         self._stack = None
 
     def _on_removed(self, event: Any) -> None:
-        """Stop a job whose image is gone, as when the viewer closes."""
-        if self._runner.busy and unwrapped(event.value) is self._source:
+        """Stop a job whose image is gone, as when the viewer closes, and let go of its masks."""
+        gone = unwrapped(event.value)
+        if self._runner.busy and gone is self._source:
             self.cancel()
+        if self._slice is not None and gone is self._slice.image:
+            self._slice = None
+            self.levels.clear()
 
     def _set_running(self, *, running: bool) -> None:
         self.start_button.setEnabled(not running)

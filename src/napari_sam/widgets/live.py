@@ -108,9 +108,9 @@ class LatestWins(QObject):
             try:
                 answer = question()
             except Exception as error:  # noqa: BLE001  it is told on the GUI thread
-                self._tell(self.failed, kind, error)
+                self._tell("failed", kind, error)
                 continue
-            self._tell(self.answered, kind, answer, time.perf_counter() - started)
+            self._tell("answered", kind, answer, time.perf_counter() - started)
 
     def _answer_arrived(self, kind: str, _: object, __: float) -> None:
         """Note, before anybody else, that an answer is on the GUI thread."""
@@ -121,13 +121,13 @@ class LatestWins(QObject):
         with self._state:
             self._on_the_way[kind] -= 1
 
-    def _tell(self, signal: Any, *values: Any) -> None:
+    def _tell(self, signal: str, *values: Any) -> None:
         """Emit, unless the widget went meanwhile."""
         with self._state:
             ended = self._ended
             self._on_the_way[values[0]] += 1
         if not ended:
             try:
-                signal.emit(*values)
+                getattr(self, signal).emit(*values)
             except RuntimeError:  # Qt deleted the object between the question and here
                 self._ended = True

@@ -1,0 +1,229 @@
+"""Many masks from low-resolution logits to the image's pixels, each only where it can be.
+
+A mask cannot reach beyond the low-resolution pixels above its threshold and their neighbours. So
+each is resized within its own box; masks of about one size are resized together, as two matrix
+products (see `upscaling`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from napari_sam.segmentation.images import Geometry
+from napari_sam.segmentation.low_res_measures import Axis, iter_counts
+from napari_sam.segmentation.prediction import NOTHING
+from napari_sam.segmentation.upscaling import axis_weights
+
+_AT_ONCE = 2**21
+"""Pixels resized together."""
+
+
+class LowResMasks(NamedTuple):
+    """Low-resolution logits of K masks of one image.
+
+    Attributes
+    ----------
+    logits : Tensor
+        (K, k, l) float32; each a window of the whole logits.
+    corners : Tensor
+        (K, 2) int64 first row and column of each window.
+    predicted_iou : Tensor
+        (K,) float32.
+    origins : Tensor
+        (K,) int64 index of the prompt that each answers.
+    """
+
+    logits: Tensor
+    corners: Tensor
+    predicted_iou: Tensor
+    origins: Tensor
+
+    def some(self, kept: Tensor) -> LowResMasks:
+        """Return the masks of a mask (K,) bool, or of indices."""
+        return LowResMasks(*(part[kept.to(part.device)] for part in self))
+
+
+class Measures(NamedTuple):
+    """What is known of masks at full resolution.
+
+    Attributes
+    ----------
+    boxes : Tensor
+        (K, 4) int64 (row_min, col_min, row_max, col_max), the last two one past the mask; zeros for
+        an empty mask.
+    areas : Tensor
+        (K,) int64 pixels.
+    stability : Tensor
+        (K,) float32; see `stability_score`.
+    """
+
+    boxes: Tensor
+    areas: Tensor
+    stability: Tensor
+
+
+class _Axis(NamedTuple):
+    """How pixels along one side of the image follow from low-resolution ones.
+
+    `weights` is (pixels, low), and `first` and `last` (pixels,) the ends of each row's non-zeros.
+    """
+
+    weights: Tensor
+    first: Tensor
+    last: Tensor
+
+    def pixels(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+        """Return first and one past the last pixel that depends on low-resolution low ... high."""
+        start = torch.searchsorted(self.last, low)
+        stop = torch.searchsorted(self.first, high, right=True)
+        return start, torch.maximum(start, stop)
+
+
+class _Chunk(NamedTuple):
+    """Masks resized together: their indices, (n, h, w) values, and what belongs to each."""
+
+    indices: Tensor
+    values: Tensor
+    inside: Tensor
+    starts: Tensor
+
+
+class FullResolution:
+    """Resizes masks of one image.
+
+    Parameters
+    ----------
+    geometry : Geometry
+        How the image lies in the network's input.
+    low_res_shape : (int, int)
+        Height and width of the whole low-resolution logits.
+    device : torch.device
+        Where the logits are.
+    """
+
+    def __init__(
+        self, geometry: Geometry, low_res_shape: tuple[int, int], device: torch.device
+    ) -> None:
+        self._device = device
+        rows, cols = (
+            axis_weights(*lengths).to(device)
+            for lengths in zip(
+                geometry.image_shape,
+                geometry.input_shape,
+                geometry.padded_shape,
+                low_res_shape,
+                strict=True,
+            )
+        )
+        self._axes = _axis(rows), _axis(cols)
+        self._groups = Axis.of(rows), Axis.of(cols)
+
+    def measure(self, masks: LowResMasks, offset: float) -> Measures:
+        """Measure masks, at thresholds 0 and +-offset, without keeping them."""
+        thresholds = torch.tensor([0.0, offset, -offset], device=self._device)
+        parts = list(iter_counts(self._groups, masks.logits, masks.corners, NOTHING, thresholds))
+        if not parts:
+            none = torch.zeros(0, dtype=torch.long, device=self._device)
+            return Measures(none.reshape(0, 4), none, none.float())
+        areas, inner, outer = torch.cat([part.above for part in parts]).unbind(1)
+        boxes = torch.cat([part.boxes for part in parts]) * (areas > 0)[:, None]
+        return Measures(boxes, areas, inner / outer.clamp(min=1))
+
+    def at(
+        self, masks: LowResMasks, rows: NDArray[np.floating], cols: NDArray[np.floating]
+    ) -> Tensor:
+        """Return the logits (K, R, C) of masks where so many rows and columns of pixels cross."""
+        products = []
+        for axis, pixels in enumerate((rows, cols)):
+            weights = self._axes[axis].weights
+            chosen = weights[torch.from_numpy(pixels.astype(np.int64)).to(self._device)]
+            length = masks.logits.shape[1 + axis]
+            low = masks.corners[:, axis, None] + torch.arange(length, device=self._device)
+            products.append(chosen[:, low].transpose(0, 1))
+        inside = products[0] @ (masks.logits - NOTHING) @ products[1].transpose(1, 2)
+        return inside + NOTHING
+
+    def draw(self, masks: LowResMasks, boxes: NDArray[np.integer]) -> list[NDArray[np.bool_]]:
+        """Return each mask cut to its box (K, 4)."""
+        drawn: list[NDArray[np.bool_]] = [np.zeros((0, 0), bool)] * len(masks.logits)
+        for chunk in self._resized(masks, 0.0):
+            found = (chunk.values > 0).cpu().numpy()
+            starts, indices = chunk.starts.tolist(), chunk.indices.tolist()
+            for index, (row, col), mask in zip(indices, starts, found, strict=True):
+                top, left, bottom, right = boxes[index].tolist()
+                drawn[index] = mask[top - row : bottom - row, left - col : right - col].copy()
+        return drawn
+
+    # inside
+
+    def _resized(self, masks: LowResMasks, threshold: float) -> Iterator[_Chunk]:
+        """Resize what lies above a threshold, masks of about one size together."""
+        above = masks.logits > threshold
+        alive = torch.nonzero(above.flatten(1).any(1))[:, 0]
+        if not len(alive):
+            return
+        starts, stops = self._spans(above[alive], masks.corners[alive])
+        sides = (stops - starts).clamp(min=1)
+        classes = sides.max(1).values.double().log2().ceil().long()
+        order = torch.argsort(classes, stable=True)
+        sizes, counts = torch.unique_consecutive(classes[order], return_counts=True)
+        done = 0
+        for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+            step = max(1, _AT_ONCE // 4**size)
+            for first in range(done, done + count, step):
+                some = order[first : min(first + step, done + count)]
+                yield self._chunk(masks, alive[some], starts[some], stops[some])
+            done += count
+
+    def _spans(self, above: Tensor, corners: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the first and one past the last pixels (K, 2) that masks can reach."""
+        starts, stops = [], []
+        for axis in (0, 1):
+            along = above.any(2 - axis)
+            low = corners[:, axis] + along.int().argmax(1)
+            high = corners[:, axis] + along.shape[1] - 1 - along.flip(1).int().argmax(1)
+            start, stop = self._axes[axis].pixels(low, high)
+            starts.append(start)
+            stops.append(stop)
+        return torch.stack(starts, 1), torch.stack(stops, 1)
+
+    def _chunk(self, masks: LowResMasks, indices: Tensor, starts: Tensor, stops: Tensor) -> _Chunk:
+        """Resize a few masks, whose pixels (n, 2) begin and end there."""
+        windows, weights, inside = [], [], []
+        for axis in (0, 1):
+            table = self._axes[axis]
+            start, stop = starts[:, axis, None], stops[:, axis, None]
+            pixels = start + torch.arange(int((stop - start).max()), device=self._device)
+            inside.append(pixels < stop)
+            pixels = pixels.clamp(max=len(table.first) - 1)
+            first = table.first[pixels[:, :1]]
+            reach = int((table.last[(stop - 1).clamp(min=0)] - first).max()) + 1
+            low = first + torch.arange(max(reach, 1), device=self._device)
+            there = low < table.weights.shape[1]
+            low = low.clamp(max=table.weights.shape[1] - 1)
+            weights.append(table.weights[pixels[:, :, None], low[:, None]] * there[:, None])
+            windows.append(low - masks.corners[indices, axis, None])
+        logits = _looked_up(masks.logits, indices, windows[0], windows[1])
+        values = weights[0] @ logits @ weights[1].transpose(1, 2)
+        return _Chunk(indices, values, inside[0][:, :, None] & inside[1][:, None], starts)
+
+
+def _axis(weights: Tensor) -> _Axis:
+    used = weights > 0
+    last = used.shape[1] - 1 - used.flip(1).int().argmax(1)
+    return _Axis(weights, used.int().argmax(1), last)
+
+
+def _looked_up(logits: Tensor, indices: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
+    """Return (n, k, l) logits of some masks at rows (n, k) and cols (n, l) of their windows."""
+    height, width = logits.shape[1:]
+    there = ((rows >= 0) & (rows < height))[:, :, None] & ((cols >= 0) & (cols < width))[:, None]
+    rows, cols = rows.clamp(0, height - 1), cols.clamp(0, width - 1)
+    found = logits[indices[:, None, None], rows[:, :, None], cols[:, None]]
+    return torch.where(there, found, NOTHING)

@@ -1,0 +1,214 @@
+"""How large and how stable masks are at full resolution, told from low-resolution logits.
+
+Resizing takes each pixel from a few neighbouring low-resolution pixels, with weights that add up to
+one. Where all of them lie above a threshold, so does the pixel; where none does, neither does it.
+Only where they disagree, along a mask's outline, are pixels computed. The counts are those of
+resized masks, at a small part of the cost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+_CELLS_AT_ONCE = 2**17
+_LOGITS_AT_ONCE = 2**21
+
+
+class Axis(NamedTuple):
+    """How pixels along one side of an image follow from low-resolution ones.
+
+    Pixels that begin at the same low-resolution pixel are a group: they depend on it and the
+    `reach` next ones.
+
+    Attributes
+    ----------
+    starts, counts : Tensor
+        (low,) first pixel and number of pixels of the group that begins at each.
+    weights : Tensor
+        (low, P, reach + 1) of the group's pixels.
+    """
+
+    starts: Tensor
+    counts: Tensor
+    weights: Tensor
+
+    @property
+    def reach(self) -> int:
+        """Low-resolution pixels that a group depends on beyond its first."""
+        return self.weights.shape[2] - 1
+
+    @classmethod
+    def of(cls, matrix: Tensor) -> Axis:
+        """Work it out from the weights (pixels, low) of all pixels."""
+        n_pixels, low = matrix.shape
+        used = matrix > 0
+        first = used.int().argmax(1)
+        last = low - 1 - used.flip(1).int().argmax(1)
+        taps = int((last - first).max()) + 1
+        counts = torch.bincount(first, minlength=low)
+        starts = counts.cumsum(0) - counts
+        within = torch.arange(n_pixels, device=matrix.device) - starts[first]
+        columns = first[:, None] + torch.arange(taps, device=matrix.device)
+        there = columns < low
+        taken = matrix.gather(1, columns.clamp(max=low - 1)) * there
+        weights = matrix.new_zeros(low, int(counts.max()), taps)
+        weights[first, within] = taken
+        return cls(starts, counts, weights)
+
+
+class Cells(NamedTuple):
+    """Groups along both sides make cells; these are those of some masks.
+
+    Attributes
+    ----------
+    logits : Tensor
+        (n, k + 2 reach, l + 2 reach), with what lies around each window.
+    groups : tuple of Tensor
+        (n, k + reach) and (n, l + reach), the low-resolution pixels that cells begin at; -1 outside
+        of the image.
+    lowest, highest : Tensor
+        (n, k + reach, l + reach) of the logits that each cell depends on.
+    """
+
+    logits: Tensor
+    groups: tuple[Tensor, Tensor]
+    lowest: Tensor
+    highest: Tensor
+
+
+class Counts(NamedTuple):
+    """Pixels above each threshold (n, thresholds), and boxes (n, 4) above the first.
+
+    Boxes are (row_min, col_min, row_max, col_max), the last two one past; empty ones are (very
+    large, very large, 0, 0).
+    """
+
+    above: Tensor
+    boxes: Tensor
+
+
+def iter_counts(
+    axes: tuple[Axis, Axis], logits: Tensor, corners: Tensor, around: float, thresholds: Tensor
+) -> Iterator[Counts]:
+    """Count pixels above thresholds, some masks at a time.
+
+    Parameters
+    ----------
+    axes : tuple of Axis
+        Of rows and columns.
+    logits, corners : Tensor
+        (K, k, l) windows of low-resolution logits, and (K, 2) their first row and column.
+    around : float
+        The logit outside of the windows.
+    thresholds : Tensor
+        (T,); all above `around`.
+    """
+    step = max(1, _LOGITS_AT_ONCE // (logits.shape[1] * logits.shape[2]))
+    for start in range(0, len(logits), step):
+        some = slice(start, start + step)
+        cells = _cells(axes, logits[some], corners[some], around)
+        sure = _sure(axes, cells, thresholds)
+        yield _with_outlines(axes, cells, thresholds, sure)
+
+
+def _cells(axes: tuple[Axis, Axis], logits: Tensor, corners: Tensor, around: float) -> Cells:
+    sides, groups = [], []
+    for axis, table in enumerate(axes):
+        low, length = len(table.counts), logits.shape[1 + axis]
+        sides.append(length == low)
+        at = corners[:, axis, None] - table.reach
+        at = at + torch.arange(length + table.reach, device=logits.device)
+        groups.append(torch.where((at >= 0) & (at < low), at, -1))
+    margins = (axes[1].reach,) * 2 + (axes[0].reach,) * 2
+    if all(sides):
+        padded = functional.pad(logits[:, None], margins, mode="replicate")[:, 0]
+    else:
+        padded = functional.pad(logits, margins, value=around)
+    lowest = highest = padded
+    for axis, table in enumerate(axes, start=1):
+        count = padded.shape[axis] - table.reach
+        lows = [lowest.narrow(axis, shift, count) for shift in range(table.reach + 1)]
+        highs = [highest.narrow(axis, shift, count) for shift in range(table.reach + 1)]
+        lowest, highest = lows[0], highs[0]
+        for low_part, high_part in zip(lows[1:], highs[1:], strict=True):
+            lowest, highest = lowest.minimum(low_part), highest.maximum(high_part)
+    return Cells(padded, (groups[0], groups[1]), lowest, highest)
+
+
+def _along(axes: tuple[Axis, Axis], cells: Cells) -> list[tuple[Tensor, Tensor]]:
+    """Return the number of pixels and the first pixel of each group, (n, ...) along both sides."""
+    found = []
+    for table, group in zip(axes, cells.groups, strict=True):
+        there, index = group >= 0, group.clamp(min=0)
+        found.append((table.counts[index] * there, table.starts[index]))
+    return found
+
+
+def _sure(axes: tuple[Axis, Axis], cells: Cells, thresholds: Tensor) -> Counts:
+    """Count the cells all of whose pixels lie above a threshold."""
+    (rows, tops), (cols, lefts) = _along(axes, cells)
+    above = []
+    for threshold in thresholds:
+        full = (cells.lowest > threshold).float()
+        above.append((full @ cols[:, :, None].float())[:, :, 0].mul(rows).sum(1).round().long())
+    full = cells.lowest > thresholds[0]
+    full &= (rows > 0)[:, :, None] & (cols > 0)[:, None]
+    ends = []
+    for along, counts, starts in ((full.any(2), rows, tops), (full.any(1), cols, lefts)):
+        ends.append(torch.where(along, starts, _FAR).amin(1))
+        ends.append(torch.where(along, starts + counts, 0).amax(1))
+    boxes = torch.stack([ends[0], ends[2], ends[1], ends[3]], 1)
+    return Counts(torch.stack(above, 1), boxes)
+
+
+_FAR = 2**40
+
+
+def _with_outlines(
+    axes: tuple[Axis, Axis], cells: Cells, thresholds: Tensor, counts: Counts
+) -> Counts:
+    """Add the cells some of whose pixels lie above a threshold: these are computed."""
+    (rows, _), (cols, _) = _along(axes, cells)
+    mixed = torch.zeros_like(cells.lowest, dtype=torch.bool)
+    for threshold in thresholds:
+        mixed |= (cells.lowest <= threshold) & (cells.highest > threshold)
+    mixed &= (rows > 0)[:, :, None] & (cols > 0)[:, None]
+    above, boxes = counts.above.clone(), counts.boxes.clone()
+    for places in torch.nonzero(mixed).split(_CELLS_AT_ONCE):
+        owner = places[:, 0]
+        values, inside = _computed(axes, cells, places)
+        for index, threshold in enumerate(thresholds):
+            part = cells.lowest[tuple(places.T)] > threshold  # counted already
+            found = (values > threshold) & inside & ~part[:, None, None]
+            above[:, index].index_add_(0, owner, found.sum((1, 2)))
+        found = (values > thresholds[0]) & inside
+        for axis, table in enumerate(axes):
+            along = found.any(2 - axis)
+            start = table.starts[cells.groups[axis][owner, places[:, 1 + axis]]]
+            pixels = start[:, None] + torch.arange(along.shape[1], device=along.device)
+            first = torch.where(along, pixels, _FAR).amin(1)
+            last = torch.where(along, pixels + 1, 0).amax(1)
+            boxes[:, axis].scatter_reduce_(0, owner, first, "amin")
+            boxes[:, 2 + axis].scatter_reduce_(0, owner, last, "amax")
+    return Counts(above, boxes)
+
+
+def _computed(axes: tuple[Axis, Axis], cells: Cells, places: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the pixels (M, P, Q) of cells (M, 3), and which of them there are."""
+    owner, row, col = places.T
+    taps = [torch.arange(table.reach + 1, device=places.device) for table in axes]
+    at_rows, at_cols = row[:, None] + taps[0], col[:, None] + taps[1]
+    patch = cells.logits[owner[:, None, None], at_rows[:, :, None], at_cols[:, None]]
+    weights, inside = [], []
+    for axis, (table, at) in enumerate(zip(axes, (row, col), strict=True)):
+        group = cells.groups[axis][owner, at]
+        weights.append(table.weights[group])
+        pixels = torch.arange(table.weights.shape[1], device=places.device)
+        inside.append(pixels < table.counts[group][:, None])
+    values = weights[0] @ patch @ weights[1].transpose(1, 2)
+    return values, inside[0][:, :, None] & inside[1][:, None]

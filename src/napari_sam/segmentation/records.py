@@ -1,0 +1,49 @@
+"""Masks that were found without a prompt, with their scores."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class MaskRecord:
+    """One mask that was found without a prompt.
+
+    Attributes
+    ----------
+    mask : ndarray
+        (h, w) bool, cut to `box`.
+    box : (int, int, int, int)
+        (row_min, col_min, row_max, col_max), the last two one past the mask, pixels.
+    area : int
+        Pixels of the mask.
+    predicted_iou, stability_score : float
+        What the filters looked at.
+    point : (float, float)
+        The grid point (row, col) that gave the mask.
+    crop_box : (int, int, int, int)
+        The crop of the image that it was found in.
+    """
+
+    mask: NDArray[np.bool_]
+    box: tuple[int, int, int, int]
+    area: int
+    predicted_iou: float
+    stability_score: float
+    point: tuple[float, float]
+    crop_box: tuple[int, int, int, int]
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Where the mask lies in the image."""
+        top, left, bottom, right = self.box
+        return slice(top, bottom), slice(left, right)
+
+    def full_mask(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
+        """Return the mask (H, W) in an image of that shape."""
+        full = np.zeros(shape, bool)
+        full[self.slices] = self.mask
+        return full
