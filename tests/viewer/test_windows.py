@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from napari_sam.segmentation.predictor import Predictor
 from napari_sam.segmentation.progress import run
+from napari_sam.segmentation.prompts import Prompts
 from napari_sam.viewer.drafts import each_alone, iter_each
 from napari_sam.viewer.session import Session
 from napari_sam.viewer.windows import Window, window_around
@@ -95,7 +97,7 @@ def test_many_boxes_in_many_windows():
     request = session.snapshot()
     alone = each_alone(request.asked, boxes)
     drafts = run(iter_each(request, alone))
-    assert session.add_drafts(request.plane, drafts, "many") == 2
+    assert session.add_drafts(request.plane, drafts, "many") == (2, 0)
     assert sorted(np.unique(session.labels.data, return_counts=True)[1][1:]) == [100, 30 * 45]
     assert {entry.prompts.box is not None for entry in session.objects.table} == {True}
 
@@ -115,3 +117,25 @@ def test_windows_look_alike_whatever_they_show(dtype):
     assert len(seen) == 3
     assert len(set(seen)) == 1
     assert seen[0] is not None
+
+
+def test_nano_answers_over_a_corner_of_windows_as_on_the_whole_plane():
+    rng = np.random.default_rng(0)
+    image = rng.normal(100, 8, (900, 900)).astype(np.float32)
+    rows, cols = np.mgrid[:900, :900]
+    centres = [(256, 256), (256, 384), (384, 512), (640, 640)]
+    for row, col in centres:
+        image[np.hypot(rows - row, cols - col) < 11] += 90
+    predictor = Predictor("nano", device="cpu")
+    whole = predictor.embed(image, object_diameter=22)
+    session = Session(viewer := ViewerModel(), predictor, viewer.add_image(image))
+    session.object_diameter = 22
+    for centre in centres:
+        session.add_point(centre)
+        found = session.predict()
+        assert session.snapshot().window is not None
+        expected = predictor.predict(whole, Prompts(points=[centre]))
+        one, other = found.masks[found.best], expected.masks[expected.best]
+        assert other.sum() > 200
+        assert (one & other).sum() >= 0.95 * (one | other).sum()
+        session.clear()

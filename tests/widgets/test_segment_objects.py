@@ -34,7 +34,7 @@ def test_objects_of_another_tool_are_refined(dock, viewer, qtbot):
     dock.output.labels.choose(labels)
     qtbot.waitUntil(lambda: not dock.busy)
     dock.output.buttons["refine"].click()
-    qtbot.waitUntil(lambda: len(dock.session.objects.table) == 2)
+    qtbot.waitUntil(lambda: dock.session is not None and len(dock.session.objects.table) == 2)
     expected = np.zeros((40, 50), np.int32)
     expected[5:15, 5:15], expected[20:35, 20:45] = 5, 9
     assert np.array_equal(labels.data, expected)

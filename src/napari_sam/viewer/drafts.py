@@ -7,14 +7,18 @@ import functools
 import itertools
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.measure import find_contours
 
+from napari_sam.segmentation.doubt import Confidence, confidence_in, iter_confidence
 from napari_sam.segmentation.everything import EverythingConfig, iter_everything
+from napari_sam.segmentation.patches import MaskPatch
 from napari_sam.segmentation.progress import Progress
+from napari_sam.segmentation.seeded import patches_of
 from napari_sam.viewer.bounds import region_within, union
 from napari_sam.viewer.entries import (
     EntryChange,
@@ -26,13 +30,19 @@ from napari_sam.viewer.entries import (
 from napari_sam.viewer.history import Change
 from napari_sam.viewer.labels_output import LabelsOutput, changed_patch
 from napari_sam.viewer.layers import Plane, read_array
-from napari_sam.viewer.requests import PredictAnswer, PredictRequest, compute, compute_alike
+from napari_sam.viewer.requests import (
+    PredictAnswer,
+    PredictRequest,
+    View,
+    compute,
+    compute_alike,
+)
 
 _BATCH = 16
 _SMALLEST = 4
 _CORNERS = 64
-View = tuple[tuple[int, int], tuple[int, int]]
-"""First and one past the last row, then column, of a part of a plane."""
+_COVERED = 0.5
+"""A new mask of which no more than this share is background is an object that is there already."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,8 +57,8 @@ class Draft:
         What it was made from.
     candidate : int
         Which of the candidates it is.
-    predicted_iou : float or None
-        What the model expects of it.
+    confidence : Confidence or None
+        What the model tells of it.
     label_id : int or None
         The object whose pixels it replaces; None makes a new one.
     replaced : Draft or None
@@ -59,9 +69,46 @@ class Draft:
     corner: tuple[int, int]
     prompts: ObjectPrompts | None = None
     candidate: int = 0
-    predicted_iou: float | None = None
+    confidence: Confidence | None = None
     label_id: int | None = None
     replaced: Draft | None = None
+
+    @property
+    def doubt(self) -> float:
+        """How much it is to be doubted, 0 ... 1; 0 where the model told nothing of it."""
+        return 0.0 if self.confidence is None else self.confidence.doubt
+
+    def moved(self, down: int, right: int) -> Draft:
+        """Return it moved by rows and columns, with its prompts."""
+        prompts = None if self.prompts is None else self.prompts.moved(-down, -right)
+        corner = (self.corner[0] + down, self.corner[1] + right)
+        return dataclasses.replace(self, corner=corner, prompts=prompts)
+
+    @property
+    def scores(self) -> dict[str, Any]:
+        """What the model tells of it, by the names that an entry has for it."""
+        return {} if self.confidence is None else dataclasses.asdict(self.confidence)
+
+
+class Written(NamedTuple):
+    """What came of drafts.
+
+    Attributes
+    ----------
+    objects : int
+        How many became objects.
+    left : int
+        Places of drafts that were doubted too much, and that no object covers: for a person.
+    """
+
+    objects: int
+    left: int
+
+
+def part_by_doubt(drafts: Sequence[Draft], most: float) -> tuple[list[Draft], list[Draft]]:
+    """Part drafts into those that are to be doubted at most so much, and the others."""
+    sure = [draft for draft in drafts if draft.doubt <= most]
+    return sure, [draft for draft in drafts if draft.doubt > most]
 
 
 def each_alone(
@@ -102,12 +149,13 @@ def _draft(answer: PredictAnswer) -> Draft:
     if prediction is None:
         raise ValueError("A draft needs at least a point or a box")
     best = prediction.best
+    patch = MaskPatch.cut(prediction.patches[best], prediction.corner)
     return Draft(
-        mask=prediction.patches[best],
-        corner=prediction.corner,
+        mask=patch.mask,
+        corner=patch.corner,
         prompts=answer.request.asked,
         candidate=best,
-        predicted_iou=float(prediction.predicted_iou[best]),
+        confidence=confidence_in(patch, prediction) if patch.area else None,
     )
 
 
@@ -161,16 +209,35 @@ def _outlined(old: Draft, request: PredictRequest) -> ObjectPrompts:
 def iter_everything_in(
     request: PredictRequest, view: View, config: EverythingConfig
 ) -> Generator[Progress, None, list[Draft]]:
-    """Find every object in a part of the plane; for a worker thread."""
+    """Find every object in a part of the plane, and judge it; for a worker thread."""
     yield Progress(0, 1, "Reading")
     (top, bottom), (left, right) = view
-    image = read_array(request.array, request.plane)[top:bottom, left:right]
+    part = slice(top, bottom), slice(left, right)
+    image = read_array(request.array, request.plane, part)
     labels = yield from iter_everything(request.predictor, image, config)
-    drafts = []
-    for label, box in enumerate(ndimage.find_objects(labels), start=1):
-        if box is not None:
-            corner = (top + box[0].start, left + box[1].start)
-            drafts.append(Draft(mask=labels[box] == label, corner=corner))
+    patches = [patch.shifted(top, left) for patch in patches_of(labels)]
+    return (yield from _iter_judged(request, patches))
+
+
+def _iter_judged(
+    request: PredictRequest, patches: Sequence[MaskPatch]
+) -> Generator[Progress, None, list[Draft]]:
+    """Ask the mask decoder what it thinks of masks of the plane; those of one window together."""
+    drafts: list[Draft] = []
+    boxes = [ObjectPrompts(plane=request.plane).with_box(patch.box) for patch in patches]
+    windows = [request.about(box) for box in boxes]
+    order = sorted(range(len(patches)), key=lambda index: windows[index].window or ())
+    for window, group in itertools.groupby(order, key=lambda index: windows[index].window):
+        together = list(group)
+        embedding = windows[together[0]].embed()
+        top, left = (0, 0) if window is None else window[:2]
+        some = [patches[index] for index in together]
+        placed = [patch.shifted(-top, -left) for patch in some]
+        judged = yield from iter_confidence(request.predictor, embedding, placed, _BATCH)
+        drafts += [
+            Draft(mask=patch.mask, corner=patch.corner, confidence=confidence)
+            for patch, confidence in zip(some, judged, strict=True)
+        ]
     return drafts
 
 
@@ -183,14 +250,14 @@ def drafts_change(
     origin: str,
     model: str,
 ) -> Change | None:
-    """Return what committing drafts changes: they take background only, the best scored first.
+    """Return what committing drafts changes: they take background only, the least doubtful first.
 
     Parameters
     ----------
     output, table, plane
         Where they go, what is known there, and what plane of the image they belong to.
     drafts : sequence of Draft
-        Some may be empty or covered: these are left out.
+        Some may be empty, or new and covered for half or more: these are left out.
     origin, model : str
         For the objects' entries.
 
@@ -199,7 +266,7 @@ def drafts_change(
     Change or None
         None where nothing would be written.
     """
-    ranked = sorted(drafts, key=lambda draft: -(draft.predicted_iou or 0))
+    ranked = sorted(drafts, key=lambda draft: draft.doubt)
     placed = [(draft, output.place(plane, draft.mask, draft.corner)) for draft in ranked]
     placed = [(draft, there) for draft, there in placed if there[1].any()]
     cleared = {
@@ -219,10 +286,10 @@ def drafts_change(
     fresh, entries, now = itertools.count(first), [], utc_now()
     for draft, (bounds, found) in placed:
         part = after[region_within(bounds, whole)]
-        label = draft.label_id or next(fresh)
-        free = found & ((part == 0) | (part == label))
-        if not free.any():
+        free = found & ((part == 0) | (part == (draft.label_id or 0)))
+        if free.sum() <= (_COVERED * found.sum() if draft.label_id is None else 0):
             continue
+        label = draft.label_id or next(fresh)
         if label in cleared:
             own, was = cleared[label]
             old = after[region_within(own, whole)]
@@ -235,14 +302,25 @@ def drafts_change(
             origin=origin,
             model=model,
             candidate=draft.candidate,
-            predicted_iou=draft.predicted_iou,
             area=int(free.sum()),
             time=now,
         )
-        entries.append(_change_of(table, entry))
+        entries.append(_change_of(table, dataclasses.replace(entry, **draft.scores)))
     patch = changed_patch(whole, before, after)
     patches = () if patch is None else (patch,)
     return Change(kind=origin, patches=patches, entries=tuple(entries)) if entries else None
+
+
+def count_free(output: LabelsOutput, plane: Plane, drafts: Sequence[Draft]) -> int:
+    """Return how many drafts lie, for more than half, on background."""
+    if output.layer is None:
+        return len(drafts)
+    count = 0
+    for draft in drafts:
+        bounds, found = output.place(plane, draft.mask, draft.corner)
+        free = found & (output.read(bounds) == 0) if found.any() else found
+        count += bool(free.sum() > _COVERED * found.sum())
+    return count
 
 
 def _change_of(table: ObjectTable, entry: ObjectEntry) -> EntryChange:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_sam.segmentation.doubt import doubt_of
 from napari_sam.viewer.bounds import Bounds, union
 from napari_sam.viewer.layers import Plane
 
@@ -160,14 +161,15 @@ class ObjectEntry:
     category : str
         Its class; empty for none.
     origin : str
-        ``"prompts"``, ``"propagated"``, ``"everything"``, ``"painted"``, ``"split"`` or
-        ``"refined"``.
+        ``"prompts"``, ``"propagated"``, ``"everything"``, ``"alike"``, ``"painted"``, ``"split"``
+        or ``"refined"``.
     model : str
         The model that drew it; empty for none.
     candidate : int
         Which of the candidates was taken.
-    predicted_iou : float or None
-        What the model expected of it.
+    predicted_iou, stability_score, disagreement : float or None
+        What the model told of it, as in `napari_sam.segmentation.doubt`; None where it is not
+        known, as in journals that are older than the last two.
     area : int
         Pixels of the mask that was committed.
     time : str
@@ -187,6 +189,8 @@ class ObjectEntry:
     model: str = ""
     candidate: int = 0
     predicted_iou: float | None = None
+    stability_score: float | None = None
+    disagreement: float | None = None
     area: int = 0
     time: str = ""
     reviewed: bool = False
@@ -199,8 +203,8 @@ class ObjectEntry:
 
     @property
     def doubt(self) -> float:
-        """How little the model trusts the mask, 0 ... 1; objects without a score come last."""
-        return 0.0 if self.predicted_iou is None else 1 - self.predicted_iou
+        """How much the mask is to be doubted, 0 ... 1; objects without a score come last."""
+        return doubt_of(self.predicted_iou, self.stability_score, self.disagreement)
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""

@@ -139,7 +139,14 @@ def reviewed(table: ObjectTable, label_ids: Sequence[int]) -> Change:
 
 def _part_entry(entry: ObjectEntry, label_id: int, area: int) -> ObjectEntry:
     return dataclasses.replace(
-        entry, label_id=label_id, area=area, prompts=None, origin="split", predicted_iou=None
+        entry,
+        label_id=label_id,
+        area=area,
+        prompts=None,
+        origin="split",
+        predicted_iou=None,
+        stability_score=None,
+        disagreement=None,
     )
 
 

@@ -121,7 +121,7 @@ class Objects:
         return len(entries)
 
     def next_doubtful(self) -> ObjectEntry | None:
-        """Return the object that the model trusts least among those nobody reviewed."""
+        """Return the most doubtful object among those nobody reviewed."""
         waiting = self.table.by_doubt()
         return waiting[0] if waiting else None
 

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from napari_sam.segmentation.predictor import Predictor
 
 _SAMPLED_SIDE = 1024
+View = tuple[tuple[int, int], tuple[int, int]]
+"""First and one past the last row, then column, of a part of a plane."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -118,9 +120,25 @@ class PredictRequest:
 
     def embed(self) -> ImageEmbedding:
         """Return the embedding of what is looked at, made where it is not kept."""
-        return self.cache.get(self.key, self._embedded)
+        return self.cache.get(self.key, self.embed_anew)
 
-    def _embedded(self) -> ImageEmbedding:
+    def embed_view(self, view: View, object_diameter: float | None = None) -> ImageEmbedding:
+        """Return the embedding of a part of the plane, made where it is not kept.
+
+        That for objects of another diameter (pixels) is made anew, and not kept.
+        """
+        whole = self.about(ObjectPrompts(plane=self.plane))
+        (top, bottom), (left, right) = view
+        is_all = (top, left) == (0, 0) and (bottom, right) == self.plane.shape
+        if whole.window is not None or not is_all:
+            window = Window(top, left, bottom - top, right - left)
+            whole = dataclasses.replace(whole, window=window)
+        if object_diameter is None:
+            return whole.embed()
+        return dataclasses.replace(whole, object_diameter=object_diameter).embed_anew()
+
+    def embed_anew(self) -> ImageEmbedding:
+        """Make the embedding of what is looked at."""
         if self.window is None:
             pixels, limits = read_array(self.array, self.plane), None
         else:

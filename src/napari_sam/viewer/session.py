@@ -17,7 +17,7 @@ from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.segmentation.granularity import SizePreference, by_size
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.viewer.commits import commit_change, committable
-from napari_sam.viewer.drafts import Draft, drafts_change
+from napari_sam.viewer.drafts import Draft, Written, count_free, drafts_change, part_by_doubt
 from napari_sam.viewer.embeddings import BoundedCache
 from napari_sam.viewer.entries import ObjectPrompts
 from napari_sam.viewer.history import Change
@@ -259,19 +259,23 @@ class Session:
         self._reset(ObjectPrompts(plane=answer.request.plane))
         return value
 
-    def add_drafts(self, plane: Plane, drafts: Sequence[Draft], origin: str) -> int:
-        """Commit many masks of a plane at once, into background; returns how many objects."""
+    def add_drafts(
+        self, plane: Plane, drafts: Sequence[Draft], origin: str, *, max_doubt: float = 1.0
+    ) -> Written:
+        """Commit many masks of a plane at once, into background; those in more doubt are left."""
+        sure, doubtful = part_by_doubt(drafts, max_doubt)
         change = drafts_change(
             self._output,
             self.objects.table,
             plane,
-            drafts,
+            sure,
             origin=origin,
             model=self.predictor.model_name,
         )
         if change is not None:
             self.objects.do(change)
-        return 0 if change is None else len(change.entries)
+        count = 0 if change is None else len(change.entries)
+        return Written(count, count_free(self._output, plane, doubtful))
 
     def reopen(self, label_id: int) -> None:
         """Take up the prompts that an object was made from; a commit then replaces its mask.

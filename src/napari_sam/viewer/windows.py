@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-_LARGE = 1.5
-"""Planes up to so many times the field of view are seen as a whole."""
+from napari_sam.segmentation.tiles import LARGE
 
 Extent = tuple[float, float, float, float]
 
@@ -51,14 +50,14 @@ def window_around(
         None where the plane is seen as a whole. Prompts that span more than half the field of view
         get a window of twice the side, and so on.
     """
-    if field_of_view is None or max(shape) <= _LARGE * field_of_view:
+    if field_of_view is None or max(shape) <= LARGE * field_of_view:
         return None
     middle = ((shape[0] - 1) / 2, (shape[1] - 1) / 2) * 2
     low_row, low_col, high_row, high_col = middle if extent is None else extent
     side = field_of_view
     while max(high_row - low_row, high_col - low_col) > side / 2 and side < max(shape):
         side *= 2
-    if max(shape) <= _LARGE * side:
+    if max(shape) <= LARGE * side:
         return None
     top, height = _place((low_row + high_row) / 2, shape[0], side)
     left, width = _place((low_col + high_col) / 2, shape[1], side)

@@ -55,6 +55,7 @@ ACTIONS = (
     KeyAction("candidate_3", "Third candidate", ("0",)),
     KeyAction("peek", "Hide the overlays while held", ("H",)),
     KeyAction("everything", "Everything in view, as drafts", ("W",)),
+    KeyAction("alike", "Find objects like the selected or the last one", ("O",)),
     KeyAction("propagate", "Propagate through the stack", ("K",)),
     KeyAction("propagate_here", "Propagate from this slice alone", ("Shift+K",)),
     KeyAction("stop", "Propagation ends before this slice", ("Q",)),

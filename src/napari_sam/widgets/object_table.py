@@ -46,6 +46,7 @@ _COLUMNS: tuple[tuple[str, Callable[[ObjectEntry], Any]], ...] = (
     ("Object", lambda entry: entry.label_id),
     ("Class", lambda entry: entry.category),
     ("IoU", lambda entry: "" if entry.predicted_iou is None else round(entry.predicted_iou, 3)),
+    ("Doubt", lambda entry: round(entry.doubt, 3)),
     ("Pixels", lambda entry: entry.area),
     ("Slices", _slices),
     ("From", lambda entry: entry.origin),

@@ -8,6 +8,7 @@ from napari.layers import Labels
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QComboBox,
+    QDoubleSpinBox,
     QFormLayout,
     QGridLayout,
     QGroupBox,
@@ -17,6 +18,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
+from napari_sam.segmentation.doubt import MAX_DOUBT
 from napari_sam.viewer.labels_output import OVERLAPS, check_writable
 from napari_sam.widgets.choosers import LayerChooser
 from napari_sam.widgets.workers import report_error
@@ -36,10 +38,11 @@ _BUTTONS = (
     ("Redo", "redo", "Do again what was taken back (Ctrl+Shift+Z)"),
     ("Each alone", "each", "One object for each box and each positive point on this slice"),
     ("Everything in view", "everything", "Find every object in view, as drafts (W)"),
+    ("Find alike", "alike", "Find others like the objects selected in the table, or the last (O)"),
     ("Refine", "refine", "Give the objects of this slice back to the model as mask prompts"),
     ("Table ...", "table", "All objects: select, jump, delete, merge, split, class, sort"),
     ("Propagate", "propagate", "Carry the objects of this slice through the stack (K)"),
-    ("Review", "review", "Go to the object that the model trusts least (J)"),
+    ("Review", "review", "Go to the most doubtful object that nobody reviewed (J)"),
 )
 
 
@@ -80,6 +83,14 @@ class OutputBox(QGroupBox):
         self.reach.setSpecialValueText("all slices")
         self.reach.setToolTip("How far propagation goes, each way")
         form.addRow("Reach", self.reach)
+        self.max_doubt = QDoubleSpinBox()
+        self.max_doubt.setRange(0, 1)
+        self.max_doubt.setSingleStep(0.05)
+        self.max_doubt.setValue(MAX_DOUBT)
+        self.max_doubt.setToolTip(
+            "Masks that are found in more doubt are not committed; what is there is left to you"
+        )
+        form.addRow("Doubt", self.max_doubt)
         layout.addLayout(form)
         grid = QGridLayout()
         self.buttons: dict[str, QPushButton] = {}

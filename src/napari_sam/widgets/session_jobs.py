@@ -15,7 +15,7 @@ from napari_sam.widgets.workers import Runner, report_error
 
 if TYPE_CHECKING:
     from napari_sam.segmentation.progress import Progress
-    from napari_sam.viewer.drafts import Draft
+    from napari_sam.viewer.drafts import Draft, Written
     from napari_sam.viewer.layers import Plane
     from napari_sam.viewer.propagate import CarriedSlice
     from napari_sam.viewer.session import Session
@@ -39,6 +39,15 @@ def told(summary: Any) -> str:
     reasons = collections.Counter(end.reason for end in summary.ended)
     why = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
     return f"Filled {slices} slices of {len(summary.filled)} objects; ends: {why}"
+
+
+def told_of_drafts(written: Written) -> str:
+    """Return what came of drafts, for people."""
+    if not (written.objects or written.left):
+        return "Nothing new was found"
+    left = f", {written.left} doubtful places left" if written.left else ""
+    after = "; Ctrl+Z takes them back, J reviews them" if written.objects else ""
+    return f"{written.objects} drafts{left}{after}"
 
 
 class SessionJobs:
@@ -115,6 +124,7 @@ class SessionJobs:
         return {
             "each": self.each_alone,
             "everything": self.everything_in_view,
+            "alike": self.find_alike,
             "propagate": self.propagate,
             "propagate_here": lambda: self.propagate(only_here=True),
             "stop": self.stop_here,
@@ -124,7 +134,7 @@ class SessionJobs:
         }
 
     def review(self) -> None:
-        """Go to the object that the model trusts least among those nobody reviewed."""
+        """Go to the most doubtful object among those nobody reviewed."""
         session = self._dock.session
         entry = None if session is None else session.objects.next_doubtful()
         if entry is None or session is None:
@@ -132,8 +142,11 @@ class SessionJobs:
             return
         session.objects.mark_reviewed([entry.label_id])
         session.objects.jump_to(entry.label_id)
-        score = "" if entry.predicted_iou is None else f", predicted IoU {entry.predicted_iou:.2f}"
-        self._say(f"Object {entry.label_id}{score}; Alt+click reopens it")
+        left = len(session.objects.table.by_doubt())
+        self._say(
+            f"Object {entry.label_id}, doubt {entry.doubt:.2f}, {left} more to review; "
+            "Alt+click reopens it"
+        )
 
     def reopen(self, world: Any) -> None:
         """Take up the prompts of the object at a point of the world again."""
@@ -203,8 +216,33 @@ class SessionJobs:
         view = visible_part(image, plane)
         config = EverythingConfig(object_diameter=session.object_diameter)
         self._run_drafts(
-            session, plane, "everything", lambda: iter_everything_in(request, view, config)
+            session,
+            plane,
+            "everything",
+            lambda: iter_everything_in(request, view, config),
+            self._most_doubt,
         )
+
+    def find_alike(self) -> None:
+        """Find others like the objects chosen in the table, or the last one, as drafts."""
+        session, plane, image = self._dock.session, self._plane(), self._dock.image.layer
+        if session is None or plane is None or image is None:
+            self._say("Commit an object first")
+            return
+        from napari_sam.viewer.alike import alike_request, iter_alike_in
+
+        try:
+            asked = alike_request(
+                session.snapshot(),
+                session.labels,
+                session.objects,
+                self.table.chosen(),
+                visible_part(image, plane),
+            )
+        except (ValueError, KeyError) as error:
+            self._say(str(error))
+            return
+        self._run_drafts(session, plane, "alike", lambda: iter_alike_in(asked), self._most_doubt)
 
     def refine(self) -> None:
         """Give every object of the chosen Labels layer on this slice back as a mask prompt."""
@@ -249,15 +287,16 @@ class SessionJobs:
         plane: Plane,
         origin: str,
         job: Callable[[], Generator[Progress, None, Sequence[Draft]]],
+        max_doubt: float = 1.0,
     ) -> None:
         def write(drafts: Sequence[Draft]) -> None:
             try:
-                count = session.add_drafts(plane, drafts, origin)
+                written = session.add_drafts(plane, drafts, origin, max_doubt=max_doubt)
             except (ValueError, OverflowError) as error:
                 report_error(error)
                 return
             self._dock.show_written(session)
-            self._say(f"{count} new objects; Ctrl+Z takes them back, J reviews them")
+            self._say(told_of_drafts(written))
 
         self._run(job, on_event=self._tell, on_result=write)
 
@@ -274,6 +313,11 @@ class SessionJobs:
     def _tell(self, progress: Progress) -> None:
         self._bar.show_progress(progress.done, progress.total)
         self._say(f"{progress.stage}: {progress.done} of {progress.total}")
+
+    @property
+    def _most_doubt(self) -> float:
+        """How doubtful a mask may be that nobody asked for by itself."""
+        return float(self._dock.output.max_doubt.value())
 
     def _plane(self) -> Plane | None:
         image = self._dock.image.layer
