@@ -25,6 +25,7 @@ from napari_sam.model.configs import SamConfig, ViTConfig
 from napari_sam.model.sam import Sam
 from napari_sam.segmentation import grid
 from napari_sam.segmentation.everything_config import EverythingConfig
+from napari_sam.segmentation.full_resolution import LowResMasks
 from napari_sam.segmentation.masks import mask_boxes, non_maximum_suppression, stability_score
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.segmentation.rle import encode_mask
@@ -107,11 +108,11 @@ def fast(predictor, embedding, points, config, watch) -> list[tuple[float, np.nd
     full, parts = predictor.full_resolution(embedding), []
     for start in range(0, len(points), BATCH):
         some = points[start : start + BATCH]
-        for masks in predictor.iter_points(embedding, some, config.pred_iou_thresh):
-            watch.lap("decode")
-            placed = masks._replace(origins=masks.origins.cpu() + start)
-            parts.append(grid.filtered(placed, full, crop, config, shape))
-            watch.lap("filter")
+        masks = LowResMasks.joined(predictor.iter_points(embedding, some, config.pred_iou_thresh))
+        watch.lap("decode")
+        placed = masks._replace(origins=masks.origins.cpu() + start)
+        parts.append(grid.filtered(placed, full, crop, config, shape))
+        watch.lap("filter")
     found = grid.joined(parts).without_duplicates(config.box_nms_thresh)
     watch.lap("suppress")
     records = found.records()

@@ -2,9 +2,9 @@
 
 The examples are two objects of the ground truth, drawn by chance from those that the image's edge
 does not cut; all other objects are to be found. The image is embedded at the estimated size of its
-objects, or at that of the examples, as the dock does. The plain way segments everything in mode
-"instances" and keeps what is at most some times larger or smaller than the examples. Images are
-those of the data pack that NAPARI_SAM_DATA names.
+objects; or at that of the examples where it is another one, as the dock does. The plain way
+segments everything in mode "instances" and keeps what is at most some times larger or smaller than
+the examples. Images are those of the data pack that NAPARI_SAM_DATA names.
 
     python benchmarks/find_alike.py [--sources dsb2018 usiigaci axonsem] [--images 20]
         [--draws 1] [--split val] [--model nano] [--threads 1]
@@ -24,7 +24,7 @@ from napari_sam.cli.learning import DATA_VARIABLE
 from napari_sam.segmentation.alike import AlikeConfig, find_alike
 from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.segmentation.everything import EverythingConfig, instances_in
-from napari_sam.segmentation.likeness import typical_size
+from napari_sam.segmentation.likeness import better_scale
 from napari_sam.segmentation.patches import MaskPatch
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.segmentation.seeded import patches_of
@@ -97,10 +97,13 @@ def measure(
         whole = [one for one in objects if is_whole(one, shape) and one.area >= SMALLEST]
         examples = [whole[index] for index in rng.choice(len(whole), 2, replace=False)]
         others = [one for one in objects if all(one is not example for example in examples)]
-        size = typical_size(examples)
+        estimated = predictor.embed(sample.image)
+        better = better_scale(examples, estimated.object_diameter)
         embeddings = {
-            "estimated": predictor.embed(sample.image),
-            "examples": predictor.embed(sample.image, object_diameter=size),
+            "estimated": estimated,
+            "examples": estimated
+            if better is None
+            else predictor.embed(sample.image, object_diameter=better),
         }
         for name, find in finders.items():
             started = time.perf_counter()

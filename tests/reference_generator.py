@@ -44,23 +44,40 @@ def plain_decode(model, embedding, points_xy):
     image_pe = image_pe.expand(len(sparse), -1, -1)
     for layer in transformer.layers:
         if layer.first:
-            tokens = layer.norm1(layer.self_attn(tokens, tokens, tokens))
+            tokens = layer.norm1(_attend(layer.self_attn, tokens, tokens, tokens))
         else:
             placed = tokens + token_pe
-            tokens = layer.norm1(tokens + layer.self_attn(placed, placed, tokens))
+            tokens = layer.norm1(tokens + _attend(layer.self_attn, placed, placed, tokens))
         attention = layer.cross_attn_token_to_image
-        tokens = layer.norm2(tokens + attention(tokens + token_pe, image + image_pe, image))
+        seen = _attend(attention, tokens + token_pe, image + image_pe, image)
+        tokens = layer.norm2(tokens + seen)
         tokens = layer.norm3(tokens + layer.mlp(tokens))
         attention = layer.cross_attn_image_to_token
-        image = layer.norm4(image + attention(image + image_pe, tokens + token_pe, tokens))
+        told = _attend(attention, image + image_pe, tokens + token_pe, tokens)
+        image = layer.norm4(image + told)
     attention = transformer.final_attn_token_to_image
-    tokens = tokens + attention(tokens + token_pe, image + image_pe, image)
+    tokens = tokens + _attend(attention, tokens + token_pe, image + image_pe, image)
     tokens = transformer.norm_final_attn(tokens)
     upscaled = decoder.output_upscaling(image.transpose(1, 2).unflatten(2, grid))
     mlps = decoder.output_hypernetworks_mlps
     weights = torch.stack([mlp(tokens[:, 1 + index]) for index, mlp in enumerate(mlps)], dim=1)
     logits = torch.einsum("bmc,bchw->bmhw", weights, upscaled)
     return logits[:, 1:], decoder.iou_prediction_head(tokens[:, 0])[:, 1:]
+
+
+def _attend(attention, query, key, value):
+    """Attention as it is written: softmax(q k^T / sqrt(d)) v, in each head."""
+    heads = (attention.num_heads, -1)
+    q, k, v = (
+        projection(x).unflatten(2, heads).transpose(1, 2)
+        for projection, x in (
+            (attention.q_proj, query),
+            (attention.k_proj, key),
+            (attention.v_proj, value),
+        )
+    )
+    shares = (q @ k.transpose(2, 3) / q.shape[-1] ** 0.5).softmax(-1)
+    return attention.out_proj((shares @ v).transpose(1, 2).flatten(2))
 
 
 def reference_masks(predictor, image, config) -> list[Found]:

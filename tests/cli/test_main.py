@@ -111,7 +111,7 @@ def test_models_are_listed(capsys):
 
 def test_the_shell_offers_every_setting_of_everything():
     fields = {field.name for field in dataclasses.fields(EverythingConfig)}
-    assert {*EVERYTHING_NUMBERS, "mode", "level", "object_diameter"} == fields
+    assert {*EVERYTHING_NUMBERS, "mode", "points", "level", "object_diameter"} == fields
     words = ["everything", "picture.png", "-o", "labels.tif", "--draw", "one size"]
     assert everything_config(build_parser().parse_args(words)).level == "one size"
 

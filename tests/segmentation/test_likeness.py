@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_sam.segmentation.images import Geometry
-from napari_sam.segmentation.likeness import Likeness, TokenVectors, diameter
+from napari_sam.segmentation.likeness import Likeness, TokenVectors, better_scale, diameter
 from napari_sam.segmentation.patches import MaskPatch
 
 
@@ -65,3 +65,12 @@ def test_the_most_alike_pixel_of_each_square():
 
 def test_the_diameter_is_that_of_the_disc_of_the_same_area():
     assert diameter(block(0, 0, 10, 10)) == pytest.approx(11.28, abs=0.01)
+
+
+def test_an_image_is_seen_at_another_scale_only_where_no_example_suits():
+    small, large = block(0, 0, 10, 10), block(20, 20, 30, 30)  # 11.3 and 33.9 pixels
+    assert better_scale([small], 10) is None
+    assert better_scale([small, large], 20) is None
+    assert better_scale([small], None) is None
+    assert better_scale([small], 20) == pytest.approx(11.28, abs=0.01)
+    assert better_scale([small, large], 60) == pytest.approx(22.57, abs=0.01)

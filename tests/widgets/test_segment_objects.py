@@ -32,9 +32,9 @@ def test_objects_of_another_tool_are_refined(dock, viewer, qtbot):
     labels.data[7:13, 6:14] = 5  # a part of the square
     labels.data[22:38, 22:43] = 9  # beside the bar, and over its rim
     dock.output.labels.choose(labels)
-    qtbot.waitUntil(lambda: not dock.busy)
+    qtbot.waitUntil(lambda: dock.session is not None and not dock.busy)
     dock.output.buttons["refine"].click()
-    qtbot.waitUntil(lambda: dock.session is not None and len(dock.session.objects.table) == 2)
+    qtbot.waitUntil(lambda: len(dock.session.objects.table) == 2)
     expected = np.zeros((40, 50), np.int32)
     expected[5:15, 5:15], expected[20:35, 20:45] = 5, 9
     assert np.array_equal(labels.data, expected)

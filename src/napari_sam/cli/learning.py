@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.cli.bars import with_bar
-from napari_sam.cli.images import predictor_of
+from napari_sam.cli.images import everything_config, predictor_of
 from napari_sam.model.devices import resolve_device
 from napari_sam.model.registry import load_model
-from napari_sam.segmentation.everything import EverythingConfig
 from napari_sam.training.evaluate import EvaluateConfig, iter_evaluate
 from napari_sam.training.figures import draw_cases
 from napari_sam.training.recipe import Recipe, read_recipe
@@ -77,7 +76,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
         max_objects=arguments.max_objects,
         max_images=arguments.max_images,
         modes=tuple(mode for mode in arguments.modes.split(",") if mode),
-        everything=EverythingConfig(object_diameter=arguments.object_diameter),
+        everything=everything_config(arguments),
     )
     result = with_bar(iter_evaluate(predictor_of(arguments), samples, config))
     for tag in (None, *arguments.by):

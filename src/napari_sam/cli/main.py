@@ -140,6 +140,15 @@ def _everything_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--mode", choices=("auto", "grid", "instances", "prompts"), help="how objects are found"
     )
+    _grid_options(group)
+
+
+def _grid_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--points",
+        choices=("full", "adaptive"),
+        help="mode grid: every point, or those that may tell something new",
+    )
     group.add_argument(
         "--draw",
         choices=("all", "largest", "smallest", "one size"),
@@ -257,6 +266,7 @@ def _evaluate(commands: _Commands) -> None:
     parser.add_argument("--json", metavar="FILE", help="write the scores here, too")
     parser.add_argument("--figure", metavar="PNG", help="draw the worst and typical objects")
     _model_options(parser)
+    _everything_options(parser)
 
 
 def _models(commands: _Commands) -> None:

@@ -124,8 +124,8 @@ def attend_from_image(
     given = attention.v_proj(values).unflatten(2, (heads, -1)).permute(2, 0, 1, 3).flatten(1, 2)
     weight = attention.out_proj.weight.unflatten(1, (heads, -1)).permute(1, 2, 0)
     told = (given @ weight).unflatten(1, (count, n_tokens)).transpose(0, 1).flatten(1, 2)
-    before = (image + attention.out_proj.bias).expand(count, -1, -1)
-    return torch.baddbmm(before, shares.transpose(1, 2), told)
+    told = told + attention.out_proj.bias / heads  # the shares of each head add up to one
+    return torch.baddbmm(_each(image, count), shares.transpose(1, 2), told)
 
 
 def _folding_pays(attention: CrossAttention, n_tokens: int) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-_CACHE = 16 * 2**20
+_CACHE = 8 * 2**20
 _MODEST = 2 * 2**30
 _MOST_OBJECTS = 256
 

@@ -71,8 +71,7 @@ class MaskDecoder(nn.Module):
         logits = self.mask_weights(tokens) @ pixels.flatten(1, -2).transpose(1, 2)
         predicted_iou = self.iou_prediction_head(tokens[:, 0])
         if self.mask_scorer is not None:
-            told = tokens[:, : 1 + self.num_mask_tokens]
-            predicted_iou = predicted_iou + self.mask_scorer(told, logits, pixels.flatten(1, -2))
+            predicted_iou = predicted_iou + self.mask_scorer(tokens, logits, pixels.flatten(1, -2))
         return _as_maps(logits, image.grid), predicted_iou
 
     def above(
@@ -103,7 +102,9 @@ class MaskDecoder(nn.Module):
         scores = self.iou_prediction_head(tokens[:, 0])
         good = scores[:, 1:] > least_iou
         some = torch.nonzero(good.any(1))[:, 0]
-        pixels = self.upscale(seen[some], image.chosen(some)).flatten(1, -2)
+        if len(some) < len(good):
+            seen, image = seen[some], image.chosen(some)
+        pixels = self.upscale(seen, image).flatten(1, -2)
         of_some, candidates = torch.nonzero(good[some], as_tuple=True)
         weights = self.mask_weights(tokens[some])
         flat = (weights[:, 1:] @ pixels.transpose(1, 2))[of_some, candidates]
@@ -121,13 +122,15 @@ class MaskDecoder(nn.Module):
         Returns
         -------
         tokens, seen : Tensor
-            (B, 1 + masks + T, C), of the IoU, of each mask, of the prompt; and the image tokens
-            (B, h w, C).
+            (B, 1 + masks, C), of the IoU and of each mask; and the image tokens (B, h w, C).
         """
         output = torch.cat([self.iou_token.weight, self.mask_tokens.weight])
         tokens = torch.cat([output.expand(len(sparse), -1, -1), sparse], dim=1)
         exchanged: tuple[Tensor, Tensor] = self.transformer(
-            tokens, image.features.flatten(1, 2), image.positions.flatten(1, 2)
+            tokens,
+            image.features.flatten(1, 2),
+            image.positions.flatten(1, 2),
+            1 + self.num_mask_tokens,
         )
         return exchanged
 

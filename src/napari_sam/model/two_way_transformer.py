@@ -70,7 +70,9 @@ class TwoWayTransformer(nn.Module):
         self.final_attn_token_to_image = CrossAttention(dim, config.attention_dim, config.num_heads)
         self.norm_final_attn = nn.LayerNorm(dim)
 
-    def forward(self, tokens: Tensor, image: Tensor, image_pe: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, tokens: Tensor, image: Tensor, image_pe: Tensor, n_answers: int
+    ) -> tuple[Tensor, Tensor]:
         """Exchange between prompts and image.
 
         Parameters
@@ -80,16 +82,17 @@ class TwoWayTransformer(nn.Module):
         image, image_pe : Tensor
             (B or 1, N, C) image tokens, and their positions. One image for all B objects is
             cheaper than B copies of it.
+        n_answers : int
+            How many of the tokens, the first ones, are looked at afterwards.
 
         Returns
         -------
         tokens, image : Tensor
-            Updated, (B, T, C) and (B, N, C).
+            Updated, (B, n_answers, C) and (B, N, C).
         """
         token_pe = tokens
         for layer in self.layers:
             tokens, image = layer(tokens, image, token_pe, image_pe)
-        attended = attend_to_image(
-            self.final_attn_token_to_image, tokens + token_pe, image + image_pe, image
-        )
+        tokens, placed = tokens[:, :n_answers], (tokens + token_pe)[:, :n_answers]
+        attended = attend_to_image(self.final_attn_token_to_image, placed, image + image_pe, image)
         return self.norm_final_attn(tokens + attended), image

@@ -7,7 +7,7 @@ products (see `upscaling`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -43,6 +43,11 @@ class LowResMasks(NamedTuple):
     corners: Tensor
     predicted_iou: Tensor
     origins: Tensor
+
+    @classmethod
+    def joined(cls, parts: Iterable[LowResMasks]) -> LowResMasks:
+        """Return the masks of several, at least one, whose windows are of one size."""
+        return cls(*(torch.cat(one) for one in zip(*parts, strict=True)))
 
     def some(self, kept: Tensor) -> LowResMasks:
         """Return the masks of a mask (K,) bool, or of indices."""

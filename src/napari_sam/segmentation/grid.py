@@ -233,19 +233,12 @@ def _iter_found(
         while len(queue):
             yield Progress(done + len(crop.points) - len(queue), total, "decoding")
             some = queue.take(config.points_per_batch)
-            batch = [
-                filtered(
-                    masks._replace(origins=torch.from_numpy(some)[masks.origins.cpu()]),
-                    full,
-                    crop,
-                    config,
-                    shape,
-                )
-                for masks in predictor.iter_points(
-                    embedding, crop.points[some], config.pred_iou_thresh
-                )
-            ]
-            parts.append(joined(batch))
+            masks = LowResMasks.joined(
+                predictor.iter_points(embedding, crop.points[some], config.pred_iou_thresh)
+            )
+            origins = torch.from_numpy(some)[masks.origins.cpu()]
+            masks = masks._replace(origins=origins)
+            parts.append(filtered(masks, full, crop, config, shape))
             if adaptive:
                 queue.learn(parts[-1].masks.origins.numpy(), parts[-1].covered())
         done += len(crop.points)
@@ -271,8 +264,7 @@ def filtered(
 
 def joined(parts: list[_Found]) -> _Found:
     """Join what was found in one crop."""
-    logits, *rest = zip(*(part.masks for part in parts), strict=True)
-    masks = LowResMasks(torch.cat(logits), *(torch.cat(one) for one in rest))
+    masks = LowResMasks.joined(part.masks for part in parts)
     measures = (
         np.concatenate([getattr(part, name) for part in parts])
         for name in ("boxes", "areas", "stability")

@@ -26,6 +26,8 @@ _UNLIKE = 0.1
 """Quantile of the similarity around the examples that counts as not alike: a part of what is
 around them may be others of their kind."""
 _LEAST_CONTRAST = 0.02
+_OFF = 1.25
+"""An embedding for objects so many times larger or smaller does not suit an example."""
 _FINER = 4
 """Places along a side of a square that are looked at for its most alike pixel."""
 
@@ -176,9 +178,26 @@ def diameter(patch: MaskPatch) -> float:
     return float(2 * np.sqrt(patch.area / np.pi))
 
 
-def typical_size(patches: Sequence[MaskPatch]) -> float:
-    """Return the median diameter of patches, at least one, pixels."""
-    return float(np.median([diameter(patch) for patch in patches]))
+def better_scale(examples: Sequence[MaskPatch], object_diameter: float | None) -> float | None:
+    """Return what object diameter an image should be embedded for, to find what is like examples.
+
+    Parameters
+    ----------
+    examples : sequence of MaskPatch
+        At least one.
+    object_diameter : float or None
+        What it is embedded for, pixels; None where the network sees all images at one scale.
+
+    Returns
+    -------
+    float or None
+        The examples' median diameter, pixels; None where the embedding suits one of them, or they
+        lie on both sides of it.
+    """
+    sizes = [diameter(example) for example in examples]
+    if object_diameter is None or min(sizes) / _OFF < object_diameter < max(sizes) * _OFF:
+        return None
+    return float(np.median(sizes))
 
 
 def _inside(patch: MaskPatch, tokens: TokenVectors) -> NDArray[np.float32]:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-_CELLS_AT_ONCE = 2**17
-_LOGITS_AT_ONCE = 2**21
+_CELLS_AT_ONCE = 2**15
+_LOGITS_AT_ONCE = 2**19
 
 
 class Axis(NamedTuple):
@@ -181,34 +181,51 @@ def _with_outlines(
     above, boxes = counts.above.clone(), counts.boxes.clone()
     for places in torch.nonzero(mixed).split(_CELLS_AT_ONCE):
         owner = places[:, 0]
-        values, inside = _computed(axes, cells, places)
+        values = _computed(axes, cells, places)
+        lowest = cells.lowest[tuple(places.T)]
         for index, threshold in enumerate(thresholds):
-            part = cells.lowest[tuple(places.T)] > threshold  # counted already
-            found = (values > threshold) & inside & ~part[:, None, None]
-            above[:, index].index_add_(0, owner, found.sum((1, 2)))
-        found = (values > thresholds[0]) & inside
+            found = torch.count_nonzero(values > threshold, dim=(0, 1))
+            found = torch.where(lowest > threshold, 0, found)  # counted already
+            above[:, index].index_add_(0, owner, found)
+        inside = values > thresholds[0]
         for axis, table in enumerate(axes):
-            along = found.any(2 - axis)
             start = table.starts[cells.groups[axis][owner, places[:, 1 + axis]]]
-            pixels = start[:, None] + torch.arange(along.shape[1], device=along.device)
-            first = torch.where(along, pixels, _FAR).amin(1)
-            last = torch.where(along, pixels + 1, 0).amax(1)
-            boxes[:, axis].scatter_reduce_(0, owner, first, "amin")
-            boxes[:, 2 + axis].scatter_reduce_(0, owner, last, "amax")
+            first, last = _ends(inside.any(1 - axis))
+            boxes[:, axis].scatter_reduce_(
+                0, owner, torch.where(last > 0, start + first, _FAR), "amin"
+            )
+            boxes[:, 2 + axis].scatter_reduce_(
+                0, owner, torch.where(last > 0, start + last, 0), "amax"
+            )
     return Counts(above, boxes)
 
 
-def _computed(axes: tuple[Axis, Axis], cells: Cells, places: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the pixels (M, P, Q) of cells (M, 3), and which of them there are."""
+def _ends(along: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the first and one past the last place that is true in each column of (P, M)."""
+    first = last = torch.zeros(along.shape[1], dtype=torch.long, device=along.device)
+    for place in range(len(along)):
+        last = torch.where(along[place], place + 1, last)
+        first = torch.where(along[-1 - place], len(along) - 1 - place, first)
+    return first, last
+
+
+def _computed(axes: tuple[Axis, Axis], cells: Cells, places: Tensor) -> Tensor:
+    """Return the pixels (P, Q, M) of cells (M, 3); where there is none, minus infinity."""
     owner, row, col = places.T
-    taps = [torch.arange(table.reach + 1, device=places.device) for table in axes]
-    at_rows, at_cols = row[:, None] + taps[0], col[:, None] + taps[1]
-    patch = cells.logits[owner[:, None, None], at_rows[:, :, None], at_cols[:, None]]
-    weights, inside = [], []
+    sums, inside = [], []
     for axis, (table, at) in enumerate(zip(axes, (row, col), strict=True)):
         group = cells.groups[axis][owner, at]
-        weights.append(table.weights[group])
+        sums.append(table.weights.permute(2, 1, 0)[:, :, group])
         pixels = torch.arange(table.weights.shape[1], device=places.device)
-        inside.append(pixels < table.counts[group][:, None])
-    values = weights[0] @ patch @ weights[1].transpose(1, 2)
-    return values, inside[0][:, :, None] & inside[1][:, None]
+        inside.append(pixels[:, None] < table.counts[group])
+    width = cells.logits.shape[2]
+    corner = (owner * cells.logits.shape[1] + row) * width + col
+    flat = cells.logits.flatten()
+    values: Tensor | int = 0
+    for down, by_row in enumerate(sums[0]):
+        along: Tensor | int = 0
+        for right, by_col in enumerate(sums[1]):
+            along = along + by_col * flat[corner + (down * width + right)]
+        values = values + by_row[:, None] * along
+    there = inside[0][:, None] & inside[1]
+    return torch.where(there, values, -torch.inf)

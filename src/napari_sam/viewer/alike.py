@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_sam.segmentation.alike import AlikeConfig, AlikeObject, iter_alike
 from napari_sam.segmentation.embedding import ImageEmbedding
-from napari_sam.segmentation.likeness import typical_size
+from napari_sam.segmentation.likeness import better_scale
 from napari_sam.segmentation.patches import MaskPatch
 from napari_sam.segmentation.progress import Progress
 from napari_sam.viewer.drafts import Draft
@@ -21,8 +21,6 @@ from napari_sam.viewer.requests import PredictRequest, View
 
 if TYPE_CHECKING:
     from napari.layers import Labels
-
-_NEAR = 1.25
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -116,24 +114,21 @@ def iter_alike_in(asked: AlikeRequest) -> Generator[Progress, None, list[Draft]]
         raise ValueError("No example lies in view on this slice; zoom out, or go to where one is")
     yield Progress(0, 1, "Embedding")
     request = asked.request
-    embedding = _embedded(request, asked.view, typical_size(examples))
+    embedding = _embedded(request, asked.view, examples)
     found = yield from iter_alike(request.predictor, embedding, examples, asked.config)
     (top, _), (left, _) = asked.view
     return [_draft(one, request).moved(top, left) for one in found]
 
 
-def _embedded(request: PredictRequest, view: View, size: float) -> ImageEmbedding:
-    """Embed the view at the scale of the examples; an embedding that is near it will do."""
-    if _is_near(request.object_diameter, size):
+def _embedded(request: PredictRequest, view: View, examples: Sequence[MaskPatch]) -> ImageEmbedding:
+    """Embed the view at a scale that suits the examples."""
+    better = better_scale(examples, request.object_diameter)
+    if better is None:
         embedding = request.embed_view(view)
-        if _is_near(embedding.object_diameter, size):
+        better = better_scale(examples, embedding.object_diameter)
+        if better is None:
             return embedding
-    return request.embed_view(view, size)
-
-
-def _is_near(object_diameter: float | None, size: float) -> bool:
-    """Tell whether a scale suits objects of a size; None: unknown, or the network has one scale."""
-    return object_diameter is None or 1 / _NEAR < object_diameter / size < _NEAR
+    return request.embed_view(view, better)
 
 
 def _examples(
