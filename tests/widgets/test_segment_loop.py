@@ -22,6 +22,7 @@ def test_clicks_and_their_modifiers(dock, qtbot):
     qtbot.waitUntil(lambda: has_mask(dock, 100))
     mouse.drag((21, 21), button=2)
     points = dock.prompts.point_layer
+    qtbot.waitUntil(lambda: len(points.data) == 4)
     assert list(points.features["prompt"]) == ["positive"] * 2 + ["negative"] * 2
     assert dock.prompts.polarity["positive"].isChecked()
 

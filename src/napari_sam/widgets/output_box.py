@@ -122,6 +122,9 @@ class OutputBox(QGroupBox):
 
     def offer(self, categories: list[str]) -> None:
         """Offer classes that are known; the chosen one stays."""
+        offered = [self.category.itemText(index) for index in range(self.category.count())]
+        if offered == ["", *categories]:
+            return  # drawing a box anew draws the whole window anew
         chosen = self.category.currentText()
         self.category.clear()
         self.category.addItems(["", *categories])

@@ -42,6 +42,7 @@ from napari_sam.widgets.prompt_layers import (
     set_polarity,
     show_prompts,
 )
+from napari_sam.widgets.waiting_points import WaitingPoints
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -88,6 +89,7 @@ class PromptBoard(QGroupBox):
         self._watched: dict[str, Any] = {}
         self._gestures: Gestures | None = None
         self._quiet = False
+        self._waiting = WaitingPoints(viewer, self.settle, self)
         self._build()
 
     @property
@@ -108,7 +110,7 @@ class PromptBoard(QGroupBox):
     @property
     def has_prompts(self) -> bool:
         """Whether the layers hold anything, on any plane."""
-        return any(len(layer.data) for layer in self._watched.values())
+        return bool(self._waiting) or any(len(layer.data) for layer in self._watched.values())
 
     def set_calls(self, calls: dict[str, Call]) -> None:
         """Say what the keys do; they are bound on the layers that are chosen from now on."""
@@ -122,6 +124,7 @@ class PromptBoard(QGroupBox):
 
     def let_go(self) -> None:
         """Stop listening to every layer."""
+        self.settle()
         for kind in ("points", "boxes"):
             self._watch(kind, None)
         for chooser in (self.points, self.boxes):
@@ -167,6 +170,8 @@ class PromptBoard(QGroupBox):
         points, labels = np.empty((0, 2)), np.empty(0, np.int64)
         if self.point_layer is not None:
             points, labels, _ = prompts_from_points(self._viewer, image, self.point_layer, plane)
+        waiting = self._waiting.read(image, plane)
+        points, labels = np.concatenate([points, waiting[0]]), np.append(labels, waiting[1])
         boxes: list[NDArray[np.float64]] = []
         outline = None
         if self.shape_layer is not None:
@@ -185,6 +190,8 @@ class PromptBoard(QGroupBox):
         if image is None:
             return
         with self._silence():
+            if prompts.plane is not None:
+                self._waiting.drop(image, prompts.plane)
             if prompts.points and self.point_layer is None:
                 self.new_points()
             if (prompts.box or prompts.outline) and self.shape_layer is None:
@@ -196,8 +203,24 @@ class PromptBoard(QGroupBox):
         image = self._image()
         if image is not None:
             with self._silence():
+                self._waiting.drop(image, plane)
                 layers = self.point_layer, self.shape_layer
                 remove_prompts(self._viewer, image, *layers, plane)
+
+    def click(self, world: NDArray[np.float64], *, inside: bool = True) -> None:
+        """Prompt at a point of the world, in the object or, as polarity says, outside of it."""
+        layer, image = self.point_layer, self._image()
+        if layer is None or image is None:
+            return
+        positive = polarity_of(layer) == POSITIVE
+        place = np.asarray(image.world_to_data(world), float)[-image.ndim :]
+        self._waiting.add(layer, image, place, inside=inside == positive)
+        self.changed.emit()
+
+    def settle(self) -> None:
+        """Show what was clicked as points of the layer; nothing is told."""
+        with self._silence():
+            self._waiting.put()
 
     # building
 
@@ -237,6 +260,7 @@ class PromptBoard(QGroupBox):
 
     def _watch(self, kind: str, layer: Any) -> None:
         """Listen to a prompt layer instead of the one before."""
+        self.settle()
         before = self._watched.pop(kind, None)
         if before is not None:
             before.events.data.disconnect(self._on_data)
@@ -255,7 +279,7 @@ class PromptBoard(QGroupBox):
 
     def _gesture_calls(self) -> GestureCalls:
         return GestureCalls(
-            click=self._click,
+            click=lambda world, inside: self.click(world, inside=inside),
             reopen=self.reopened.emit,
             dragging=self._dragging,
             dropped=self._dropped,
@@ -269,14 +293,6 @@ class PromptBoard(QGroupBox):
             self.changed.emit()
 
     # gestures
-
-    def _click(self, world: NDArray[np.float64], inside: bool) -> None:  # noqa: FBT001
-        layer, image = self.point_layer, self._image()
-        if layer is None or image is None:
-            return
-        positive = polarity_of(layer) == POSITIVE
-        place = np.asarray(image.world_to_data(world), float)[-image.ndim :]
-        add_point(self._viewer, layer, image, place, inside=inside == positive)
 
     def _hover(self, world: NDArray[np.float64]) -> None:
         found = self._in_plane([world])
@@ -324,6 +340,7 @@ class PromptBoard(QGroupBox):
             return
         positive = polarity_of(layer) == POSITIVE
         with self._silence():
+            self._waiting.put()
             for place in plane.lifted(_thinned(corners, _SCRIBBLE_POINTS)):
                 add_point(self._viewer, layer, image, place, inside=inside == positive)
         self.changed.emit()

@@ -333,6 +333,7 @@ class SegmentWidget(QWidget):
             if (turbo or self._commit_next) and not self._live.is_asked("prompt"):
                 self._commit_next = self._prompted = False
                 self.commit()
+            self.prompts.settle()
 
     def _failed(self, _: str, error: BaseException) -> None:
         report_error(error)
