@@ -120,6 +120,8 @@ class EverythingWidget(QWidget):
         inside.addWidget(self.form)
         layout.addWidget(settings)
         layout.addStretch(1)
+        bar = scroll.verticalScrollBar()
+        scroll.setMinimumWidth(page.sizeHint().width() + (bar.sizeHint().width() if bar else 0))
         outer.addWidget(self._run_box())
         self.models.status.connect(self._say)
         self.models.failed.connect(self.cancel)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from napari_sam.segmentation.decoded_masks import DecodedMasks
 
 _THRESHOLDS = ("pred_iou_thresh", "stability_score_thresh")
+_SLIDER_WIDTH = 170
+"""Pixels; narrower ones show no track."""
 _DIGITS = 2
 
 
@@ -77,6 +79,8 @@ class LevelBox(QGroupBox):
         editor.tooltip = field.metadata["tooltip"]
         label = QLabel(field.metadata["label"])
         label.setToolTip(editor.tooltip)
+        if field.name in _THRESHOLDS:
+            editor.native.setMinimumWidth(_SLIDER_WIDTH)
         form.addRow(label, editor.native)
         editor.changed.connect(lambda value: self._choose(field.name, value))
 

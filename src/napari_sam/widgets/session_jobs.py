@@ -45,7 +45,8 @@ def told_of_drafts(written: Written) -> str:
     """Return what came of drafts, for people."""
     if not (written.objects or written.left):
         return "Nothing new was found"
-    left = f", {written.left} doubtful places left" if written.left else ""
+    places = "place" if written.left == 1 else "places"
+    left = f", {written.left} doubtful {places} left" if written.left else ""
     after = "; Ctrl+Z takes them back, J reviews them" if written.objects else ""
     return f"{written.objects} drafts{left}{after}"
 
