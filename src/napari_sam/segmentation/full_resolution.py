@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_sam.segmentation.images import Geometry
-from napari_sam.segmentation.low_res_measures import Axis, iter_counts
+from napari_sam.segmentation.low_res_measures import Axis, iter_counts, iter_cropped, look_up
 from napari_sam.segmentation.prediction import NOTHING
 from napari_sam.segmentation.upscaling import axis_weights
 
@@ -132,13 +132,19 @@ class FullResolution:
     def measure(self, masks: LowResMasks, offset: float) -> Measures:
         """Measure masks, at thresholds 0 and +-offset, without keeping them."""
         thresholds = torch.tensor([0.0, offset, -offset], device=self._device)
-        parts = list(iter_counts(self._groups, masks.logits, masks.corners, NOTHING, thresholds))
-        if not parts:
-            none = torch.zeros(0, dtype=torch.long, device=self._device)
-            return Measures(none.reshape(0, 4), none, none.float())
-        areas, inner, outer = torch.cat([part.above for part in parts]).unbind(1)
-        boxes = torch.cat([part.boxes for part in parts]) * (areas > 0)[:, None]
-        return Measures(boxes, areas, inner / outer.clamp(min=1))
+        count = len(masks.logits)
+        boxes = torch.zeros(count, 4, dtype=torch.long, device=self._device)
+        areas, inner, outer = torch.zeros(3, count, dtype=torch.long, device=self._device)
+        reach = max(axis.reach for axis in self._groups)
+        for indices, logits, corners in iter_cropped(
+            masks.logits, masks.corners, -offset, NOTHING, reach
+        ):
+            parts = list(iter_counts(self._groups, logits, corners, NOTHING, thresholds))
+            areas[indices], inner[indices], outer[indices] = torch.cat(
+                [part.above for part in parts]
+            ).unbind(1)
+            boxes[indices] = torch.cat([part.boxes for part in parts])
+        return Measures(boxes * (areas > 0)[:, None], areas, inner / outer.clamp(min=1))
 
     def at(
         self, masks: LowResMasks, rows: NDArray[np.floating], cols: NDArray[np.floating]
@@ -214,7 +220,7 @@ class FullResolution:
             low = low.clamp(max=table.weights.shape[1] - 1)
             weights.append(table.weights[pixels[:, :, None], low[:, None]] * there[:, None])
             windows.append(low - masks.corners[indices, axis, None])
-        logits = _looked_up(masks.logits, indices, windows[0], windows[1])
+        logits = look_up(masks.logits, indices, windows[0], windows[1], NOTHING)
         values = weights[0] @ logits @ weights[1].transpose(1, 2)
         return _Chunk(indices, values, inside[0][:, :, None] & inside[1][:, None], starts)
 
@@ -223,12 +229,3 @@ def _axis(weights: Tensor) -> _Axis:
     used = weights > 0
     last = used.shape[1] - 1 - used.flip(1).int().argmax(1)
     return _Axis(weights, used.int().argmax(1), last)
-
-
-def _looked_up(logits: Tensor, indices: Tensor, rows: Tensor, cols: Tensor) -> Tensor:
-    """Return (n, k, l) logits of some masks at rows (n, k) and cols (n, l) of their windows."""
-    height, width = logits.shape[1:]
-    there = ((rows >= 0) & (rows < height))[:, :, None] & ((cols >= 0) & (cols < width))[:, None]
-    rows, cols = rows.clamp(0, height - 1), cols.clamp(0, width - 1)
-    found = logits[indices[:, None, None], rows[:, :, None], cols[:, None]]
-    return torch.where(there, found, NOTHING)

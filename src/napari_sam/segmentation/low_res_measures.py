@@ -116,6 +116,55 @@ def iter_counts(
         yield _with_outlines(axes, cells, thresholds, sure)
 
 
+def iter_cropped(
+    logits: Tensor, corners: Tensor, threshold: float, around: float, margin: int
+) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Crop windows to what lies above a threshold and a margin, those of about one size together.
+
+    Parameters
+    ----------
+    logits, corners, around
+        As in `iter_counts`.
+    threshold : float
+        Windows without a logit above it are left out.
+    margin : int
+        Logits around, as many as resizing reaches.
+
+    Yields
+    ------
+    indices, logits, corners : Tensor
+        (n,) of the windows, and (n, k, l) and (n, 2) of their crops.
+    """
+    above = logits > threshold
+    alive = torch.nonzero(above.flatten(1).any(1))[:, 0]
+    if not len(alive):
+        return
+    lows, sides = [], []
+    for axis in (1, 2):
+        along = above[alive].any(3 - axis).int()
+        low = along.argmax(1) - margin
+        lows.append(low)
+        sides.append(along.shape[1] + margin - along.flip(1).argmax(1) - low)
+    low, side = torch.stack(lows, 1), torch.stack(sides, 1)
+    classes = side.max(1).values.double().log2().ceil()
+    for size in classes.unique():
+        own = torch.nonzero(classes == size)[:, 0]
+        height, width = (int(length) for length in side[own].max(0).values)
+        rows = low[own, 0, None] + torch.arange(height, device=low.device)
+        cols = low[own, 1, None] + torch.arange(width, device=low.device)
+        indices = alive[own]
+        yield indices, look_up(logits, indices, rows, cols, around), corners[indices] + low[own]
+
+
+def look_up(logits: Tensor, indices: Tensor, rows: Tensor, cols: Tensor, around: float) -> Tensor:
+    """Return (n, k, l) logits of some windows at rows (n, k) and cols (n, l), or what is around."""
+    height, width = logits.shape[1:]
+    there = ((rows >= 0) & (rows < height))[:, :, None] & ((cols >= 0) & (cols < width))[:, None]
+    rows, cols = rows.clamp(0, height - 1), cols.clamp(0, width - 1)
+    found = logits[indices[:, None, None], rows[:, :, None], cols[:, None]]
+    return torch.where(there, found, around)
+
+
 def _cells(axes: tuple[Axis, Axis], logits: Tensor, corners: Tensor, around: float) -> Cells:
     sides, groups = [], []
     for axis, table in enumerate(axes):
