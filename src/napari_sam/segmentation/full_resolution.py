@@ -91,11 +91,10 @@ class _Axis(NamedTuple):
 
 
 class _Chunk(NamedTuple):
-    """Masks resized together: their indices, (n, h, w) values, and what belongs to each."""
+    """Masks resized together: their indices (n,), logits (n, h, w), and first pixels (n, 2)."""
 
     indices: Tensor
     values: Tensor
-    inside: Tensor
     starts: Tensor
 
 
@@ -163,7 +162,7 @@ class FullResolution:
     def draw(self, masks: LowResMasks, boxes: NDArray[np.integer]) -> list[NDArray[np.bool_]]:
         """Return each mask cut to its box (K, 4)."""
         drawn: list[NDArray[np.bool_]] = [np.zeros((0, 0), bool)] * len(masks.logits)
-        for chunk in self._resized(masks, 0.0):
+        for chunk in self._resized(masks):
             found = (chunk.values > 0).cpu().numpy()
             starts, indices = chunk.starts.tolist(), chunk.indices.tolist()
             for index, (row, col), mask in zip(indices, starts, found, strict=True):
@@ -173,9 +172,9 @@ class FullResolution:
 
     # inside
 
-    def _resized(self, masks: LowResMasks, threshold: float) -> Iterator[_Chunk]:
-        """Resize what lies above a threshold, masks of about one size together."""
-        above = masks.logits > threshold
+    def _resized(self, masks: LowResMasks) -> Iterator[_Chunk]:
+        """Resize what is not background, masks of about one size together."""
+        above = masks.logits > 0
         alive = torch.nonzero(above.flatten(1).any(1))[:, 0]
         if not len(alive):
             return
@@ -206,12 +205,11 @@ class FullResolution:
 
     def _chunk(self, masks: LowResMasks, indices: Tensor, starts: Tensor, stops: Tensor) -> _Chunk:
         """Resize a few masks, whose pixels (n, 2) begin and end there."""
-        windows, weights, inside = [], [], []
+        windows, weights = [], []
         for axis in (0, 1):
             table = self._axes[axis]
             start, stop = starts[:, axis, None], stops[:, axis, None]
             pixels = start + torch.arange(int((stop - start).max()), device=self._device)
-            inside.append(pixels < stop)
             pixels = pixels.clamp(max=len(table.first) - 1)
             first = table.first[pixels[:, :1]]
             reach = int((table.last[(stop - 1).clamp(min=0)] - first).max()) + 1
@@ -222,7 +220,7 @@ class FullResolution:
             windows.append(low - masks.corners[indices, axis, None])
         logits = look_up(masks.logits, indices, windows[0], windows[1], NOTHING)
         values = weights[0] @ logits @ weights[1].transpose(1, 2)
-        return _Chunk(indices, values, inside[0][:, :, None] & inside[1][:, None], starts)
+        return _Chunk(indices, values, starts)
 
 
 def _axis(weights: Tensor) -> _Axis:
