@@ -175,6 +175,7 @@ EVERYTHING_NUMBERS: dict[str, type] = {
     "seed_thresh": float,
     "seed_smoothing": float,
     "debris_thresh": float,
+    "redraw_thresh": float,
 }
 """Settings of `EverythingConfig` that the shell offers; a test holds them equal to its fields."""
 

@@ -137,7 +137,9 @@ def segment_embedded(
         return segment_everything(predictor, image, config)
     labels = instances_in(predictor, embedding, config)
     if mode == "prompts":
-        labels = run(iter_redraw(predictor, embedding, labels, config.points_per_batch))
+        labels = run(
+            iter_redraw(predictor, embedding, labels, config.points_per_batch, config.redraw_thresh)
+        )
     return labels
 
 

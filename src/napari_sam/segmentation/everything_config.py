@@ -76,6 +76,8 @@ class EverythingConfig:
     foreground_thresh, seed_thresh, seed_smoothing, debris_thresh : float
         Of mode ``"instances"``; see `instances_from_maps` and `without_debris`. Smoothing is a
         share of the object diameter.
+    redraw_thresh : float
+        Mode ``"prompts"``: instances whose redrawn mask the model scores lower are dropped.
     tile_side : int or None
         Images of longer sides are cut into overlapping tiles of this side, pixels; 0 cuts nothing.
         None takes what the model sees well where the object diameter is known.
@@ -223,6 +225,14 @@ class EverythingConfig:
         0.1,
         "Debris",
         "Instances mode: objects smaller than this share of the median area are dropped",
+        min=0.0,
+        max=1.0,
+        step=0.05,
+    )
+    redraw_thresh: float = setting(
+        0.55,
+        "Redrawn masks",
+        "Prompts mode: objects whose mask the model scores lower are dropped; 0 keeps all",
         min=0.0,
         max=1.0,
         step=0.05,

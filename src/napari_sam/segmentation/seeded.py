@@ -41,7 +41,11 @@ class MaskPredictor(Protocol):
 
 
 def iter_redraw(
-    predictor: MaskPredictor, embedding: Any, labels: NDArray[np.integer], batch: int
+    predictor: MaskPredictor,
+    embedding: Any,
+    labels: NDArray[np.integer],
+    batch: int,
+    least_score: float = 0.0,
 ) -> Generator[Progress, None, NDArray[np.uint32]]:
     """Draw every instance anew by the mask decoder.
 
@@ -55,6 +59,8 @@ def iter_redraw(
         (H, W) instances, ids 1 ... n, 0 is background.
     batch : int
         Objects decoded at once.
+    least_score : float
+        As in `draw`.
 
     Returns
     -------
@@ -62,7 +68,7 @@ def iter_redraw(
         (H, W) uint32, ids 1 ... m. Where masks overlap, the better scored one is on top.
     """
     drawn = yield from iter_drawn(predictor, embedding, patches_of(labels), batch)
-    return draw(drawn, (labels.shape[0], labels.shape[1]))
+    return draw(drawn, (labels.shape[0], labels.shape[1]), least_score)
 
 
 def patches_of(labels: NDArray[np.integer]) -> list[MaskPatch]:
@@ -88,10 +94,17 @@ def iter_drawn(
     return drawn
 
 
-def draw(drawn: Sequence[Drawn], shape: tuple[int, int]) -> NDArray[np.uint32]:
-    """Draw masks into labels (H, W), the better scored one on top; ids 1 ... m."""
+def draw(
+    drawn: Sequence[Drawn], shape: tuple[int, int], least_score: float = 0.0
+) -> NDArray[np.uint32]:
+    """Draw masks into labels (H, W), the better scored one on top; ids 1 ... m.
+
+    Masks that score less than `least_score` are left out: the decoder, asked for the object that
+    the instance decoder saw, found none that it believes in.
+    """
     labels = np.zeros(shape, np.uint32)
-    for label, (_, patch) in enumerate(sorted(drawn, key=lambda one: one.score), start=1):
+    kept = sorted((one for one in drawn if one.score >= least_score), key=lambda one: one.score)
+    for label, (_, patch) in enumerate(kept, start=1):
         labels[patch.slices][patch.mask] = label
     return consecutive(labels)
 

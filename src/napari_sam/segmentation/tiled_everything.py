@@ -215,7 +215,8 @@ def _iter_redrawn(
     scene = views.scene
     patches = patches_of(labels)
     homes = _homes(patches, scene)
-    drawn = [Drawn(0.0, patch) for patch in patches]
+    least_score = scene.config.redraw_thresh
+    drawn = [Drawn(least_score, patch) for patch in patches]
     done = 2 * len(scene.tiles)
     for index, tile in reversed(list(enumerate(scene.tiles))):  # the last one is still embedded
         own = np.flatnonzero(homes == index).tolist()
@@ -228,7 +229,7 @@ def _iter_redrawn(
             for one, (score, patch) in zip(own, masks, strict=True):
                 drawn[one] = Drawn(score, patch.shifted(tile.top, tile.left))
         done += 1
-    return draw(drawn, scene.shape)
+    return draw(drawn, scene.shape, least_score)
 
 
 def _homes(patches: list[MaskPatch], scene: Scene) -> NDArray[np.int64]:
