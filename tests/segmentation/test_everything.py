@@ -12,8 +12,9 @@ from napari_sam.segmentation.everything import (
 )
 from napari_sam.segmentation.grid import crop_boxes, grid_points
 from napari_sam.segmentation.instances import instances_from_maps, without_debris
+from napari_sam.segmentation.patches import MaskPatch
 from napari_sam.segmentation.progress import run
-from napari_sam.segmentation.seeded import iter_redraw
+from napari_sam.segmentation.seeded import Drawn, draw, iter_redraw
 from tests.oracle import OraclePredictor
 
 GRID = EverythingConfig(mode="grid", points_per_side=16, min_mask_region_area=30)
@@ -166,3 +167,17 @@ def test_instances_are_drawn_anew_unless_the_mask_strays():
     assert np.array_equal(kept[19:34, 29:52] > 0, rough[19:34, 29:52] > 0)
     assert (kept[5:15, 5:15] > 0).all()
     assert not run(iter_redraw(OraclePredictor(), embedding, np.zeros((40, 60), int), 8)).any()
+
+
+def test_masks_that_score_much_less_than_the_others_are_left_out():
+    square = np.ones((4, 4), bool)
+    drawn = [
+        Drawn(score, MaskPatch(mask=square, corner=(0, 6 * place)))
+        for place, score in enumerate((0.9, 0.8, 0.85, 0.3, 0.0))
+    ]
+    unjudged = Drawn(0.0, MaskPatch(mask=square, corner=(6, 0)), is_judged=False)
+    assert draw(drawn, (12, 40)).max() == 5
+    labels = draw([*drawn, unjudged], (12, 40), 0.85)
+    assert labels[2, 2::6].astype(bool).tolist() == [True] * 3 + [False] * 4
+    assert labels[8, 2] > 0
+    assert draw([], (3, 3), 0.85).max() == 0

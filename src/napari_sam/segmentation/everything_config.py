@@ -77,7 +77,8 @@ class EverythingConfig:
         Of mode ``"instances"``; see `instances_from_maps` and `without_debris`. Smoothing is a
         share of the object diameter.
     redraw_thresh : float
-        Mode ``"prompts"``: instances whose redrawn mask the model scores lower are dropped.
+        Mode ``"prompts"``: instances whose redrawn mask scores less than this share of the image's
+        median are dropped.
     tile_side : int or None
         Images of longer sides are cut into overlapping tiles of this side, pixels; 0 cuts nothing.
         None takes what the model sees well where the object diameter is known.
@@ -230,9 +231,9 @@ class EverythingConfig:
         step=0.05,
     )
     redraw_thresh: float = setting(
-        0.55,
+        0.85,
         "Redrawn masks",
-        "Prompts mode: objects whose mask the model scores lower are dropped; 0 keeps all",
+        "Prompts mode: masks that score less than this share of the median go; 0 keeps all",
         min=0.0,
         max=1.0,
         step=0.05,

@@ -24,10 +24,11 @@ LEAST_OVERLAP = 0.5
 
 
 class Drawn(NamedTuple):
-    """A mask and its score; what could not be drawn anew scores 0."""
+    """A mask and its score; 0 where it strayed, unjudged where it was not drawn anew."""
 
     score: float
     patch: MaskPatch
+    is_judged: bool = True
 
 
 class MaskPredictor(Protocol):
@@ -45,7 +46,7 @@ def iter_redraw(
     embedding: Any,
     labels: NDArray[np.integer],
     batch: int,
-    least_score: float = 0.0,
+    least_share: float = 0.0,
 ) -> Generator[Progress, None, NDArray[np.uint32]]:
     """Draw every instance anew by the mask decoder.
 
@@ -59,7 +60,7 @@ def iter_redraw(
         (H, W) instances, ids 1 ... n, 0 is background.
     batch : int
         Objects decoded at once.
-    least_score : float
+    least_share : float
         As in `draw`.
 
     Returns
@@ -68,7 +69,7 @@ def iter_redraw(
         (H, W) uint32, ids 1 ... m. Where masks overlap, the better scored one is on top.
     """
     drawn = yield from iter_drawn(predictor, embedding, patches_of(labels), batch)
-    return draw(drawn, (labels.shape[0], labels.shape[1]), least_score)
+    return draw(drawn, (labels.shape[0], labels.shape[1]), least_share)
 
 
 def patches_of(labels: NDArray[np.integer]) -> list[MaskPatch]:
@@ -95,17 +96,21 @@ def iter_drawn(
 
 
 def draw(
-    drawn: Sequence[Drawn], shape: tuple[int, int], least_score: float = 0.0
+    drawn: Sequence[Drawn], shape: tuple[int, int], least_share: float = 0.0
 ) -> NDArray[np.uint32]:
     """Draw masks into labels (H, W), the better scored one on top; ids 1 ... m.
 
-    Masks that score less than `least_score` are left out: the decoder, asked for the object that
-    the instance decoder saw, found none that it believes in.
+    Masks whose score is less than `least_share` of the median are left out: the decoder, asked for
+    the object that the instance decoder saw, found none that it believes in. How high scores are
+    at all depends on the kind of image, hence the median.
     """
     labels = np.zeros(shape, np.uint32)
-    kept = sorted((one for one in drawn if one.score >= least_score), key=lambda one: one.score)
-    for label, (_, patch) in enumerate(kept, start=1):
-        labels[patch.slices][patch.mask] = label
+    scores = [one.score for one in drawn if one.score > 0]
+    least = least_share * float(np.median(scores)) if scores else 0.0
+    kept = [one for one in drawn if one.score >= least or not one.is_judged]
+    kept.sort(key=lambda one: one.score)
+    for label, one in enumerate(kept, start=1):
+        labels[one.patch.slices][one.patch.mask] = label
     return consecutive(labels)
 
 

@@ -215,8 +215,7 @@ def _iter_redrawn(
     scene = views.scene
     patches = patches_of(labels)
     homes = _homes(patches, scene)
-    least_score = scene.config.redraw_thresh
-    drawn = [Drawn(least_score, patch) for patch in patches]
+    drawn = [Drawn(0.0, patch, is_judged=False) for patch in patches]
     done = 2 * len(scene.tiles)
     for index, tile in reversed(list(enumerate(scene.tiles))):  # the last one is still embedded
         own = np.flatnonzero(homes == index).tolist()
@@ -226,10 +225,10 @@ def _iter_redrawn(
             moved = [patches[one].shifted(-tile.top, -tile.left) for one in own]
             job = iter_drawn(views.predictor, embedding, moved, scene.config.points_per_batch)
             masks = yield from within_step(job, done, total)
-            for one, (score, patch) in zip(own, masks, strict=True):
-                drawn[one] = Drawn(score, patch.shifted(tile.top, tile.left))
+            for one, mask in zip(own, masks, strict=True):
+                drawn[one] = mask._replace(patch=mask.patch.shifted(tile.top, tile.left))
         done += 1
-    return draw(drawn, scene.shape, least_score)
+    return draw(drawn, scene.shape, scene.config.redraw_thresh)
 
 
 def _homes(patches: list[MaskPatch], scene: Scene) -> NDArray[np.int64]:
