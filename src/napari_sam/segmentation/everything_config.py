@@ -231,7 +231,7 @@ class EverythingConfig:
         step=0.05,
     )
     redraw_thresh: float = setting(
-        0.85,
+        0.75,
         "Redrawn masks",
         "Prompts mode: masks that score less than this share of the median go; 0 keeps all",
         min=0.0,
