@@ -17,6 +17,7 @@ from torch import Tensor
 
 from napari_sam.segmentation.images import Geometry
 from napari_sam.segmentation.low_res_measures import Axis, iter_counts, iter_cropped, look_up
+from napari_sam.segmentation.masks import true_spans
 from napari_sam.segmentation.prediction import NOTHING
 from napari_sam.segmentation.upscaling import axis_weights
 
@@ -83,19 +84,12 @@ class _Axis(NamedTuple):
     first: Tensor
     last: Tensor
 
-    def pixels(self, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
-        """Return first and one past the last pixel that depends on low-resolution low ... high."""
-        start = torch.searchsorted(self.last, low)
-        stop = torch.searchsorted(self.first, high, right=True)
-        return start, torch.maximum(start, stop)
-
 
 class _Chunk(NamedTuple):
-    """Masks resized together: their indices (n,), logits (n, h, w), and first pixels (n, 2)."""
+    """Masks resized together: indices (n,), and logits (n, h, w) from their boxes' corners on."""
 
     indices: Tensor
     values: Tensor
-    starts: Tensor
 
 
 class FullResolution:
@@ -138,7 +132,7 @@ class FullResolution:
         for indices, logits, corners in iter_cropped(
             masks.logits, masks.corners, -offset, NOTHING, reach
         ):
-            parts = list(iter_counts(self._groups, logits, corners, NOTHING, thresholds))
+            parts = list(iter_counts(self._groups, logits, corners, thresholds))
             areas[indices], inner[indices], outer[indices] = torch.cat(
                 [part.above for part in parts]
             ).unbind(1)
@@ -162,46 +156,25 @@ class FullResolution:
     def draw(self, masks: LowResMasks, boxes: NDArray[np.integer]) -> list[NDArray[np.bool_]]:
         """Return each mask cut to its box (K, 4)."""
         drawn: list[NDArray[np.bool_]] = [np.zeros((0, 0), bool)] * len(masks.logits)
-        for chunk in self._resized(masks):
+        for chunk in self._resized(masks, torch.from_numpy(boxes).to(self._device)):
             found = (chunk.values > 0).cpu().numpy()
-            starts, indices = chunk.starts.tolist(), chunk.indices.tolist()
-            for index, (row, col), mask in zip(indices, starts, found, strict=True):
+            for index, mask in zip(chunk.indices.tolist(), found, strict=True):
                 top, left, bottom, right = boxes[index].tolist()
-                drawn[index] = mask[top - row : bottom - row, left - col : right - col].copy()
+                drawn[index] = mask[: bottom - top, : right - left].copy()
         return drawn
 
     # inside
 
-    def _resized(self, masks: LowResMasks) -> Iterator[_Chunk]:
-        """Resize what is not background, masks of about one size together."""
-        above = masks.logits > 0
-        alive = torch.nonzero(above.flatten(1).any(1))[:, 0]
-        if not len(alive):
-            return
-        starts, stops = self._spans(above[alive], masks.corners[alive])
-        sides = (stops - starts).clamp(min=1)
-        classes = sides.max(1).values.double().log2().ceil().long()
-        order = torch.argsort(classes, stable=True)
-        sizes, counts = torch.unique_consecutive(classes[order], return_counts=True)
-        done = 0
-        for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
-            step = max(1, _AT_ONCE // 4**size)
-            for first in range(done, done + count, step):
-                some = order[first : min(first + step, done + count)]
-                yield self._chunk(masks, alive[some], starts[some], stops[some])
-            done += count
-
-    def _spans(self, above: Tensor, corners: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the first and one past the last pixels (K, 2) that masks can reach."""
-        starts, stops = [], []
-        for axis in (0, 1):
-            along = above.any(2 - axis)
-            low = corners[:, axis] + along.int().argmax(1)
-            high = corners[:, axis] + along.shape[1] - 1 - along.flip(1).int().argmax(1)
-            start, stop = self._axes[axis].pixels(low, high)
-            starts.append(start)
-            stops.append(stop)
-        return torch.stack(starts, 1), torch.stack(stops, 1)
+    def _resized(self, masks: LowResMasks, boxes: Tensor) -> Iterator[_Chunk]:
+        """Resize masks within their boxes (K, 4), those of about one size together."""
+        starts, stops = boxes[:, :2], boxes[:, 2:]
+        sides = (stops - starts).max(1).values
+        alive = torch.nonzero(sides > 0)[:, 0]
+        classes = sides[alive].double().log2().ceil().long()
+        for size in classes.unique().tolist():
+            own = alive[classes == size]
+            for some in own.split(max(1, _AT_ONCE // 4**size)):
+                yield self._chunk(masks, some, starts[some], stops[some])
 
     def _chunk(self, masks: LowResMasks, indices: Tensor, starts: Tensor, stops: Tensor) -> _Chunk:
         """Resize a few masks, whose pixels (n, 2) begin and end there."""
@@ -220,10 +193,9 @@ class FullResolution:
             windows.append(low - masks.corners[indices, axis, None])
         logits = look_up(masks.logits, indices, windows[0], windows[1], NOTHING)
         values = weights[0] @ logits @ weights[1].transpose(1, 2)
-        return _Chunk(indices, values, starts)
+        return _Chunk(indices, values)
 
 
 def _axis(weights: Tensor) -> _Axis:
-    used = weights > 0
-    last = used.shape[1] - 1 - used.flip(1).int().argmax(1)
-    return _Axis(weights, used.int().argmax(1), last)
+    first, stop = true_spans(weights > 0)
+    return _Axis(weights, first, stop - 1)

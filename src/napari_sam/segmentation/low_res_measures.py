@@ -13,10 +13,13 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional
+
+from napari_sam.segmentation.masks import true_spans
 
 _CELLS_AT_ONCE = 2**15
 _LOGITS_AT_ONCE = 2**19
+_FAR = 2**40
+"""Beyond any image."""
 
 
 class Axis(NamedTuple):
@@ -46,10 +49,8 @@ class Axis(NamedTuple):
     def of(cls, matrix: Tensor) -> Axis:
         """Work it out from the weights (pixels, low) of all pixels."""
         n_pixels, low = matrix.shape
-        used = matrix > 0
-        first = used.int().argmax(1)
-        last = low - 1 - used.flip(1).int().argmax(1)
-        taps = int((last - first).max()) + 1
+        first, stop = true_spans(matrix > 0)
+        taps = int((stop - first).max())
         counts = torch.bincount(first, minlength=low)
         starts = counts.cumsum(0) - counts
         within = torch.arange(n_pixels, device=matrix.device) - starts[first]
@@ -67,12 +68,12 @@ class Cells(NamedTuple):
     Attributes
     ----------
     logits : Tensor
-        (n, k + 2 reach, l + 2 reach), with what lies around each window.
+        (n, k, l) windows.
     groups : tuple of Tensor
-        (n, k + reach) and (n, l + reach), the low-resolution pixels that cells begin at; -1 outside
+        (n, k - reach) and (n, l - reach), the low-resolution pixels that cells begin at; -1 outside
         of the image.
     lowest, highest : Tensor
-        (n, k + reach, l + reach) of the logits that each cell depends on.
+        (n, k - reach, l - reach) of the logits that each cell depends on.
     """
 
     logits: Tensor
@@ -93,7 +94,7 @@ class Counts(NamedTuple):
 
 
 def iter_counts(
-    axes: tuple[Axis, Axis], logits: Tensor, corners: Tensor, around: float, thresholds: Tensor
+    axes: tuple[Axis, Axis], logits: Tensor, corners: Tensor, thresholds: Tensor
 ) -> Iterator[Counts]:
     """Count pixels above thresholds, some masks at a time.
 
@@ -102,16 +103,15 @@ def iter_counts(
     axes : tuple of Axis
         Of rows and columns.
     logits, corners : Tensor
-        (K, k, l) windows of low-resolution logits, and (K, 2) their first row and column.
-    around : float
-        The logit outside of the windows.
+        (K, k, l) windows of low-resolution logits, and (K, 2) their first row and column. They
+        hold all that is above a threshold, and as many logits around it as resizing reaches.
     thresholds : Tensor
-        (T,); all above `around`.
+        (T,).
     """
     step = max(1, _LOGITS_AT_ONCE // (logits.shape[1] * logits.shape[2]))
     for start in range(0, len(logits), step):
         some = slice(start, start + step)
-        cells = _cells(axes, logits[some], corners[some], around)
+        cells = _cells(axes, logits[some], corners[some])
         sure = _sure(axes, cells, thresholds)
         yield _with_outlines(axes, cells, thresholds, sure)
 
@@ -123,10 +123,12 @@ def iter_cropped(
 
     Parameters
     ----------
-    logits, corners, around
-        As in `iter_counts`.
+    logits, corners : Tensor
+        (K, k, l) windows of low-resolution logits, and (K, 2) their first row and column.
     threshold : float
         Windows without a logit above it are left out.
+    around : float
+        The logit outside of the windows.
     margin : int
         Logits around, as many as resizing reaches.
 
@@ -141,10 +143,9 @@ def iter_cropped(
         return
     lows, sides = [], []
     for axis in (1, 2):
-        along = above[alive].any(3 - axis).int()
-        low = along.argmax(1) - margin
-        lows.append(low)
-        sides.append(along.shape[1] + margin - along.flip(1).argmax(1) - low)
+        first, stop = true_spans(above[alive].any(3 - axis))
+        lows.append(first - margin)
+        sides.append(stop - first + 2 * margin)
     low, side = torch.stack(lows, 1), torch.stack(sides, 1)
     classes = side.max(1).values.double().log2().ceil()
     for size in classes.unique():
@@ -165,28 +166,21 @@ def look_up(logits: Tensor, indices: Tensor, rows: Tensor, cols: Tensor, around:
     return torch.where(there, found, around)
 
 
-def _cells(axes: tuple[Axis, Axis], logits: Tensor, corners: Tensor, around: float) -> Cells:
-    sides, groups = [], []
+def _cells(axes: tuple[Axis, Axis], logits: Tensor, corners: Tensor) -> Cells:
+    groups = []
     for axis, table in enumerate(axes):
-        low, length = len(table.counts), logits.shape[1 + axis]
-        sides.append(length == low)
-        at = corners[:, axis, None] - table.reach
-        at = at + torch.arange(length + table.reach, device=logits.device)
-        groups.append(torch.where((at >= 0) & (at < low), at, -1))
-    margins = (axes[1].reach,) * 2 + (axes[0].reach,) * 2
-    if all(sides):
-        padded = functional.pad(logits[:, None], margins, mode="replicate")[:, 0]
-    else:
-        padded = functional.pad(logits, margins, value=around)
-    lowest = highest = padded
+        count = logits.shape[1 + axis] - table.reach
+        at = corners[:, axis, None] + torch.arange(count, device=logits.device)
+        groups.append(torch.where((at >= 0) & (at < len(table.counts)), at, -1))
+    lowest = highest = logits
     for axis, table in enumerate(axes, start=1):
-        count = padded.shape[axis] - table.reach
+        count = logits.shape[axis] - table.reach
         lows = [lowest.narrow(axis, shift, count) for shift in range(table.reach + 1)]
         highs = [highest.narrow(axis, shift, count) for shift in range(table.reach + 1)]
         lowest, highest = lows[0], highs[0]
         for low_part, high_part in zip(lows[1:], highs[1:], strict=True):
             lowest, highest = lowest.minimum(low_part), highest.maximum(high_part)
-    return Cells(padded, (groups[0], groups[1]), lowest, highest)
+    return Cells(logits, (groups[0], groups[1]), lowest, highest)
 
 
 def _along(axes: tuple[Axis, Axis], cells: Cells) -> list[tuple[Tensor, Tensor]]:
@@ -213,9 +207,6 @@ def _sure(axes: tuple[Axis, Axis], cells: Cells, thresholds: Tensor) -> Counts:
         ends.append(torch.where(along, starts + counts, 0).amax(1))
     boxes = torch.stack([ends[0], ends[2], ends[1], ends[3]], 1)
     return Counts(torch.stack(above, 1), boxes)
-
-
-_FAR = 2**40
 
 
 def _with_outlines(

@@ -46,14 +46,14 @@ def mask_boxes(masks: Tensor) -> Tensor:
         an empty mask.
     """
     rows, cols = masks.any(2), masks.any(1)
-    top, bottom = _first(rows), rows.shape[1] - _first(rows.flip(1))
-    left, right = _first(cols), cols.shape[1] - _first(cols.flip(1))
+    (top, bottom), (left, right) = true_spans(rows), true_spans(cols)
     boxes = torch.stack([top, left, bottom, right], 1)
     return boxes * rows.any(1)[:, None]
 
 
-def _first(occupied: Tensor) -> Tensor:
-    return occupied.int().argmax(1)
+def true_spans(flags: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the first true place, and one past the last, of each row (K,) of flags (K, N) bool."""
+    return flags.int().argmax(1), flags.shape[1] - flags.flip(1).int().argmax(1)
 
 
 def box_iou(box: NDArray[np.floating], boxes: NDArray[np.floating]) -> NDArray[np.float64]:
