@@ -22,7 +22,7 @@ from napari_sam.segmentation.everything import (
     instances_in,
 )
 from napari_sam.segmentation.likeness import Likeness, TokenVectors, diameter
-from napari_sam.segmentation.mask_prompts import inner_points
+from napari_sam.segmentation.mask_prompts import inner_points, point_and_box
 from napari_sam.segmentation.patches import MaskPatch
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.progress import Progress, run
@@ -155,7 +155,7 @@ class _Search:
         """Return prompts for the instance decoder's objects that may be alike."""
         labels = instances_in(self._predictor, self._embedding, EverythingConfig())
         return [
-            Prompts(points=inner_points(patch)[:1], box=patch.box)
+            point_and_box(patch)
             for patch in patches_of(labels)
             if self._fits(patch) and not self._is_example(patch)
         ]

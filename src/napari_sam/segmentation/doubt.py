@@ -15,12 +15,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_sam.segmentation.mask_prompts import inner_points
+from napari_sam.segmentation.mask_prompts import point_and_box
 from napari_sam.segmentation.masks import stability_score
 from napari_sam.segmentation.patches import MaskPatch
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.progress import Progress
-from napari_sam.segmentation.prompts import Prompts
 from napari_sam.segmentation.seeded import MaskPredictor
 
 STABILITY_OFFSET = 1.0
@@ -116,7 +115,7 @@ def iter_confidence(
     for start in range(0, len(patches), batch):
         yield Progress(start, len(patches), "Judging masks")
         some = patches[start : start + batch]
-        prompts = [Prompts(points=inner_points(patch)[:1], box=patch.box) for patch in some]
+        prompts = [point_and_box(patch) for patch in some]
         answers = predictor.predict(embedding, prompts)
         judged += [confidence_in(*pair) for pair in zip(some, answers, strict=True)]
     return judged

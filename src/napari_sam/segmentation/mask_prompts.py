@@ -100,6 +100,11 @@ def patch_logits(patch: MaskPatch, embedding: ImageEmbedding) -> NDArray[np.floa
     return logits
 
 
+def point_and_box(patch: MaskPatch) -> Prompts:
+    """Return the prompts that ask for a mask again: a point deep inside, and its box."""
+    return Prompts(points=inner_points(patch)[:1], box=patch.box)
+
+
 def inner_points(patch: MaskPatch) -> NDArray[np.float64]:
     """Choose points that lie deep in a patch and far from one another.
 

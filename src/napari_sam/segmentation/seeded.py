@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_sam.segmentation.instances import consecutive
-from napari_sam.segmentation.mask_prompts import inner_points
+from napari_sam.segmentation.mask_prompts import point_and_box
 from napari_sam.segmentation.patches import MaskPatch
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.progress import Progress
@@ -89,7 +89,7 @@ def iter_drawn(
     for start in range(0, len(patches), batch):
         yield Progress(start, len(patches), "drawing masks")
         some = patches[start : start + batch]
-        prompts = [Prompts(points=inner_points(patch)[:1], box=patch.box) for patch in some]
+        prompts = [point_and_box(patch) for patch in some]
         answers = predictor.predict(embedding, prompts, multimask_output=False)
         drawn += [_better(patch, answer) for patch, answer in zip(some, answers, strict=True)]
     return drawn
