@@ -20,9 +20,8 @@ from napari_sam.segmentation.selection import Selector, clean_record, without_sm
 from napari_sam.segmentation.tiled_everything import (
     Scene,
     TilingPredictor,
+    iter_found,
     look_over,
-    placed,
-    within_step,
 )
 
 LENIENT = 0.5
@@ -56,13 +55,8 @@ def iter_decoded(
     """
     config = _lenient(config or EverythingConfig())
     scene = look_over(predictor, image, config, contrast_limits)
+    found = yield from iter_found(predictor, scene, iter_candidates)
     count = len(scene.tiles)
-    found: list[list[MaskRecord]] = []
-    for index, tile in enumerate(scene.tiles):
-        view = scene.image[tile.region]
-        job = iter_candidates(predictor, view, scene.config, contrast_limits=scene.contrast_limits)
-        records = yield from job if count == 1 else within_step(job, index, count)
-        found.append([placed(record, tile) for record in records])
     if count > 1:
         yield Progress(count, count, "done")
     return DecodedMasks(found, scene)

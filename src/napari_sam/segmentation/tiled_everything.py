@@ -7,7 +7,7 @@ tile. No step holds more than a tile, what is found of the image, and its labels
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, TypeVar
 
@@ -146,18 +146,9 @@ def iter_instances(
 
 def iter_records(predictor: TilingPredictor, scene: Scene) -> Steps[list[MaskRecord]]:
     """Find masks on a grid of points in each tile of a scene; returns records of the image."""
-    count, found = len(scene.tiles), []
-    for index, tile in enumerate(scene.tiles):
-        job = iter_masks(
-            predictor,
-            scene.image[tile.region],
-            scene.config,
-            contrast_limits=scene.contrast_limits,
-        )
-        if count == 1:
-            return (yield from job)
-        records = yield from within_step(job, index, count)
-        found.append([placed(record, tile) for record in records])
+    count, found = len(scene.tiles), (yield from iter_found(predictor, scene, iter_masks))
+    if count == 1:
+        return found[0]
     merged = merge_records(
         found,
         scene.tiles,
@@ -167,6 +158,19 @@ def iter_records(predictor: TilingPredictor, scene: Scene) -> Steps[list[MaskRec
     )
     yield Progress(count, count, "done")
     return merged
+
+
+def iter_found(
+    predictor: TilingPredictor, scene: Scene, find: Callable[..., Steps[list[MaskRecord]]]
+) -> Steps[list[list[MaskRecord]]]:
+    """Find masks in each tile of a scene by `iter_masks` or its like; records of the image."""
+    count, found = len(scene.tiles), []
+    for index, tile in enumerate(scene.tiles):
+        view = scene.image[tile.region]
+        job = find(predictor, view, scene.config, contrast_limits=scene.contrast_limits)
+        records = yield from job if count == 1 else _within_step(job, index, count)
+        found.append([_placed(record, tile) for record in records])
+    return found
 
 
 def separated(
@@ -224,7 +228,7 @@ def _iter_redrawn(
             embedding = views.embed(tile)
             moved = [patches[one].shifted(-tile.top, -tile.left) for one in own]
             job = iter_drawn(views.predictor, embedding, moved, scene.config.points_per_batch)
-            masks = yield from within_step(job, done, total)
+            masks = yield from _within_step(job, done, total)
             for one, mask in zip(own, masks, strict=True):
                 drawn[one] = mask._replace(patch=mask.patch.shifted(tile.top, tile.left))
         done += 1
@@ -252,7 +256,7 @@ def _tile_side(
     return 0 if side is None or max(shape) <= LARGE * side else side
 
 
-def within_step(job: Steps[Result], done: int, total: int) -> Steps[Result]:
+def _within_step(job: Steps[Result], done: int, total: int) -> Steps[Result]:
     """Let a job's events stand where they can cancel, but count none of its pieces."""
     while True:
         try:
@@ -263,7 +267,7 @@ def within_step(job: Steps[Result], done: int, total: int) -> Steps[Result]:
         yield Progress(done, total, event.stage)
 
 
-def placed(record: MaskRecord, tile: Tile) -> MaskRecord:
+def _placed(record: MaskRecord, tile: Tile) -> MaskRecord:
     """Return a record of a tile in the coordinates of the image."""
     down, right = tile.top, tile.left
     top, left, bottom, end = record.box
