@@ -5,9 +5,9 @@ The fields' metadata make a form.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from napari_sam.segmentation.everything_config import setting
+from napari_sam.segmentation.everything_config import check_range, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,9 +118,5 @@ class AlikeConfig:
 
     def __post_init__(self) -> None:
         """Check every value against its range."""
-        for name, spec in self.__dataclass_fields__.items():
-            value, hints = getattr(self, name), spec.metadata
-            if "min" in hints and not hints["min"] <= value <= hints["max"]:
-                raise ValueError(
-                    f"{name} must lie between {hints['min']} and {hints['max']}, got {value}"
-                )
+        for spec in fields(self):
+            check_range(spec, getattr(self, spec.name))

@@ -38,6 +38,21 @@ def setting(
     return field(default=default, metadata={"label": label, "tooltip": tooltip, **hints})
 
 
+def check_range(spec: Field[Any], value: Any) -> None:
+    """Check a value against the range of its field, if that has one.
+
+    Raises
+    ------
+    ValueError
+        If it lies outside.
+    """
+    hints = spec.metadata
+    if "min" in hints and not hints["min"] <= value <= hints["max"]:
+        raise ValueError(
+            f"{spec.name} must lie between {hints['min']} and {hints['max']}, got {value}"
+        )
+
+
 def within_range(diameter: float) -> float:
     """Bring an estimated diameter into the range of `EverythingConfig.object_diameter`."""
     return float(np.clip(diameter, *_DIAMETERS))
@@ -265,13 +280,11 @@ class EverythingConfig:
     def _check_number(self, spec: Field[Any]) -> None:
         """Check a number; a whole one may come as a float, as from a form."""
         value: Any = getattr(self, spec.name)
-        low, high = spec.metadata["min"], spec.metadata["max"]
         if value is None and spec.default is None:
             return
         if not isinstance(value, int | float | np.number):
             raise TypeError(f"{spec.name} must be a number, got {value!r}")
-        if not low <= value <= high:
-            raise ValueError(f"{spec.name} must lie between {low} and {high}, got {value}")
+        check_range(spec, value)
         if str(spec.type).startswith("int"):
             if value != int(value):
                 raise ValueError(f"{spec.name} must be a whole number, got {value}")

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from napari_sam.segmentation.everything_config import EverythingConfig
 from napari_sam.segmentation.full_resolution import FullResolution, LowResMasks
-from napari_sam.segmentation.images import check_image, contrast_range
-from napari_sam.segmentation.masks import non_maximum_suppression
+from napari_sam.segmentation.images import check_image, whole_range
+from napari_sam.segmentation.masks import box_area, non_maximum_suppression
 from napari_sam.segmentation.point_queue import PointQueue
 from napari_sam.segmentation.progress import Progress
 from napari_sam.segmentation.records import MaskRecord
@@ -213,8 +213,8 @@ def _iter_found(
     """Decode the grids of all crops, and filter masks by their scores."""
     image = np.asarray(image)
     shape = check_image(image)
-    if contrast_limits is None and not (image.ndim == 3 and image.dtype == np.uint8):
-        contrast_limits = contrast_range(image[..., :3] if image.ndim == 3 else image)
+    if contrast_limits is None:
+        contrast_limits = whole_range(image)
     crops = _crops(shape, config)
     done, total = 0, sum(len(crop.points) for crop in crops)
     found = []
@@ -275,7 +275,7 @@ def joined(parts: list[_Found]) -> _Found:
 def _across_crops(found: list[_Found], config: EverythingConfig) -> list[MaskRecord]:
     """Draw what is left when the smaller crop's mask stays of duplicates between crops."""
     counts = [len(part.boxes) for part in found]
-    fineness = [1 / _area(part.crop.box) for part in found]
+    fineness = [1 / box_area(part.crop.box) for part in found]
     boxes = np.concatenate([part.inclusive_boxes for part in found])
     kept = non_maximum_suppression(boxes, np.repeat(fineness, counts), config.crop_nms_thresh)
     drawn: dict[int, MaskRecord] = {}
@@ -285,10 +285,6 @@ def _across_crops(found: list[_Found], config: EverythingConfig) -> list[MaskRec
         drawn.update(zip(own.tolist(), part.chosen(own - first).records(), strict=True))
         first += count
     return [drawn[index] for index in kept.tolist()]
-
-
-def _area(box: tuple[int, int, int, int]) -> int:
-    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def grid_points(side: int) -> NDArray[np.float64]:

@@ -115,6 +115,16 @@ def contrast_range(image: NDArray[np.generic]) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def whole_range(image: NDArray[np.generic]) -> tuple[float, float] | None:
+    """Return what is black and white in an image (H, W) or (H, W, 3 or 4), alpha left aside.
+
+    None for uint8 colour, which is shown as it is.
+    """
+    if image.ndim == 3 and image.dtype == np.uint8:
+        return None
+    return contrast_range(image[..., :3] if image.ndim == 3 else image)
+
+
 def to_display_range(
     image: NDArray[np.generic], contrast_limits: tuple[float, float] | None = None
 ) -> NDArray[np.float32]:
@@ -136,9 +146,10 @@ def to_display_range(
     """
     check_image(image)
     channels = image[..., :3] if image.ndim == 3 else image[..., None]
-    if contrast_limits is None and image.ndim == 3 and image.dtype == np.uint8:
+    limits = whole_range(image) if contrast_limits is None else contrast_limits
+    if limits is None:
         return np.ascontiguousarray(channels, dtype=np.float32)
-    low, high = contrast_limits if contrast_limits is not None else contrast_range(channels)
+    low, high = limits
     if not (np.isfinite(low) and np.isfinite(high) and low <= high):
         raise ValueError(f"contrast_limits must be finite and rising, got ({low}, {high})")
     values = np.array(channels, dtype=np.float32)

@@ -56,6 +56,11 @@ def true_spans(flags: Tensor) -> tuple[Tensor, Tensor]:
     return flags.int().argmax(1), flags.shape[1] - flags.flip(1).int().argmax(1)
 
 
+def box_area(box: tuple[int, int, int, int]) -> int:
+    """Return the pixels of a box (row_min, col_min, row_max, col_max), the last two one past."""
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
 def box_iou(box: NDArray[np.floating], boxes: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the IoU of a box (4,) with boxes (N, 4), all (row_min, col_min, row_max, col_max)."""
     low = np.maximum(box[:2], boxes[:, :2])

@@ -5,9 +5,9 @@ The fields' metadata make the form in the dock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
-from napari_sam.segmentation.everything_config import setting
+from napari_sam.segmentation.everything_config import check_range, setting
 
 PROMPTS = ("mask", "box")
 
@@ -102,9 +102,5 @@ class PropagateConfig:
         """Check every value against its range."""
         if self.prompts not in PROMPTS:
             raise ValueError(f"prompts must be one of {PROMPTS}, got {self.prompts!r}")
-        for name, spec in self.__dataclass_fields__.items():
-            value, hints = getattr(self, name), spec.metadata
-            if "min" in hints and not hints["min"] <= value <= hints["max"]:
-                raise ValueError(
-                    f"{name} must lie between {hints['min']} and {hints['max']}, got {value}"
-                )
+        for spec in fields(self):
+            check_range(spec, getattr(self, spec.name))

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_sam.segmentation.masks import (
+    box_area,
     box_iou,
     clean_mask,
     mask_boxes,
@@ -98,7 +99,7 @@ class Selector:
         records = [self._records[index] for index in kept]
         if crop_nms_thresh is None:
             return records
-        fineness = [1 / _area(record.crop_box) for record in records]
+        fineness = [1 / box_area(record.crop_box) for record in records]
         return _without_duplicates(records, fineness, crop_nms_thresh)
 
     def _beaten_by(self, index: int) -> NDArray[np.intp]:
@@ -160,10 +161,6 @@ def _inclusive_boxes(records: Sequence[MaskRecord]) -> NDArray[np.float64]:
     """Boxes (N, 4) that end on the mask's last pixel, as the reference compares them."""
     boxes = np.array([record.box for record in records], np.float64).reshape(-1, 4)
     return boxes - (0, 0, 1, 1)
-
-
-def _area(box: tuple[int, int, int, int]) -> int:
-    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _with_mask(record: MaskRecord, mask: NDArray[np.bool_]) -> MaskRecord:

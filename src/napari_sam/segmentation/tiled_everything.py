@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_sam.segmentation.everything_config import EverythingConfig, within_range
 from napari_sam.segmentation.grid import EverythingPredictor, iter_masks
-from napari_sam.segmentation.images import check_image, contrast_range, finite_image
+from napari_sam.segmentation.images import check_image, finite_image, whole_range
 from napari_sam.segmentation.instances import consecutive, instances_from_maps, without_debris
 from napari_sam.segmentation.labels import MaskRecord
 from napari_sam.segmentation.mosaic import Mosaic
@@ -105,8 +105,8 @@ def look_over(
     image = np.asarray(image)
     shape = check_image(image)
     image = image[..., :3] if image.ndim == 3 else image
-    if contrast_limits is None and not (image.ndim == 3 and image.dtype == np.uint8):
-        contrast_limits = contrast_range(image)
+    if contrast_limits is None:
+        contrast_limits = whole_range(image)
     if contrast_limits is not None:
         image = finite_image(image, contrast_limits)
     diameter = config.object_diameter
