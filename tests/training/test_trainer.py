@@ -7,8 +7,9 @@ import torch
 
 from napari_sam.model import read_checkpoint
 from napari_sam.segmentation.progress import run
-from napari_sam.training import workers
+from napari_sam.training import drawing
 from napari_sam.training.batches import SampleSource, draw_batch
+from napari_sam.training.drawing import ProcessDrawer, ThreadDrawer
 from napari_sam.training.recipe import Recipe, read_recipe
 from napari_sam.training.samples import Sample
 from napari_sam.training.synthetic import draw_scene
@@ -106,7 +107,7 @@ def test_the_loss_falls_on_one_batch(tmp_path, monkeypatch):
     recipe = dataclasses.replace(TINY, steps=1000, encoder_share=0, learning_rate=3e-3)
     trainer = Trainer(recipe, tmp_path / "tiny.safetensors")
     worker = LocalWorker(trainer.model, recipe, SampleSource([], recipe.sources))
-    monkeypatch.setattr(workers, "draw_batch", lambda *given: draw_batch(*given[:3], 0, given[4]))
+    monkeypatch.setattr(drawing, "draw_batch", lambda *given: draw_batch(*given[:3], 0, given[4]))
     losses = [sum(trainer.train_step(worker).values()) for _ in range(25)]
     worker.close()
     assert losses[-1] < 0.8 * losses[0]
@@ -119,6 +120,31 @@ def test_batches_are_the_same_from_the_same_step():
     assert torch.equal(one.images, same.images)
     assert torch.equal(one.object_masks, same.object_masks)
     assert not torch.equal(one.images, other.images)
+
+
+def test_processes_draw_what_a_thread_draws():
+    given = SampleSource([], TINY.sources), TINY, view_config(TINY, TINY.sam_config()), (0, 1)
+    drawers = ThreadDrawer(*given), ProcessDrawer(*given, processes=2)
+    for step in (1, 2, 0):
+        one, other = (drawer.draw(step) for drawer in drawers)
+        for here, there in zip(one, other, strict=True):
+            assert here.seed == there.seed
+            assert torch.equal(here.images, there.images)
+            assert torch.equal(here.object_masks, there.object_masks)
+            assert torch.equal(here.regions.weights, there.regions.weights)
+    for drawer in drawers:
+        drawer.close()
+
+
+def test_a_deeper_network_begins_as_the_given_one(tmp_path):
+    given = Trainer(TINY, tmp_path / "given.safetensors").model
+    encoder = {**TINY.network["encoder"], "blocks": [1, 1, 1, 2, 3]}
+    deeper = dataclasses.replace(TINY, network={**TINY.network, "encoder": encoder})
+    grown = Trainer(deeper, tmp_path / "grown.safetensors", start=given).model
+    pixels = torch.rand(1, 3, 64, 64)
+    before, after = (model.eval().encode(pixels).features for model in (given, grown))
+    assert torch.equal(before, after)
+    assert len(grown.state_dict()) > len(given.state_dict())
 
 
 def test_the_shipped_recipe_reads():

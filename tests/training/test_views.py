@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from napari_sam.training import appearance
-from napari_sam.training.crops import draw_crop, typical_diameter
-from napari_sam.training.samples import Sample
+from napari_sam.training.crops import draw_crop
+from napari_sam.training.samples import Sample, typical_diameter
 from napari_sam.training.synthetic import draw_scene
 
 

@@ -44,7 +44,7 @@ def train(arguments: argparse.Namespace) -> None:
         resume=not arguments.restart,
         start=start,
         device=device,
-        workers=arguments.workers if device.type == "cpu" else 1,
+        workers=arguments.workers,
         validation=validation,
     )
     with tqdm(total=recipe.steps, unit="step") as bar:

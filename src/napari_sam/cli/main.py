@@ -226,7 +226,10 @@ def _train(commands: _Commands) -> None:
     parser.add_argument("--steps", type=int, help="instead of the recipe's")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, mps")
     parser.add_argument(
-        "--workers", type=int, default=1, help="processes that compute parts of a step side by side"
+        "--workers",
+        type=int,
+        default=1,
+        help="processes that compute parts of a step side by side, or draw them for a GPU",
     )
     parser.add_argument("--threads", type=int, default=1, help="processor threads of each")
     parser.add_argument("--restart", action="store_true", help="start over instead of resuming")

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from napari_sam.training.crops import Crop, draw_crop, typical_diameter
+from napari_sam.training.crops import Crop, draw_crop
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.samples import Sample
 from napari_sam.training.synthetic import draw_scene
@@ -58,6 +58,9 @@ class Regions:
 class Batch:
     """One part of a step: views and objects.
 
+    As drawn, images are bytes and other values of pixels in half precision, since batches travel
+    between processes and devices; `to` makes them float32.
+
     Attributes
     ----------
     images : Tensor
@@ -98,8 +101,14 @@ class Batch:
     seed: int
 
     def to(self, device: torch.device) -> Batch:
-        """Return the batch on a device."""
-        return _moved(self, device, regions=_moved(self.regions, device))
+        """Return the batch on a device, pixels in float32."""
+        moved = _moved(self, device, regions=_moved(self.regions, device))
+        return dataclasses.replace(
+            moved,
+            images=moved.images.float(),
+            instances=moved.instances.float(),
+            object_masks=moved.object_masks.float(),
+        )
 
 
 Moved = TypeVar("Moved", "Regions", "Batch")
@@ -153,7 +162,8 @@ def draw_batch(
 ) -> Batch:
     """Draw a part of a step's batch; the same part of the same recipe is always the same.
 
-    Parts of a step have windows and rounds in common, so that none waits for another.
+    Parts of a step have windows and rounds in common, so that none waits for another. Where views
+    show few objects, some are asked for again: a GPU plans anew for every new shape of tensors.
     """
     common = np.random.default_rng([recipe.seed, step])
     window, rounds = _choose(views.windows, common), _choose(recipe.rounds, common)
@@ -166,16 +176,18 @@ def draw_batch(
         for image, crop in enumerate(crops)
         for found in _choose_objects(crop, rng, -(-count // len(crops)), window, views.stride)
     ]
+    missing = -(-count // len(crops)) * len(crops) - len(chosen)
+    chosen += [chosen[again] for again in rng.choice(len(chosen), missing)]
     masks = torch.from_numpy(np.stack([mask for _, mask, _ in chosen])).float()
     cells = np.stack([view.crop.inside & view.wide for view in drawn])
     known = views.diameter or recipe.diameter
     return Batch(
-        images=torch.from_numpy(np.stack([crop.image for crop in crops])),
+        images=torch.from_numpy(np.stack([crop.image for crop in crops])).round().byte(),
         instances=_instance_targets(crops) if views.instances else torch.empty(0),
         octaves=torch.tensor([math.log2(crop.diameter / known) for crop in crops]),
         judged=functional.avg_pool2d(torch.from_numpy(cells).float(), 32),
         regions=_choose_regions(drawn, rng),
-        object_masks=functional.avg_pool2d(masks, views.pooling),
+        object_masks=functional.avg_pool2d(masks, views.pooling).half(),
         object_images=torch.tensor([image for image, _, _ in chosen]),
         object_windows=torch.tensor(np.array([corner for _, _, corner in chosen])),
         window=window,
@@ -185,7 +197,7 @@ def draw_batch(
 
 
 def _instance_targets(crops: Sequence[Crop]) -> Tensor:
-    return torch.from_numpy(np.stack([instance_targets(crop.labels) for crop in crops]))
+    return torch.from_numpy(np.stack([instance_targets(crop.labels) for crop in crops])).half()
 
 
 def _choose(options: Sequence[tuple[int, float]], rng: np.random.Generator) -> int:
@@ -221,7 +233,7 @@ def _draw_view(
 
 def _as_whole(sample: Sample, size: int) -> float:
     """Return the typical diameter of objects where the whole image fits a view, pixels."""
-    return typical_diameter(sample.labels) * float(size / max(sample.labels.shape))
+    return sample.diameter * float(size / max(sample.labels.shape))
 
 
 def _choose_regions(views: Sequence[_View], rng: np.random.Generator) -> Regions:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from napari_sam.training.appearance import wear
-from napari_sam.training.samples import Sample
+from napari_sam.training.samples import GRAYS, Sample
 
 _OVERHANG = 1.5
 """A view may be this much larger than the sample's shorter side."""
@@ -46,15 +46,6 @@ class Crop:
     inside: NDArray[np.bool_]
 
 
-def typical_diameter(labels: NDArray[np.integer]) -> float:
-    """Return the median equivalent diameter of the objects in labels (H, W), pixels."""
-    areas = np.bincount(labels.ravel())[1:]
-    areas = areas[areas >= 12]
-    if not len(areas):
-        return 32.0
-    return float(2 * np.sqrt(np.median(areas) / np.pi))
-
-
 def draw_crop(
     sample: Sample, rng: np.random.Generator, *, size: int, diameter: float, spread: float = 0.5
 ) -> Crop:
@@ -77,13 +68,13 @@ def draw_crop(
     -------
     Crop
     """
-    typical = typical_diameter(sample.labels)
+    typical = sample.diameter
     scale = diameter / typical * np.exp(rng.normal(0, spread))
     whole = size / min(sample.labels.shape)
     scale = float(np.clip(scale, max(0.25, whole / _OVERHANG), max(4, whole / _OVERHANG)))
     grid = _view(sample, rng, size, scale)
     outside = (grid[0].abs() > 1).any(-1).numpy()
-    image = _resample(_as_float(sample.image, rng), grid, scale, "bilinear")
+    image = _resample(_as_float(sample, rng), grid, scale, "bilinear")
     labels = _resample(sample.labels[..., None], grid, 1, "nearest")[0].astype(np.int32)
     nested = None
     if sample.nested is not None:
@@ -100,14 +91,14 @@ def draw_crop(
     )
 
 
-def _as_float(image: NDArray[np.generic], rng: np.random.Generator) -> NDArray[np.float32]:
+def _as_float(sample: Sample, rng: np.random.Generator) -> NDArray[np.float32]:
     """Return (H, W, 1 or 3) float32 in 0 ... 1; gray images are stretched, nearly as in use."""
+    image = sample.image
     if image.ndim == 3:
         return np.asarray(image[..., :3], np.float32) / np.float32(255)
-    low, high = np.percentile(
-        image[::2, ::2].astype(np.float32), [rng.uniform(0, 2), rng.uniform(98.5, 100)]
-    )
-    stretched = (image.astype(np.float32) - low) / max(float(high - low), 1e-6)
+    at = rng.uniform(0, 2), rng.uniform(98.5, 100)
+    low, high = np.interp(at, GRAYS, sample.grays).astype(np.float32)
+    stretched = (image.astype(np.float32) - low) / max(high - low, np.float32(1e-6))
     return np.asarray(np.clip(stretched, 0, 1)[..., None], np.float32)
 
 

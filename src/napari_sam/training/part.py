@@ -76,10 +76,11 @@ def _prompt_losses(
     model: Sam, image: EncodedImage, batch: Batch, recipe: Recipe
 ) -> dict[str, Tensor]:
     """Decode the batch's objects over its rounds of prompts; the mean of the rounds' losses."""
-    generator = torch.Generator().manual_seed(batch.seed)
-    chance = torch.rand(len(batch.object_masks), generator=generator)
-    boxed = (chance < recipe.box_share).to(batch.object_masks.device)
-    parts = [torch.nonzero(boxed)[:, 0], torch.nonzero(~boxed)[:, 0]]
+    device = batch.object_masks.device
+    generator = torch.Generator(device).manual_seed(batch.seed)
+    count = len(batch.object_masks)
+    shuffled = torch.randperm(count, generator=generator, device=device)
+    parts = shuffled.tensor_split([round(recipe.box_share * count)])
     masks, iou = [], []
     for with_box, part in zip((True, False), parts, strict=True):
         if len(part):
@@ -94,7 +95,6 @@ def _prompt_losses(
             )
             masks.append(len(part) * rounds[0])
             iou.append(len(part) * rounds[1])
-    count = len(batch.object_masks)
     return {
         "masks": torch.stack(masks).sum() / count,
         "iou": torch.stack(iou).sum() / count,
@@ -116,8 +116,9 @@ def _rounds(
     scale = model.prompt_encoder.stride / 4
     origin = None
     if image.skips:
-        origin = torch.rand(len(part), 2, generator=generator).to(device) * _FARTHEST
+        origin = torch.rand(len(part), 2, generator=generator, device=device) * _FARTHEST
     boxes, points, labels, previous = None, None, None, None
+    silences = _silences(batch, silent_share)
     if with_box:
         boxes = (jittered_boxes(target, generator) + 0.5) * scale - 0.5
     else:
@@ -135,7 +136,7 @@ def _rounds(
         if turn + 1 < batch.rounds:
             shown = logits.detach()[torch.arange(len(part), device=device), predicted.argmax(1)]
             previous = shown[:, None].clamp(-32, 32)
-            if torch.rand(1, generator=generator) < silent_share:
+            if silences[turn]:
                 continue
             more, kinds = corrections(shown, target, generator)
             new = _to_pixels(more, scale)[:, None]
@@ -144,17 +145,21 @@ def _rounds(
     return torch.stack(masks).mean(), torch.stack(ious).mean()
 
 
+def _silences(batch: Batch, share: float) -> list[bool]:
+    """Draw which rounds bring no new point; on the processor, so that no device is waited for."""
+    chances = torch.rand(batch.rounds, generator=torch.Generator().manual_seed(batch.seed))
+    return [bool(chance < share) for chance in chances]
+
+
 def _windows(image: EncodedImage, batch: Batch, part: Tensor) -> EncodedImage:
     """Cut each object's window out of the image features."""
+    views, corners = batch.object_images[part], batch.object_windows[part]
 
     def cut(level: Tensor, finer: int) -> Tensor:
-        side = batch.window * finer
-        pieces = []
-        for index in part.tolist():
-            top, left = (batch.object_windows[index] * finer).tolist()
-            view = level[batch.object_images[index]]
-            pieces.append(view[:, top : top + side, left : left + side])
-        return torch.stack(pieces)
+        along = torch.arange(batch.window * finer, device=level.device)
+        rows, cols = (corners.T[:, :, None] * finer + along).unbind()
+        pieces = level.permute(0, 2, 3, 1)[views[:, None, None], rows[:, :, None], cols[:, None]]
+        return pieces.permute(0, 3, 1, 2)
 
     skips = tuple(cut(skip, finer) for skip, finer in zip(image.skips, (2, 4), strict=False))
     return EncodedImage(cut(image.features, 1), skips)

@@ -154,8 +154,8 @@ def read_recipe(path: str | Path) -> Recipe:
     Parameters
     ----------
     path : str or Path
-        A TOML file, or the name of a recipe of the package: ``"nano"``, ``"nano_heads"``,
-        ``"finetune"``.
+        A TOML file, or the name of a recipe of the package: ``"nano"``, ``"nano_cpu"``,
+        ``"nano_late"``, ``"nano_heads"``, ``"finetune"``.
 
     Raises
     ------

@@ -6,6 +6,7 @@ import csv
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,10 @@ VolumeReader = Callable[[Path], tuple[NDArray[np.generic], NDArray[np.generic]]]
 """Reads image and labels (Z, Y, X) of a volume; given by the caller: storage lives elsewhere."""
 
 _IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".zarr")
+
+
+GRAYS = (0.0, 0.5, 1.0, 1.5, 2.0, 98.5, 98.9, 99.3, 99.7, 100.0)
+"""Percentiles between which views of gray images are stretched."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,11 +60,30 @@ class Sample:
                 f"{self.image.shape[:2]}, got {self.labels.shape}"
             )
 
+    @cached_property
+    def diameter(self) -> float:
+        """Median equivalent diameter of the objects, pixels; 32 where there are none."""
+        return typical_diameter(self.labels)
+
+    @cached_property
+    def grays(self) -> NDArray[np.float64]:
+        """Intensities of a gray image at the percentiles `GRAYS`."""
+        return np.asarray(np.percentile(self.image[::2, ::2].astype(np.float32), GRAYS))
+
     def kinds_of_labels(self) -> NDArray[np.int64]:
         """Return what kind of object each label is, (n + 1,)."""
         if self.kinds is None:
             return np.ones(int(self.labels.max(initial=0)) + 1, np.int64)
         return np.asarray(self.kinds, np.int64)
+
+
+def typical_diameter(labels: NDArray[np.integer]) -> float:
+    """Return the median equivalent diameter of the objects in labels (H, W), pixels."""
+    areas = np.bincount(labels.ravel())[1:]
+    areas = areas[areas >= 12]
+    if not len(areas):
+        return 32.0
+    return float(2 * np.sqrt(np.median(areas) / np.pi))
 
 
 def read_pack(

@@ -17,7 +17,7 @@ def sample_pixel(weights: Tensor, generator: torch.Generator) -> Tensor:
     weights : Tensor
         (B, H, W), not negative; a map of zeros gives its first pixel.
     generator : torch.Generator
-        Source of chance.
+        Source of chance, on the device of the maps.
 
     Returns
     -------
@@ -25,7 +25,7 @@ def sample_pixel(weights: Tensor, generator: torch.Generator) -> Tensor:
         (B, 2) integer (x, y).
     """
     flat = weights.flatten(1).float() + 1e-12
-    chosen = torch.multinomial(flat.cpu(), 1, generator=generator)[:, 0].to(weights.device)
+    chosen = torch.multinomial(flat, 1, generator=generator)[:, 0]
     width = weights.shape[-1]
     return torch.stack([chosen % width, chosen // width], -1)
 
@@ -54,7 +54,7 @@ def first_points(target: Tensor, generator: torch.Generator) -> Tensor:
         core = 1 - torch.nn.functional.max_pool2d(1 - core[:, None], 3, 1, 1)[:, 0]
         depth = depth + core
     middle = depth**4 * inside
-    choice = (torch.rand(len(target), generator=generator) < 0.5).to(target.device)
+    choice = torch.rand(len(target), generator=generator, device=target.device) < 0.5
     weights = torch.where(choice[:, None, None], inside, middle)
     empty = inside.flatten(1).sum(1) == 0
     weights = torch.where(empty[:, None, None], target, weights)
@@ -84,7 +84,7 @@ def jittered_boxes(target: Tensor, generator: torch.Generator, *, jitter: float 
     y_min, y_max = _extent(inside.any(2))
     boxes = torch.stack([x_min, y_min, x_max, y_max], -1).float()
     length = torch.stack([x_max - x_min, y_max - y_min], -1).float().repeat(1, 2) + 1
-    noise = torch.randn(boxes.shape, generator=generator).to(boxes.device) * jitter * length
+    noise = torch.randn(boxes.shape, generator=generator, device=boxes.device) * jitter * length
     height, width = target.shape[-2:]
     limit = boxes.new_tensor([width - 1, height - 1, width - 1, height - 1])
     return torch.minimum((boxes + noise.clamp(-20, 20)).clamp(min=0), limit)

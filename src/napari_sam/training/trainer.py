@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Container, Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from napari_sam.model.checkpoints import write_checkpoint
 from napari_sam.model.configs import ConvEncoderConfig
+from napari_sam.model.layers import ResidualBlock
 from napari_sam.model.sam import Sam
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.training.batches import SampleSource
@@ -204,11 +205,11 @@ class Trainer:
     @torch.no_grad()
     def _average(self) -> None:
         decay = min(self.recipe.ema, (1 + self.step) / (10 + self.step))
-        for name, value in self._state().items():
-            if value.is_floating_point():
-                self.averaged[name].lerp_(value, 1 - decay)
-            else:
-                self.averaged[name].copy_(value)
+        state = self._state()
+        real = [name for name, value in state.items() if value.is_floating_point()]
+        torch._foreach_lerp_([self.averaged[k] for k in real], [state[k] for k in real], 1 - decay)
+        for name in state.keys() - set(real):
+            self.averaged[name].copy_(state[name])
 
 
 def iter_train(
@@ -238,8 +239,9 @@ def iter_train(
     start, device
         As in `Trainer`.
     workers : int
-        Processes that compute the parts of a step side by side; the losses are the same within
-        float noise. One computes them in this process, the only way on a GPU.
+        On a processor, processes that compute the parts of a step side by side; the losses are the
+        same within float noise. On a GPU, which computes all parts itself, processes that draw
+        them. With one, all is done in this process.
     validation : sequence of Sample
         Images that the network is scored on every so often; nothing is chosen by them.
 
@@ -285,10 +287,10 @@ def iter_train(
 def _team(model: Sam, recipe: Recipe, source: SampleSource, workers: int) -> Workers:
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
+    if model.device.type != "cpu":
+        return LocalWorker(model, recipe, source, drawers=workers if workers > 1 else 0)
     if workers == 1 or recipe.parts == 1:
         return LocalWorker(model, recipe, source)
-    if model.device.type != "cpu":
-        raise ValueError(f"Several workers train on processors only, not on {model.device}")
     return WorkerPool(model, recipe, source, workers)
 
 
@@ -306,7 +308,17 @@ def _network(recipe: Recipe, start: Sam | None) -> Sam:
         if not any(name.startswith("image_encoder.") for name in fitting):
             raise ValueError("The given weights have no image encoder that fits the recipe's")
         model.load_state_dict(fitting, strict=False)
+        _rest_new_blocks(model, fitting)
     return model
+
+
+def _rest_new_blocks(model: Sam, given: Container[str]) -> None:
+    """Let residual blocks that were not given begin as the identity: a network that grows."""
+    for name, block in model.named_modules():
+        if isinstance(block, ResidualBlock) and f"{name}.conv1.0.weight" not in given:
+            norm = block.conv2[1]
+            if isinstance(norm, nn.BatchNorm2d):
+                nn.init.zeros_(norm.weight)
 
 
 def _fresh(recipe: Recipe) -> Sam:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Protocol
@@ -20,7 +19,8 @@ from torch import multiprocessing as mp
 
 from napari_sam.model.configs import SamConfig
 from napari_sam.model.sam import Sam
-from napari_sam.training.batches import Batch, SampleSource, draw_batch
+from napari_sam.training.batches import SampleSource
+from napari_sam.training.drawing import Drawer, ProcessDrawer, ThreadDrawer
 from napari_sam.training.part import part_losses
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.tuning import Tuning, prepare
@@ -51,7 +51,7 @@ class Workers(Protocol):
 
 
 class LocalWorker:
-    """Differentiates parts in this process; the next step's parts are drawn ahead in a thread.
+    """Differentiates parts in this process; the next steps' parts are drawn ahead.
 
     Parameters
     ----------
@@ -61,28 +61,34 @@ class LocalWorker:
         What parts are drawn from.
     first, every : int
         This worker takes the parts first, first + every, ...
+    drawers : int
+        Processes that draw the parts; 0 draws them in a thread of this process.
     """
 
     def __init__(
-        self, model: Sam, recipe: Recipe, source: SampleSource, *, first: int = 0, every: int = 1
+        self,
+        model: Sam,
+        recipe: Recipe,
+        source: SampleSource,
+        *,
+        first: int = 0,
+        every: int = 1,
+        drawers: int = 0,
     ) -> None:
         self._model = model
         self._recipe = recipe
-        self._source = source
-        self._views = view_config(recipe, model.config)
-        self._parts = range(first, recipe.parts, every)
-        self._ahead = ThreadPoolExecutor(1)
-        self._coming: tuple[int, list[Future[Batch]]] | None = None
+        given = source, recipe, view_config(recipe, model.config)
+        parts = range(first, recipe.parts, every)
+        self._drawer: Drawer = (
+            ProcessDrawer(*given, parts, drawers) if drawers else ThreadDrawer(*given, parts)
+        )
 
     def run(self, order: Order) -> list[Losses]:
         """See `Workers`."""
         model, recipe = self._model, self._recipe
         _set_mode(model, frozen_norms=order.frozen_norms)
         _zero_gradients(model)
-        if self._coming is None or self._coming[0] != order.step:
-            self._coming = self._draw(order.step)
-        batches = self._coming[1]
-        self._coming = self._draw(order.step + 1)
+        batches = self._drawer.draw(order.step)
         statistics = _statistics(model)
         before = [buffer.clone() for buffer in statistics]
         after = [torch.zeros_like(buffer) for buffer in statistics]
@@ -90,7 +96,7 @@ class LocalWorker:
         for batch in batches:
             _copy(before, statistics)
             total, losses = part_losses(
-                model, batch.result().to(model.device), recipe, prompted=order.prompted
+                model, batch.to(model.device), recipe, prompted=order.prompted
             )
             (total / recipe.parts).backward()
             seen.append({name: float(loss.detach()) for name, loss in losses.items()})
@@ -101,13 +107,7 @@ class LocalWorker:
 
     def close(self) -> None:
         """See `Workers`."""
-        self._ahead.shutdown(cancel_futures=True)
-
-    def _draw(self, step: int) -> tuple[int, list[Future[Batch]]]:
-        return step, [
-            self._ahead.submit(draw_batch, self._source, self._recipe, self._views, step, part)
-            for part in self._parts
-        ]
+        self._drawer.close()
 
 
 class WorkerPool:
