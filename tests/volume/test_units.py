@@ -41,5 +41,5 @@ def test_symbols_and_names_go_back_and_forth():
 
 
 def test_what_is_no_length_is_refused():
-    with pytest.raises(ValueError, match="units must be lengths, .* got 'second'"):
+    with pytest.raises(ValueError, match=r"units must be lengths, .* got 'second'"):
         ome_symbol("second")
