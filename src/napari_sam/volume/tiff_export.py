@@ -62,7 +62,7 @@ def write_tiff(
         If the labels have other axes, are no integers, or have ids that do not fit; if a unit is
         no length.
     """
-    path = _checked_path(output)
+    path = check_tiff_path(output)
     ndim = len(labels.shape)
     if ndim not in (2, 3) or np.dtype(labels.dtype).kind not in "uib" or 0 in labels.shape:
         raise ValueError(
@@ -81,7 +81,24 @@ def write_tiff(
     return path
 
 
-def _checked_path(output: str | os.PathLike[str]) -> Path:
+def check_tiff_path(output: str | os.PathLike[str]) -> Path:
+    """Check, before any work is done, that a TIFF file can be written to a path.
+
+    Parameters
+    ----------
+    output : path
+        A ``.tif`` or ``.tiff`` file, there or not.
+
+    Returns
+    -------
+    Path
+        The same.
+
+    Raises
+    ------
+    OutputError
+        If its name does not end so, it is a folder, or its folder does not exist.
+    """
     path = Path(output).expanduser()
     if path.suffix.lower() not in (".tif", ".tiff") or path.is_dir():
         raise OutputError(f"output must be a file that ends in .tif or .tiff, got {str(path)!r}")
