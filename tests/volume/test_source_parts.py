@@ -70,10 +70,20 @@ def test_other_windows_are_refused(window):
         open_source(STACK).read(0, window)
 
 
+class Uneven:
+    """An array that tells the length of every chunk, as xarray does."""
+
+    shape, dtype, chunks = STACK.shape, STACK.dtype, ((2, 2), (40,), (30, 20))
+
+    def __getitem__(self, selection):
+        return STACK[selection]
+
+
 def test_chunks_are_those_that_are_stored(tmp_path):
     assert open_source(STACK).chunks is None
     assert open_source(da.from_array(STACK, chunks=(2, 16, 32))).chunks == (2, 16, 32)
     assert open_source(stored("array", tmp_path)).chunks == (1, 16, 32)
+    assert open_source(Uneven()).chunks is None
     many = zarr.zeros((3, 2, 4, 40, 50), chunks=(1, 2, 4, 20, 10), dtype="u2")
     assert open_source(many, time=0, channel=1).chunks == (4, 20, 10)
     plane = zarr.zeros((40, 50), chunks=(20, 10), dtype="u2")

@@ -54,7 +54,7 @@ def test_the_type_holds_the_largest_id(tmp_path, stored, highest, written):
     assert source.read(0).max() == source.read(2).max() == 0
 
 
-@pytest.mark.parametrize("shape", [(6, 5), (1, 6, 5), (3, 6, 3), (2, 1, 1), (3, 6, 4)])
+@pytest.mark.parametrize("shape", [(6, 5), (1, 6, 5), (3, 6, 3), (2, 1, 4), (3, 6, 4)])
 def test_small_shapes_keep_their_axes(tmp_path, shape):
     labels = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
     source = open_source(write_tiff(tmp_path / "labels.tif", labels))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -108,7 +109,7 @@ class VolumeSource:
     def chunks(self) -> tuple[int, int, int] | None:
         """Shape (z, y, x) of what is stored as one; None where the array has no such parts."""
         chunks = getattr(self.array, "chunksize", None) or getattr(self.array, "chunks", None)
-        if chunks is None:
+        if chunks is None or not all(isinstance(length, Integral) for length in chunks):
             return None
         lengths = dict(zip(self.stored_axes, chunks, strict=True))
         return int(lengths.get("z", 1)), int(lengths["y"]), int(lengths["x"])
