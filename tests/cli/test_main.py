@@ -13,6 +13,7 @@ from napari_sam.cli import main
 from napari_sam.cli.images import everything_config
 from napari_sam.cli.main import EVERYTHING_NUMBERS, build_parser
 from napari_sam.segmentation.everything import EverythingConfig
+from napari_sam.volume import open_source
 
 
 @pytest.fixture
@@ -66,6 +67,24 @@ def test_a_volume_is_segmented_and_resumed(tmp_path, capsys):
     assert "3 slices from before" in capsys.readouterr().out
     labels = zarr.open_array(tmp_path / "out.zarr" / "labels" / "sam" / "0", mode="r")
     assert labels.shape == stack.shape
+
+
+def test_a_tiff_stack_becomes_a_tiff_stack(tmp_path, capsys):
+    stack = np.zeros((3, 64, 64), np.uint8)
+    stack[:, 20:44, 20:44] = 200
+    sizes = {"PhysicalSizeX": 0.5, "PhysicalSizeY": 0.5, "PhysicalSizeZ": 2.0}
+    tifffile.imwrite(
+        tmp_path / "in.ome.tif", stack, metadata={"axes": "ZYX", **sizes}, photometric="minisblack"
+    )
+    words = ["volume", str(tmp_path / "in.ome.tif"), str(tmp_path / "out.zarr")]
+    assert main([*words, "--tiff", str(tmp_path / "no" / "labels.tif")]) == 1
+    assert "make it first" in capsys.readouterr().err
+    assert not (tmp_path / "out.zarr").exists()
+    assert main([*words, "--tiff", str(tmp_path / "labels.tif")]) == 0
+    labels = zarr.open_array(tmp_path / "out.zarr" / "labels" / "sam" / "0", mode="r")
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "labels.tif"), labels[:])
+    written = open_source(tmp_path / "labels.tif")
+    assert (written.scale, written.units) == ((2.0, 0.5, 0.5), ("micrometer",) * 3)
 
 
 def test_training_and_evaluating(tmp_path, capsys):

@@ -67,8 +67,8 @@ def _checked(image: NDArray[np.generic], path: Path) -> NDArray[np.generic]:
     if image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4)):
         return image
     raise ValueError(
-        f"{path.name} has the shape {image.shape}, expected (H, W) or (H, W, 3 or 4); save a stack "
-        "as zarr and use `napari-sam volume`"
+        f"{path.name} has the shape {image.shape}, expected (H, W) or (H, W, 3 or 4); for a stack "
+        "use `napari-sam volume`"
     )
 
 

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 _DESCRIPTION = "Segment Anything for images and volumes, in napari and from the shell."
 _IMAGES = "image file (tif, png, jpg) or zarr array"
+_VOLUMES = "OME-Zarr (0.4, 0.5), zarr array, TIFF stack, folder of TIFF planes, or URL of a zarr"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -187,7 +188,7 @@ def _volume(commands: _Commands) -> None:
         "volumes:volume",
         "Segment every slice of a volume and link the objects through z; resumes after a kill.",
     )
-    parser.add_argument("source", help="zarr array or OME-Zarr group (0.4, 0.5)")
+    parser.add_argument("source", help=_VOLUMES)
     parser.add_argument("output", help="OME-Zarr group to write (labels/<name>)")
     parser.add_argument("--level", default="0", help="pyramid level, by index or path")
     parser.add_argument("--channel", help="channel, by index or name")
@@ -195,6 +196,7 @@ def _volume(commands: _Commands) -> None:
     parser.add_argument("--link-iou-thresh", type=float, help="overlap that links two slices")
     parser.add_argument("--contrast", type=_numbers(2), metavar="LOW,HIGH", help="black and white")
     parser.add_argument("--name", help="name of the label image")
+    parser.add_argument("--tiff", metavar="FILE", help="write the labels also as a TIFF stack")
     parser.add_argument("--restart", action="store_true", help="start over instead of resuming")
     _model_options(parser)
     _everything_options(parser)

@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+import zarr
+
 from napari_sam.cli.bars import with_bar
 from napari_sam.cli.images import everything_config, predictor_of
 from napari_sam.volume import VolumeConfig, iter_volume
+from napari_sam.volume.tiff_export import check_tiff_path, write_tiff
 
 
 def volume(arguments: argparse.Namespace) -> None:
@@ -22,6 +25,7 @@ def volume(arguments: argparse.Namespace) -> None:
     for name in ("link_iou_thresh", "name"):
         if getattr(arguments, name) is not None:
             settings[name] = getattr(arguments, name)
+    tiff = None if arguments.tiff is None else check_tiff_path(arguments.tiff)
     job = iter_volume(
         predictor_of(arguments),
         arguments.source,
@@ -32,6 +36,11 @@ def volume(arguments: argparse.Namespace) -> None:
     report = with_bar(job)
     resumed = f", {report.n_resumed} slices from before" if report.n_resumed else ""
     print(f"{report.labels_path}: {report.n_objects} objects in {report.shape[0]} slices{resumed}")
+    if tiff is not None:
+        labels = zarr.open_array(report.labels_path / "0", mode="r")
+        name = report.labels_path.name
+        write_tiff(tiff, labels, name=name, scale=report.scale, units=report.units)
+        print(f"{tiff}: the same as a TIFF stack")
 
 
 def _index_or_name(text: str | None) -> int | str | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from napari_sam.volume.ome import AXIS_TYPES
 
 RGB_LENGTHS = (3, 4)
+TIFF_UNNAMED = "IQ"
 
 
 def name_axes(
@@ -50,6 +51,52 @@ def name_axes(
             "and time= (first axis), or pass a part of the array"
         )
     return head + ("z", "y", "x")[3 - n_spatial :] + tail
+
+
+def name_tiff_axes(
+    letters: str,
+    *,
+    has_channel: bool = False,
+    has_time: bool = False,
+) -> tuple[str, ...]:
+    """Name the axes of a TIFF series.
+
+    Parameters
+    ----------
+    letters : str
+        A letter per axis, as tifffile gives them: ``T``, ``C``, ``Z``, ``Y``, ``X``, ``S`` for the
+        samples of a pixel, ``I`` or ``Q`` where the file says nothing.
+    has_channel, has_time : bool
+        Whether a channel or a time point will be chosen. Axes of which the file says nothing are
+        taken from the end of (t, c, z): t where a time point is chosen, c where a channel is.
+
+    Returns
+    -------
+    tuple of str
+        One of ``t``, ``c``, ``z``, ``y``, ``x`` per axis.
+
+    Raises
+    ------
+    ValueError
+        If there are other axes, or more than these.
+    """
+    known = {"T": "t", "C": "c", "Z": "z", "Y": "y", "X": "x"}
+    if "C" not in letters:
+        known["S"] = "c"
+    wanted = [("t", has_time), ("c", has_channel), ("z", True)]
+    taken = [known.get(letter) for letter in letters]
+    free = [axis for axis, is_wanted in wanted if is_wanted and axis not in taken]
+    names = [
+        free.pop(0) if letter in TIFF_UNNAMED and free else known.get(letter, "")
+        for letter in letters
+    ]
+    if "" in names or len(set(names)) < len(names) or not {"y", "x"} <= set(names):
+        raise ValueError(
+            "source must have the axes Y and X with any of T, C, Z, or S for colors, "
+            f"got the TIFF axes {letters}; choose with channel= and time= where axes have no "
+            "name (I, Q), or save the part that you need"
+        )
+    return tuple(names)
 
 
 def pick_axes(

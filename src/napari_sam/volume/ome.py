@@ -75,9 +75,15 @@ class OmeImage:
         )
 
 
+def ome_attributes(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the OME part of a group's attributes: under ``ome`` in 0.5, at the top in 0.4."""
+    ome = attributes.get("ome", attributes)
+    return ome if isinstance(ome, Mapping) else {}
+
+
 def has_multiscales(attributes: Mapping[str, Any]) -> bool:
     """Tell whether the attributes of a group are those of an OME-Zarr image."""
-    return bool(_ome(attributes).get("multiscales"))
+    return bool(ome_attributes(attributes).get("multiscales"))
 
 
 def parse_multiscales(attributes: Mapping[str, Any]) -> OmeImage:
@@ -93,7 +99,7 @@ def parse_multiscales(attributes: Mapping[str, Any]) -> OmeImage:
     OmeMetadataError
         If axes or datasets are missing, or are not those of an image.
     """
-    ome = _ome(attributes)
+    ome = ome_attributes(attributes)
     multiscales = ome["multiscales"][0]
     axes, units = _parse_axes(multiscales.get("axes"))
     datasets = multiscales.get("datasets")
@@ -140,13 +146,7 @@ def labels_group_attributes(names: Sequence[str]) -> dict[str, Any]:
 
 def label_names(attributes: Mapping[str, Any]) -> list[str]:
     """Return the names that a ``labels`` group lists."""
-    return [str(name) for name in _ome(attributes).get("labels", [])]
-
-
-def _ome(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the OME part of the attributes: under ``ome`` in 0.5, at the top in 0.4."""
-    ome = attributes.get("ome", attributes)
-    return ome if isinstance(ome, Mapping) else {}
+    return [str(name) for name in ome_attributes(attributes).get("labels", [])]
 
 
 def _parse_axes(axes: Any) -> tuple[tuple[str, ...], tuple[str | None, ...]]:
