@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import importlib
 import sys
 from collections.abc import Sequence
 from typing import TypeAlias
+
+from napari_sam.cli.numbers import Numbers
+from napari_sam.cli.volume_options import add_volume_options
 
 _DESCRIPTION = "Segment Anything for images and volumes, in napari and from the shell."
 _IMAGES = "image file (tif, png, jpg) or zarr array"
@@ -35,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nStopped; a job with resume goes on from here.", file=sys.stderr)
         return 130
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, RuntimeError) as error:
         if parsed.traceback:
             raise
         print(f"napari-sam: {error}", file=sys.stderr)
@@ -100,7 +102,7 @@ def _segment(commands: _Commands) -> None:
         "--point",
         action="append",
         default=[],
-        type=_numbers(2),
+        type=Numbers(2),
         metavar="ROW,COL",
         help=f"a point in the object ({numbers}); may be repeated",
     )
@@ -108,12 +110,12 @@ def _segment(commands: _Commands) -> None:
         "--background",
         action="append",
         default=[],
-        type=_numbers(2),
+        type=Numbers(2),
         metavar="ROW,COL",
         help="a point outside the object; may be repeated",
     )
     parser.add_argument(
-        "--box", type=_numbers(4), metavar="R0,C0,R1,C1", help="a box around the object"
+        "--box", type=Numbers(4), metavar="R0,C0,R1,C1", help="a box around the object"
     )
     parser.add_argument(
         "--candidate",
@@ -189,15 +191,7 @@ def _volume(commands: _Commands) -> None:
         "Segment every slice of a volume and link the objects through z; resumes after a kill.",
     )
     parser.add_argument("source", help=_VOLUMES)
-    parser.add_argument("output", help="OME-Zarr group to write (labels/<name>)")
-    parser.add_argument("--level", default="0", help="pyramid level, by index or path")
-    parser.add_argument("--channel", help="channel, by index or name")
-    parser.add_argument("--time", type=int, help="time point, by index")
-    parser.add_argument("--link-iou-thresh", type=float, help="overlap that links two slices")
-    parser.add_argument("--contrast", type=_numbers(2), metavar="LOW,HIGH", help="black and white")
-    parser.add_argument("--name", help="name of the label image")
-    parser.add_argument("--tiff", metavar="FILE", help="write the labels also as a TIFF stack")
-    parser.add_argument("--restart", action="store_true", help="start over instead of resuming")
+    add_volume_options(parser)
     _model_options(parser)
     _everything_options(parser)
 
@@ -278,23 +272,3 @@ def _evaluate(commands: _Commands) -> None:
 def _models(commands: _Commands) -> None:
     parser = _command(commands, "models", "models:models", "List, or download, known models.")
     parser.add_argument("--download", metavar="NAME", help="fetch a model into the cache")
-
-
-@dataclasses.dataclass(frozen=True)
-class _Numbers:
-    count: int
-
-    def __call__(self, text: str) -> tuple[float, ...]:
-        try:
-            values = tuple(float(word) for word in text.split(","))
-        except ValueError:
-            values = ()
-        if len(values) != self.count:
-            raise argparse.ArgumentTypeError(
-                f"expected {self.count} numbers with commas between, got {text!r}"
-            )
-        return values
-
-
-def _numbers(count: int) -> _Numbers:
-    return _Numbers(count)

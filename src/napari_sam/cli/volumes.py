@@ -3,44 +3,152 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from typing import Any
 
 import zarr
 
 from napari_sam.cli.bars import with_bar
 from napari_sam.cli.images import everything_config, predictor_of
-from napari_sam.volume import VolumeConfig, iter_volume
+from napari_sam.cli.volume_options import LINK_OPTIONS
+from napari_sam.volume import (
+    LinkConfig,
+    OutputError,
+    RunConfig,
+    Shard,
+    VolumeConfig,
+    VolumeReport,
+    iter_volume,
+    preflight,
+)
+from napari_sam.volume.blocks import VolumePredictor
+from napari_sam.volume.executors import Executor, LocalExecutor, ProcessExecutor
 from napari_sam.volume.tiff_export import check_tiff_path, write_tiff
+
+_SHOWN_DOUBTS = 5
+_FEW_BLOCKS = 8
+"""Jobs of so few blocks are done sooner than told of."""
 
 
 def volume(arguments: argparse.Namespace) -> None:
     """Segment a volume and write OME-Zarr labels."""
-    settings: dict[str, Any] = {
-        "everything": everything_config(arguments),
-        "level": _index_or_name(arguments.level),
-        "channel": _index_or_name(arguments.channel),
-        "time": arguments.time,
-        "contrast_limits": arguments.contrast,
-    }
-    for name in ("link_iou_thresh", "name"):
-        if getattr(arguments, name) is not None:
-            settings[name] = getattr(arguments, name)
+    config, run = volume_config(arguments), run_config(arguments)
+    if (arguments.output is None) != arguments.into_source:
+        raise OutputError("Give an output, or --into-source; not both")
     tiff = None if arguments.tiff is None else check_tiff_path(arguments.tiff)
+    predictor = _predictor(arguments)
+    if arguments.dry_run or _is_new(arguments, run):
+        told = preflight(predictor, arguments.source, arguments.output, config)
+        if arguments.dry_run or told.plan.n_blocks > _FEW_BLOCKS:
+            print("\n".join(told.lines()))
+        if arguments.dry_run:
+            return
     job = iter_volume(
-        predictor_of(arguments),
+        predictor,
         arguments.source,
         arguments.output,
-        VolumeConfig(**settings),
+        config,
         resume=not arguments.restart,
+        run=run,
     )
     report = with_bar(job)
-    resumed = f", {report.n_resumed} slices from before" if report.n_resumed else ""
-    print(f"{report.labels_path}: {report.n_objects} objects in {report.shape[0]} slices{resumed}")
+    if run.shard is not None:
+        print(f"shard {run.shard.index} of {run.shard.count} is segmented; --finish comes last")
+        return
+    _print_report(report)
     if tiff is not None:
         labels = zarr.open_array(report.labels_path / "0", mode="r")
         name = report.labels_path.name
         write_tiff(tiff, labels, name=name, scale=report.scale, units=report.units)
         print(f"{tiff}: the same as a TIFF stack")
+
+
+def volume_config(arguments: argparse.Namespace) -> VolumeConfig:
+    """Build the settings from the options that were given."""
+    settings: dict[str, Any] = {
+        "everything": everything_config(arguments),
+        "link": _link_config(arguments),
+        "level": _index_or_name(arguments.level),
+        "channel": _index_or_name(arguments.channel),
+        "time": arguments.time,
+        "contrast_limits": arguments.contrast,
+    }
+    for name in ("name", "block_size", "empty_contrast"):
+        if getattr(arguments, name) is not None:
+            settings[name] = getattr(arguments, name)
+    return VolumeConfig(**settings)
+
+
+def run_config(arguments: argparse.Namespace) -> RunConfig:
+    """Build from the options how the job is run."""
+    return RunConfig(
+        executor=_executor(arguments),
+        on_error=arguments.on_error,
+        retry_failed=arguments.retry_failed,
+        take_lock=arguments.take_lock,
+        shard=None if arguments.shard is None else Shard.parse(arguments.shard),
+        only_finish=arguments.finish,
+    )
+
+
+def _link_config(arguments: argparse.Namespace) -> LinkConfig:
+    given = {
+        name: getattr(arguments, "link_iou_thresh" if name == "iou_thresh" else name)
+        for name in LINK_OPTIONS
+    }
+    return replace(LinkConfig(), **{k: value for k, value in given.items() if value is not None})
+
+
+def _executor(arguments: argparse.Namespace) -> Executor:
+    if arguments.scheduler is not None:
+        try:
+            from napari_sam.volume.dask_executor import DaskExecutor
+        except ImportError as error:
+            raise ValueError(
+                "--scheduler needs a package that is not there: "
+                "pip install 'napari-sam[distributed]'"
+            ) from error
+        return DaskExecutor(arguments.scheduler, arguments.device)
+    if arguments.devices is not None:
+        return ProcessExecutor(tuple(arguments.devices.split(",")))
+    return LocalExecutor(at_once=arguments.at_once)
+
+
+def _predictor(arguments: argparse.Namespace) -> VolumePredictor:
+    predictor = predictor_of(arguments)
+    if arguments.keep_embeddings is None:
+        return predictor
+    from napari_sam.volume.kept_embeddings import EmbeddingStore, KeepingPredictor
+
+    most = arguments.keep_at_most
+    limit = None if most is None else int(most * 10**9)
+    return KeepingPredictor(predictor, EmbeddingStore(arguments.keep_embeddings, limit=limit))
+
+
+def _is_new(arguments: argparse.Namespace, run: RunConfig) -> bool:
+    """Tell whether a job is begun here, so that it is worth telling what it will take."""
+    from napari_sam.volume.plan import plan_volume
+
+    if run.shard is not None or run.only_finish or arguments.output is None:
+        return False
+    name = arguments.name or VolumeConfig().name
+    plan = plan_volume(arguments.output, name, (1, 1, 1))
+    return arguments.restart or not plan.ledger.is_file()
+
+
+def _print_report(report: VolumeReport) -> None:
+    resumed = f", {report.n_resumed} blocks from before" if report.n_resumed else ""
+    print(f"{report.labels_path}: {report.n_objects} objects in {report.shape[0]} slices{resumed}")
+    if report.objects is not None:
+        sizes = report.objects
+        print(
+            f"voxels per object: {sizes.smallest} to {sizes.largest}, median {sizes.median}; "
+            f"{sizes.per_slice} objects before linking"
+        )
+    for doubt in report.doubts[:_SHOWN_DOUBTS]:
+        print(f"in doubt: {doubt.text}")
+    for number, error in report.failed.items():
+        print(f"left empty: block {number}: {error}")
 
 
 def _index_or_name(text: str | None) -> int | str | None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
-from napari_sam.segmentation.everything import EverythingConfig
+from napari_sam.segmentation.everything_config import EverythingConfig, check_range
+from napari_sam.volume.link_config import LinkConfig
+from napari_sam.volume.plan import SHARD_SIZE
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -26,9 +28,13 @@ class VolumeConfig:
         The channel, by index or name; may be left out where there is only one.
     time : int, optional
         The time point, by index; may be left out where there is only one.
-    link_iou_thresh : float
-        Objects of neighbouring slices are one where they are each other's best match and their
-        intersection over union reaches this, in (0, 1].
+    link : LinkConfig
+        How objects of slices and tiles become objects of the volume.
+    block_size : int
+        Longest side of what is segmented at once, pixels, a multiple of 2048; larger slices are cut
+        into blocks that overlap by 0.8 object diameters.
+    empty_contrast : float
+        Blocks whose contrast is less than this share of the volume's are left empty.
     contrast_limits : tuple of float, optional
         Intensities shown to the model as black and white; sampled from the volume if left out.
     name : str
@@ -62,15 +68,33 @@ class VolumeConfig:
             "step": 1,
         },
     )
-    link_iou_thresh: float = field(
-        default=0.25,
+    link: LinkConfig = field(
+        default_factory=LinkConfig,
         metadata={
-            "label": "Link IoU",
-            "tooltip": "Objects of neighbouring slices become one from this overlap "
-            "(intersection over union) on",
-            "min": 0.01,
+            "label": "Links",
+            "tooltip": "How objects of slices and tiles become objects of the volume",
+        },
+    )
+    block_size: int = field(
+        default=2 * SHARD_SIZE,
+        metadata={
+            "label": "Block size",
+            "tooltip": "Larger slices are segmented in blocks of this side (pixels)",
+            "min": SHARD_SIZE,
+            "max": 16 * SHARD_SIZE,
+            "step": SHARD_SIZE,
+            "advanced": True,
+        },
+    )
+    empty_contrast: float = field(
+        default=0.02,
+        metadata={
+            "label": "Empty below",
+            "tooltip": "Blocks of less contrast, over that of the volume, are left empty; 0: none",
+            "min": 0.0,
             "max": 1.0,
             "step": 0.01,
+            "advanced": True,
         },
     )
     contrast_limits: tuple[float, float] | None = field(
@@ -87,8 +111,13 @@ class VolumeConfig:
 
     def __post_init__(self) -> None:
         """Check the values that no later step checks."""
-        if not 0 < self.link_iou_thresh <= 1:
-            raise ValueError(f"link_iou_thresh must be in (0, 1], got {self.link_iou_thresh}")
+        for spec in fields(self):
+            if spec.name in ("block_size", "empty_contrast"):
+                check_range(spec, getattr(self, spec.name))
+        if self.block_size % SHARD_SIZE:
+            raise ValueError(
+                f"block_size must be a multiple of {SHARD_SIZE}, got {self.block_size}"
+            )
         if self.contrast_limits is not None:
             limits = tuple(float(limit) for limit in self.contrast_limits)
             if len(limits) != 2 or not all(map(math.isfinite, limits)) or limits[0] >= limits[1]:

@@ -97,6 +97,29 @@ def volume_diameter(
     return within_range(float(np.median(known))) if known else None
 
 
+def is_empty(
+    pixels: NDArray[Any], contrast_limits: tuple[float, float] | None, least: float
+) -> bool:
+    """Tell cheaply whether pixels can hold no object: nearly all have one intensity.
+
+    Parameters
+    ----------
+    pixels : ndarray
+        (Y, X) or (Y, X, 3 or 4).
+    contrast_limits : tuple of float, optional
+        The volume's black and white; 0 and 255 if left out.
+    least : float
+        Contrast, over that of the volume, that the percentiles 0.1 and 99.9 of up to 65,536 pixels
+        must have between them; 0 takes everything.
+    """
+    values = _thinned(pixels)
+    if values.size == 0:
+        return True
+    low, high = contrast_limits or (0.0, 255.0)
+    darkest, brightest = np.percentile(values, PERCENTILES)
+    return bool(brightest - darkest < least * (high - low))
+
+
 def _thinned(plane: NDArray[Any]) -> NDArray[np.float64]:
     """Return finite intensities of a regular grid of pixels, without an alpha channel."""
     step = math.ceil(math.sqrt(plane.shape[0] * plane.shape[1] / SAMPLED_PIXELS))

@@ -8,6 +8,9 @@ can only tear the last line, which has no line feed yet: on opening, the file is
 last whole line. Every entry carries the CRC-32 of its data, so that data that a power cut took
 away (zarr does not sync its files) is noticed and made again. Entries hold no times and no
 machine names: equal jobs have equal ledgers.
+
+Where several calls share a job (`--shard`), each records its blocks in a ledger of its own, with the
+same header; the job's ledger takes their entries in when it is finished.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-LEDGER_FORMAT = 1
+LEDGER_FORMAT = 2
 _MISSING = "not recorded"
 
 
@@ -47,8 +50,8 @@ class JobMismatchError(ValueError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DoneSlice:
-    """A slice that was segmented: its highest id and the checksum of its labels."""
+class DoneBlock:
+    """A block that was segmented: its highest id and the checksum of its labels."""
 
     n_objects: int
     checksum: str
@@ -128,24 +131,27 @@ class Ledger:
     ----------
     header : dict
         What the job was asked to do.
-    slices : dict of int to DoneSlice
-        The slices that were segmented.
+    blocks : dict of int to DoneBlock
+        The blocks that were segmented.
+    failed : dict of int to str
+        Blocks that could not be, and why; their labels count as empty.
     linked : tuple of (int, str) or None
-        Number of objects and checksum of the id table, once objects were linked.
+        Number of objects and checksum of the tables of ids, once objects were linked.
     written : dict of int to str
-        Checksum of each slice, over all levels, that was written with its final ids.
+        Checksum of each write block, over all levels, that was written with its final ids.
     finished : bool
         Whether the job is done.
 
     Notes
     -----
-    Entries build on each other: segmenting a slice anew takes back the linking, and linking anew
+    Entries build on each other: segmenting a block anew takes back the linking, and linking anew
     takes back what was written.
     """
 
     def __init__(self, path: Path) -> None:
         self.header = read_header(path)
-        self.slices: dict[int, DoneSlice] = {}
+        self.blocks: dict[int, DoneBlock] = {}
+        self.failed: dict[int, str] = {}
         self.linked: tuple[int, str] | None = None
         self.written: dict[int, str] = {}
         self.finished = False
@@ -153,8 +159,8 @@ class Ledger:
         self._replay()
 
     @classmethod
-    def create(cls, path: Path, job: Mapping[str, Any]) -> Self:
-        """Begin a ledger, in place of one that is there.
+    def create(cls, path: Path, job: Mapping[str, Any], *, replace: bool = True) -> Self:
+        """Begin a ledger.
 
         Parameters
         ----------
@@ -162,36 +168,44 @@ class Ledger:
             The file.
         job : mapping
             What the job is asked to do; plain values for JSON.
+        replace : bool
+            Whether to take the place of a ledger that is there, or to open that one.
         """
         header = {"entry": "job", "format": LEDGER_FORMAT, **job}
-        temporary = path.with_name(path.name + ".partial")
+        temporary = path.with_name(f"{path.name}.{os.getpid()}.partial")
         with temporary.open("wb") as file:
             file.write(_line(header))
             file.flush()
             os.fsync(file.fileno())
-        temporary.replace(path)
+        if replace or not _linked_to(temporary, path):
+            temporary.replace(path)
         return cls(path)
 
     @property
     def is_fresh(self) -> bool:
         """Whether nothing but the header was recorded."""
-        return not self.slices
+        return not self.blocks and not self.failed
 
-    def add_slice(self, z: int, done: DoneSlice) -> None:
-        """Record a segmented slice, unless the same is recorded already."""
-        if self.slices.get(z) != done:
-            entry = {"z": z, "objects": done.n_objects, "crc32": done.checksum}
-            self._append({"entry": "slice", **entry})
+    def add_block(self, number: int, done: DoneBlock) -> None:
+        """Record a segmented block, unless the same is recorded already."""
+        if self.blocks.get(number) != done:
+            entry = {"n": number, "objects": done.n_objects, "crc32": done.checksum}
+            self._append({"entry": "block", **entry})
+
+    def add_failed(self, number: int, error: str) -> None:
+        """Record a block that cannot be segmented, unless the same is recorded already."""
+        if self.failed.get(number) != error:
+            self._append({"entry": "failed", "n": number, "error": error})
 
     def add_linked(self, n_objects: int, table_checksum: str) -> None:
         """Record the linking, unless the same is recorded already."""
         if self.linked != (n_objects, table_checksum):
             self._append({"entry": "linked", "objects": n_objects, "crc32": table_checksum})
 
-    def add_written(self, z: int, levels_checksum: str) -> None:
-        """Record a slice in the output, unless the same is recorded already."""
-        if self.written.get(z) != levels_checksum:
-            self._append({"entry": "written", "z": z, "crc32": levels_checksum})
+    def add_written(self, number: int, levels_checksum: str) -> None:
+        """Record a write block in the output, unless the same is recorded already."""
+        if self.written.get(number) != levels_checksum:
+            self._append({"entry": "written", "n": number, "crc32": levels_checksum})
 
     def add_finished(self) -> None:
         """Record the end of the job."""
@@ -232,18 +246,40 @@ class Ledger:
 
     def _take(self, entry: Mapping[str, Any]) -> None:
         match entry["entry"]:
-            case "slice":
-                done = DoneSlice(n_objects=entry["objects"], checksum=entry["crc32"])
-                self.slices[entry["z"]] = done
-                self.linked = None
-                self.written.clear()
+            case "block":
+                done = DoneBlock(n_objects=entry["objects"], checksum=entry["crc32"])
+                self.blocks[entry["n"]] = done
+                self.failed.pop(entry["n"], None)
+                self._take_back()
+            case "failed":
+                self.failed[entry["n"]] = entry["error"]
+                self.blocks.pop(entry["n"], None)
+                self._take_back()
             case "linked":
                 self.linked = (entry["objects"], entry["crc32"])
                 self.written.clear()
             case "written":
-                self.written[entry["z"]] = entry["crc32"]
+                self.written[entry["n"]] = entry["crc32"]
             case "finished":
                 self.finished = True
+
+    def _take_back(self) -> None:
+        """Forget what was made of blocks that have changed."""
+        self.linked = None
+        self.written.clear()
+        self.finished = False
+
+
+def _linked_to(temporary: Path, path: Path) -> bool:
+    """Put a file in place if there is none, and remove its temporary name; False if links fail."""
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        pass
+    except OSError:
+        return path.exists() and not temporary.unlink()
+    temporary.unlink()
+    return True
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:

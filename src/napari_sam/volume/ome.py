@@ -117,6 +117,8 @@ def label_attributes(
     axes: Sequence[str],
     units: Sequence[str | None],
     levels: Sequence[OmeLevel],
+    *,
+    image: str | None = None,
 ) -> dict[str, Any]:
     """Return the attributes of an OME-Zarr 0.5 label image.
 
@@ -130,13 +132,16 @@ def label_attributes(
         Unit of each axis; None leaves it out.
     levels : sequence of OmeLevel
         From the finest to the coarsest.
+    image : str, optional
+        Path of the image that the labels are of, from the label image on.
     """
     multiscales = {
         "name": name,
         "axes": [_axis(axis, unit) for axis, unit in zip(axes, units, strict=True)],
         "datasets": [_dataset(level) for level in levels],
     }
-    return {"ome": {"version": OME_VERSION, "multiscales": [multiscales], "image-label": {}}}
+    label: dict[str, Any] = {} if image is None else {"source": {"image": image}}
+    return {"ome": {"version": OME_VERSION, "multiscales": [multiscales], "image-label": label}}
 
 
 def labels_group_attributes(names: Sequence[str]) -> dict[str, Any]:

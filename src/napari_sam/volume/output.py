@@ -14,7 +14,7 @@ from typing import Any
 
 import zarr
 
-from napari_sam.volume.ledger import Ledger, check_same_job, read_header
+from napari_sam.volume.ledger import DoneBlock, Ledger, check_same_job, read_header
 from napari_sam.volume.ome import label_attributes, label_names, labels_group_attributes
 from napari_sam.volume.plan import JOBS_FOLDER, VolumePlan
 from napari_sam.volume.source import VOLUME_AXES, VolumeSource
@@ -30,6 +30,8 @@ def claim_output(
     measure: Callable[[], Mapping[str, Any]],
     *,
     resume: bool,
+    into_source: bool = False,
+    shard: str | None = None,
 ) -> Ledger:
     """Take an output for a job, and open its ledger.
 
@@ -46,6 +48,10 @@ def claim_output(
         ledger; a ledger that is there keeps its own.
     resume : bool
         Whether to go on with the job that is there, or to replace it.
+    into_source : bool
+        Whether the output is the source's own group, whose contents are left alone.
+    shard : str, optional
+        Name of the share that this call does: others may work beside it, so nothing is removed.
 
     Raises
     ------
@@ -54,14 +60,20 @@ def claim_output(
     JobMismatchError
         If another job is there and shall be resumed.
     """
-    _check_ours(plan)
+    check_ours(plan, into_source=into_source)
     if resume and plan.ledger.is_file():
         check_same_job(read_header(plan.ledger), job, plan.output)
-        ledger = Ledger(plan.ledger)
     else:
         plan.job.mkdir(parents=True, exist_ok=True)
-        ledger = Ledger.create(plan.ledger, {**job, **measure()})
+        description = {**job, **measure()}
+        Ledger.create(plan.ledger, description, replace=shard is None).close()
+        check_same_job(read_header(plan.ledger), job, plan.output)
+    if shard is not None:
+        return _shard_ledger(plan, shard)
+    ledger = Ledger(plan.ledger)
     try:
+        if resume:
+            _collect_shards(plan, ledger)
         _tidy(plan, ledger)
     except BaseException:
         ledger.close()
@@ -69,18 +81,36 @@ def claim_output(
     return ledger
 
 
-def open_label_array(path: Path, shape: tuple[int, int, int]) -> zarr.Array[Any]:
-    """Open an array of labels, (Z, Y, X) uint32, one slice per chunk; make one if there is none."""
-    if (path / "zarr.json").is_file():
-        return zarr.open_array(store=path, mode="r+")
-    return zarr.create_array(
-        store=path,
-        shape=shape,
-        chunks=VolumePlan.chunks_of(shape),
-        dtype="uint32",
-        dimension_names=VOLUME_AXES,
-        zarr_format=3,
-    )
+def _shard_ledger(plan: VolumePlan, shard: str) -> Ledger:
+    """Open the ledger of a share of the job, begun with the job's header."""
+    path = plan.job / f"{shard}.jsonl"
+    header = read_header(plan.ledger)
+    if path.is_file() and read_header(path) == header:
+        return Ledger(path)
+    job = {key: value for key, value in header.items() if key not in ("entry", "format")}
+    return Ledger.create(path, job)
+
+
+def _collect_shards(plan: VolumePlan, ledger: Ledger) -> None:
+    """Take in what shares of the job have recorded, in the order of the blocks; then forget them.
+
+    Shares of another header are of a job that was replaced.
+    """
+    paths = sorted(plan.job.glob("shard-*.jsonl"))
+    blocks: dict[int, DoneBlock] = {}
+    failed: dict[int, str] = {}
+    for path in paths:
+        if read_header(path) == ledger.header:
+            with Ledger(path) as share:
+                blocks |= share.blocks
+                failed |= share.failed
+    for number in sorted(blocks.keys() | failed.keys()):
+        if number in blocks:
+            ledger.add_block(number, blocks[number])
+        else:
+            ledger.add_failed(number, failed[number])
+    for path in paths:
+        path.unlink()
 
 
 def open_levels(plan: VolumePlan) -> list[zarr.Array[Any]]:
@@ -88,16 +118,31 @@ def open_levels(plan: VolumePlan) -> list[zarr.Array[Any]]:
     _ensure_group(plan.output, {})
     _ensure_group(plan.labels_group, labels_group_attributes([]))
     _ensure_group(plan.image, {})
-    return [
-        open_label_array(plan.image / str(index), shape)
-        for index, shape in enumerate(plan.level_shapes)
-    ]
+    return [_open_level(plan, level) for level in range(len(plan.level_shapes))]
 
 
-def publish(plan: VolumePlan, source: VolumeSource) -> None:
+def _open_level(plan: VolumePlan, level: int) -> zarr.Array[Any]:
+    """Open a level of the label image, (Z, Y, X) uint32, in shards; make it if there is none."""
+    path = plan.image / str(level)
+    if (path / "zarr.json").is_file():
+        return zarr.open_array(store=path, mode="r+")
+    shards, chunks = plan.shards(level)
+    return zarr.create_array(
+        store=path,
+        shape=plan.level_shapes[level],
+        shards=shards,
+        chunks=chunks,
+        dtype="uint32",
+        dimension_names=VOLUME_AXES,
+        zarr_format=3,
+    )
+
+
+def publish(plan: VolumePlan, source: VolumeSource, *, into_source: bool = False) -> None:
     """Write the OME metadata of the label image, then enter it in the list of label images."""
     levels = plan.levels(source.scale, source.translation)
-    attributes = label_attributes(plan.name, VOLUME_AXES, source.units, levels)
+    image = "../../" if into_source else None
+    attributes = label_attributes(plan.name, VOLUME_AXES, source.units, levels, image=image)
     zarr.open_group(store=plan.image, mode="r+").attrs.put(attributes)
     _list_image(plan, listed=True)
 
@@ -105,15 +150,27 @@ def publish(plan: VolumePlan, source: VolumeSource) -> None:
 def remove_scratch(plan: VolumePlan) -> None:
     """Remove what is needed only while the job runs."""
     shutil.rmtree(plan.scratch, ignore_errors=True)
-    plan.id_table.unlink(missing_ok=True)
+    shutil.rmtree(plan.links, ignore_errors=True)
 
 
-def _check_ours(plan: VolumePlan) -> None:
+def check_ours(plan: VolumePlan, *, into_source: bool = False) -> None:
+    """Refuse an output that is not ours.
+
+    Raises
+    ------
+    OutputError
+        If there is something that no job has made.
+    """
     name = str(plan.output)
+    if into_source and not (plan.output / "zarr.json").is_file():
+        raise OutputError(
+            f"labels go into the group of an OME-Zarr 0.5 image, but {name!r} is none; "
+            "choose another output"
+        )
     if plan.output.exists() and not plan.output.is_dir():
         raise OutputError(f"output must be a folder, but {name!r} is a file; choose another output")
     is_empty = not plan.output.exists() or next(plan.output.iterdir(), None) is None
-    if not is_empty and not plan.jobs.is_dir():
+    if not is_empty and not plan.jobs.is_dir() and not into_source:
         raise OutputError(
             f"output must be new, empty or made by napari_sam, but {name!r} has other contents and "
             f"no {JOBS_FOLDER}; choose another output (nothing was changed)"
@@ -127,13 +184,15 @@ def _check_ours(plan: VolumePlan) -> None:
 
 def _tidy(plan: VolumePlan, ledger: Ledger) -> None:
     if ledger.finished:
-        if not (plan.image / "0" / "zarr.json").is_file():
+        if not (plan.image / "0" / "zarr.json").is_file() or not plan.report.is_file():
             raise OutputError(
                 f"the job in {str(plan.output)!r} was finished, but its labels {plan.name!r} are "
                 "gone; start over with resume=False"
             )
-        remove_scratch(plan)
+        if not ledger.failed:
+            remove_scratch(plan)
     if ledger.is_fresh:
+        plan.report.unlink(missing_ok=True)
         _list_image(plan, listed=False)
         shutil.rmtree(plan.image, ignore_errors=True)
         remove_scratch(plan)
@@ -163,4 +222,4 @@ def _list_image(plan: VolumePlan, *, listed: bool) -> None:
     before = label_names(group.attrs.asdict())
     after = sorted(set(before) - {plan.name} | ({plan.name} if listed else set()))
     if after != before:
-        group.attrs.put(labels_group_attributes(after))
+        group.attrs.update(labels_group_attributes(after))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from napari_sam.segmentation.progress import Progress
+from napari_sam.volume.link_doubts import LinkDoubt
+from napari_sam.volume.linked_ids import LinkCounts, LinkedIds
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,16 +22,19 @@ class VolumeEvent(Progress):
     done, total : int
         Steps of the stage.
     stage : str
-        ``"segment"``, ``"link"``, ``"write"`` (one step per slice each) or ``"finish"``.
+        ``"segment"`` (a step per block), ``"link"`` (per block), ``"write"`` (per shard of the
+        label image) or ``"finish"``.
     z : int or None
-        The slice that is done; None at the finish.
-    labels : numpy.ndarray or None
-        The labels of that slice, (Y, X) uint32: in ``"segment"`` ids count from 1 in every slice,
-        in ``"write"`` they are the final ones; None in the other stages.
+        The slice that is done, the first of a shard; None at the finish.
+    resumed : bool
+        Whether an earlier run had done it.
+    error : str or None
+        Why the block could not be segmented, and is left empty.
     """
 
     z: int | None = None
-    labels: NDArray[np.uint32] | None = field(default=None, repr=False, compare=False)
+    resumed: bool = False
+    error: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +56,13 @@ class VolumeReport:
     n_objects : int
         Number of objects in the volume; their ids are 1 to ``n_objects``.
     n_resumed : int
-        Number of slices that an earlier run had segmented.
+        Number of blocks that an earlier run had segmented.
+    objects : ObjectSummary or None
+        How large the objects are, and how they were linked; None of a shard.
+    doubts : tuple of LinkDoubt
+        The links that are most in doubt, worst first.
+    failed : mapping of int to str
+        Blocks that could not be segmented and are empty, and why.
     """
 
     output: Path
@@ -62,3 +73,63 @@ class VolumeReport:
     units: tuple[str | None, str | None, str | None]
     n_objects: int
     n_resumed: int
+    objects: ObjectSummary | None = None
+    doubts: tuple[LinkDoubt, ...] = field(default=(), repr=False)
+    failed: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectSummary:
+    """Objects of a volume in a few numbers.
+
+    Attributes
+    ----------
+    smallest, median, largest : int
+        Voxels, before gaps are filled; 0 without objects.
+    per_slice : int
+        How many objects there would be if none were linked through z or over seams.
+    links : LinkCounts
+        Links of each kind.
+    """
+
+    smallest: int
+    median: int
+    largest: int
+    per_slice: int
+    links: LinkCounts
+
+    @classmethod
+    def of(cls, linked: LinkedIds) -> ObjectSummary:
+        """Sum up linked objects."""
+        import numpy as np
+
+        sizes = np.asarray(linked.sizes)
+        few = (sizes.min(), np.median(sizes), sizes.max()) if sizes.size else (0, 0, 0)
+        return cls(
+            smallest=int(few[0]),
+            median=int(few[1]),
+            largest=int(few[2]),
+            per_slice=int(np.count_nonzero(linked.ids)),
+            links=linked.counts,
+        )
+
+
+def write_report(path: Path, objects: ObjectSummary, doubts: tuple[LinkDoubt, ...]) -> None:
+    """Keep on disk what a finished job tells of itself."""
+    text = json.dumps({"objects": asdict(objects), "doubts": [asdict(doubt) for doubt in doubts]})
+    temporary = path.with_name(path.name + ".partial")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def read_report(path: Path) -> tuple[ObjectSummary, tuple[LinkDoubt, ...]]:
+    """Read what `write_report` has written."""
+    kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    objects = dict(kept["objects"])
+    links = LinkCounts(**objects.pop("links"))
+    doubts = tuple(LinkDoubt(**_with_tuples(entry)) for entry in kept["doubts"])
+    return ObjectSummary(**objects, links=links), doubts
+
+
+def _with_tuples(entry: dict[str, Any]) -> dict[str, Any]:
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()}

@@ -1,59 +1,60 @@
-"""Segment a volume slice by slice, link the objects through z, write OME-Zarr labels; resumable.
+"""Segment a volume in blocks, link the objects, write OME-Zarr labels; resumable.
 
-The stages are ``segment`` (every slice on its own, into a scratch array), ``link`` (neighbouring
-slices, two at a time), ``write`` (final ids, all levels of the pyramid, slice by slice) and
-``finish`` (metadata). A slice goes into the ledger after its data, so a kill at any instant costs
-the slice in hand (in ``link``: that stage, which takes a small part of the time of ``segment``),
-and the resumed result equals the uninterrupted one byte for byte. No stage holds more than two
-slices; what grows with the volume is a few numbers per slice and per object.
+The stages are ``segment`` (every block on its own, into a scratch), ``link`` (neighbours in z and over
+the seams of tiles), ``write`` (final ids, all levels of the pyramid, a shard at a time) and
+``finish`` (metadata). What is done goes into the ledger after its data, so a kill at any instant costs
+what is in hand (in ``link``: that stage, which takes a small part of the time of ``segment``),
+and the resumed result equals the uninterrupted one byte for byte. No stage holds more than a few
+blocks or one shard; what grows with the volume is a few numbers per block in memory, and tables of
+objects that are mapped from the disk.
 """
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Generator
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Protocol, TypeAlias
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
-import numpy as np
 import zarr
-from numpy.typing import NDArray
 
-from napari_sam.segmentation.everything import TilingPredictor, segment_everything
-from napari_sam.segmentation.progress import run
+from napari_sam.segmentation.progress import run as run_through
+from napari_sam.volume.blocks import VolumePredictor
 from napari_sam.volume.config import VolumeConfig
-from napari_sam.volume.contrast import sample_volume, volume_diameter
-from napari_sam.volume.ledger import DoneSlice, Ledger, checksum
-from napari_sam.volume.link import IdTable, Linker, slice_offsets
-from napari_sam.volume.output import (
-    claim_output,
-    open_label_array,
-    open_levels,
-    publish,
-    remove_scratch,
-)
+from napari_sam.volume.contrast import VolumeSample, sample_volume, volume_diameter
+from napari_sam.volume.job import VolumeJob, missing_blocks
+from napari_sam.volume.ledger import Ledger
+from napari_sam.volume.lock import JobLock
+from napari_sam.volume.output import OutputError, check_ours, claim_output, publish, remove_scratch
 from napari_sam.volume.plan import VolumePlan, plan_volume
-from napari_sam.volume.report import VolumeEvent, VolumeReport
+from napari_sam.volume.report import (
+    ObjectSummary,
+    VolumeEvent,
+    VolumeReport,
+    read_report,
+    write_report,
+)
+from napari_sam.volume.run_config import RunConfig
 from napari_sam.volume.source import ArrayLike, VolumeSource, open_source
+from napari_sam.volume.stores import is_remote
 
-Labels: TypeAlias = NDArray[np.uint32]
+_HALO_SHARE = 0.8
+_HALO = (32, 1024)
+_UNKNOWN_DIAMETER = 80.0
 
-
-class VolumePredictor(TilingPredictor, Protocol):
-    """What a volume job asks of a predictor."""
-
-    @property
-    def model_digest(self) -> str:
-        """Tells models apart, whatever their names: a job does not resume with another one."""
+SourceLike = str | os.PathLike[str] | zarr.Group | ArrayLike | VolumeSource
 
 
 def segment_volume(
     predictor: VolumePredictor,
-    source: str | os.PathLike[str] | zarr.Group | ArrayLike | VolumeSource,
-    output: str | os.PathLike[str],
+    source: SourceLike,
+    output: str | os.PathLike[str] | None,
     config: VolumeConfig | None = None,
     *,
     resume: bool = True,
+    run: RunConfig | None = None,
     on_progress: Callable[[VolumeEvent], None] | None = None,
 ) -> VolumeReport:
     """Segment every object of a volume.
@@ -62,41 +63,50 @@ def segment_volume(
     ----------
     predictor : Predictor
         The model; or anything with its methods.
-    source : path, zarr group or array, numpy or dask array, or VolumeSource
+    source : path or URL, zarr group or array, numpy or dask array, or VolumeSource
         The volume, see :func:`~napari_sam.volume.open_source`.
-    output : path
+    output : path or None
         OME-Zarr 0.5 group that will hold ``labels/<name>``; new, empty, or made by this function.
+        None puts the labels into the group of the source, which must be an OME-Zarr 0.5 image.
     config : VolumeConfig, optional
         The settings; the defaults if left out.
     resume : bool
         Go on with the job that is in the output (the default), or replace it.
+    run : RunConfig, optional
+        How the job is run: who does the blocks, and what follows an error.
     on_progress : callable, optional
         Called with every :class:`VolumeEvent`.
 
     Returns
     -------
     VolumeReport
-        Where the labels are, their place in the world, and the number of objects.
+        Where the labels are, their place in the world, the objects and the doubts about them.
 
     Raises
     ------
     JobMismatchError
-        If the output holds a job of other settings, another source or another model.
+        If the output holds a job of other settings, another source, model or version.
+    JobLockedError
+        If another call works on the job.
     OutputError
         If the output has contents that are not ours; they are left alone.
+    VolumeError
+        If a block cannot be segmented; what is done stays.
     TypeError, ValueError, FileNotFoundError
         If the source or a setting is wrong.
     """
-    return run(iter_volume(predictor, source, output, config, resume=resume), on_progress)
+    job = iter_volume(predictor, source, output, config, resume=resume, run=run)
+    return run_through(job, on_progress)
 
 
 def iter_volume(
     predictor: VolumePredictor,
-    source: str | os.PathLike[str] | zarr.Group | ArrayLike | VolumeSource,
-    output: str | os.PathLike[str],
+    source: SourceLike,
+    output: str | os.PathLike[str] | None,
     config: VolumeConfig | None = None,
     *,
     resume: bool = True,
+    run: RunConfig | None = None,
 ) -> Generator[VolumeEvent, None, VolumeReport]:
     """Segment every object of a volume, step by step.
 
@@ -106,169 +116,151 @@ def iter_volume(
     Yields
     ------
     VolumeEvent
-        After every slice of every stage, also for slices that an earlier run has done; a linking
+        After every step of every stage, also for those that an earlier run has done; a linking
         or a job that was done as a whole has no events but the last, ``"finish"``.
 
     Returns
     -------
     VolumeReport
-        Where the labels are, their place in the world, and the number of objects.
+        Where the labels are, their place in the world, the objects and the doubts about them. Of
+        a shard, what is known so far: no objects.
     """
-    config = config or VolumeConfig()
+    config, run = config or VolumeConfig(), run or RunConfig()
     volume = open_source(source, level=config.level, channel=config.channel, time=config.time)
-    plan = plan_volume(output, config.name, volume.shape)
+    place = place_of(output, volume)
+    plan = plan_volume(place, config.name, volume.shape, block_size=config.block_size)
+    check_ours(plan, into_source=output is None)
     sample = sample_volume(volume)
-    description = {
+    description = _description(predictor, volume, config, sample)
+    lock = plan.lock if run.shard is None else plan.job / f"{run.shard.name}.lock"
+    plan.job.mkdir(parents=True, exist_ok=True)
+    with (
+        JobLock(lock, take=run.take_lock),
+        claim_output(
+            plan,
+            description,
+            lambda: asdict(measure(predictor, volume, config, sample)),
+            resume=resume,
+            into_source=output is None,
+            shard=None if run.shard is None else run.shard.name,
+        ) as ledger,
+    ):
+        plan = replace(plan, halo=halo_of(ledger.header["object_diameter"]))
+        job = VolumeJob(predictor, volume, plan, config, run, ledger)
+        if run.shard is not None:
+            n_resumed = yield from job.segment(run.shard.blocks(plan.n_blocks))
+            return _report(plan, volume, ledger, n_resumed)
+        n_resumed = len(ledger.blocks)
+        if not ledger.finished or (ledger.failed and run.retry_failed):
+            n_resumed = yield from _stages(job, into_source=output is None)
+        yield VolumeEvent(stage="finish", done=1, total=1)
+        return _report(plan, volume, ledger, n_resumed)
+
+
+def _stages(job: VolumeJob, *, into_source: bool) -> Generator[VolumeEvent, None, int]:
+    """Do all stages; return the number of blocks that were segmented before."""
+    plan, ledger = job.plan, job.ledger
+    blocks = range(plan.n_blocks)
+    if job.run.only_finish:
+        missing = list(missing_blocks(ledger, blocks))
+        if missing:
+            raise OutputError(
+                f"{len(missing)} of {plan.n_blocks} blocks are not segmented yet, the first is "
+                f"block {missing[0]} (slice {plan.block(missing[0]).z}); run their shards first"
+            )
+    n_resumed = yield from job.segment(blocks)
+    linked = yield from job.link()
+    yield from job.write(linked)
+    publish(plan, job.source, into_source=into_source)
+    write_report(plan.report, ObjectSummary.of(linked), linked.doubts)
+    ledger.add_finished()
+    if not ledger.failed:
+        del linked
+        remove_scratch(plan)
+    return n_resumed
+
+
+def place_of(output: str | os.PathLike[str] | None, source: VolumeSource) -> str | os.PathLike[str]:
+    """Return the output group; that of the source if none was given."""
+    if output is not None:
+        return output
+    if source.location is None or is_remote(source.location) or not source.array_path:
+        raise OutputError(
+            "labels go into the source's group only where that is an OME-Zarr image in a folder; "
+            "give an output"
+        )
+    return source.location
+
+
+def _description(
+    predictor: VolumePredictor, source: VolumeSource, config: VolumeConfig, sample: VolumeSample
+) -> dict[str, Any]:
+    """Return all that decides a result, for the ledger."""
+    try:
+        software = version("napari-sam")
+    except PackageNotFoundError:
+        software = "unknown"
+    return {
+        "version": software,
         "model": predictor.model_digest[:16],
-        "source_shape": volume.shape,
-        "source_dtype": str(volume.dtype),
-        "source_scale": volume.scale,
-        "source_translation": volume.translation,
-        "source_units": volume.units,
+        "source_shape": source.shape,
+        "source_dtype": str(source.dtype),
+        "source_chunks": source.chunks,
+        "source_scale": source.scale,
+        "source_translation": source.translation,
+        "source_units": source.units,
         "source_content": sample.digest,
         "config": asdict(config),
     }
 
-    def measure() -> dict[str, Any]:
-        contrast = config.contrast_limits or sample.contrast_limits
-        diameter = config.everything.object_diameter
-        if diameter is None:
-            diameter = volume_diameter(predictor.estimate_diameter, volume, contrast)
-        return {"contrast_limits": contrast, "object_diameter": diameter}
 
-    with claim_output(plan, description, measure, resume=resume) as ledger:
-        n_resumed = len(ledger.slices)
-        if not ledger.finished:
-            job = _Job(predictor, volume, plan, config, ledger)
-            n_resumed = yield from job.segment()
-            table = yield from job.link()
-            yield from job.write(table)
-            publish(plan, volume)
-            ledger.add_finished()
-            remove_scratch(plan)
-        n_objects = ledger.linked[0] if ledger.linked else 0
-    yield VolumeEvent(stage="finish", done=1, total=1)
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """What one value holds for a whole volume.
+
+    Attributes
+    ----------
+    contrast_limits : tuple of float or None
+        Black and white.
+    object_diameter : float or None
+        Pixels.
+    """
+
+    contrast_limits: tuple[float, float] | None
+    object_diameter: float | None
+
+
+def measure(
+    predictor: VolumePredictor, source: VolumeSource, config: VolumeConfig, sample: VolumeSample
+) -> Measured:
+    """Measure what the settings leave open."""
+    contrast = config.contrast_limits or sample.contrast_limits
+    diameter = config.everything.object_diameter
+    if diameter is None:
+        diameter = volume_diameter(predictor.estimate_diameter, source, contrast)
+    return Measured(contrast_limits=contrast, object_diameter=diameter)
+
+
+def halo_of(diameter: float | None) -> int:
+    """Return how far a block sees beyond its core, pixels."""
+    wanted = math.ceil(_HALO_SHARE * (diameter or _UNKNOWN_DIAMETER))
+    return min(max(wanted, _HALO[0]), _HALO[1])
+
+
+def _report(
+    plan: VolumePlan, source: VolumeSource, ledger: Ledger, n_resumed: int
+) -> VolumeReport:
+    objects, doubts = read_report(plan.report) if ledger.finished else (None, ())
     return VolumeReport(
         output=plan.output,
         labels_path=plan.image,
-        shape=volume.shape,
-        scale=volume.scale,
-        translation=volume.translation,
-        units=volume.units,
-        n_objects=n_objects,
+        shape=source.shape,
+        scale=source.scale,
+        translation=source.translation,
+        units=source.units,
+        n_objects=ledger.linked[0] if ledger.linked else 0,
         n_resumed=n_resumed,
+        objects=objects,
+        doubts=doubts,
+        failed=dict(ledger.failed),
     )
-
-
-@dataclass(frozen=True)
-class _Job:
-    """The stages of a claimed job."""
-
-    predictor: VolumePredictor
-    source: VolumeSource
-    plan: VolumePlan
-    config: VolumeConfig
-    ledger: Ledger
-
-    def segment(self) -> Generator[VolumeEvent, None, int]:
-        """Write the labels of every slice that is not done; return how many were."""
-        scratch = open_label_array(self.plan.scratch, self.plan.shape)
-        n_resumed = 0
-        for z in range(self.plan.shape[0]):
-            labels = self._done_labels(scratch, z)
-            if labels is None:
-                labels = self._segment_slice(z)
-                scratch[z] = labels
-                done = DoneSlice(n_objects=int(labels.max()), checksum=checksum(labels))
-                self.ledger.add_slice(z, done)
-            else:
-                n_resumed += 1
-            yield self._event("segment", z, labels)
-        return n_resumed
-
-    def link(self) -> Generator[VolumeEvent, None, IdTable]:
-        """Match neighbouring slices; return the ids of all objects, and keep them on disk."""
-        counts = [self.ledger.slices[z].n_objects for z in range(self.plan.shape[0])]
-        table = self._done_table(counts)
-        if table is not None:
-            return table
-        scratch = open_label_array(self.plan.scratch, self.plan.shape)
-        linker = Linker(counts, iou_thresh=self.config.link_iou_thresh)
-        below = None
-        for z in range(self.plan.shape[0]):
-            labels = _read_labels(scratch, z)
-            linker.add(z, labels, below)
-            below = labels
-            yield self._event("link", z)
-        table = linker.table()
-        temporary = self.plan.id_table.with_suffix(".npy.partial")
-        with temporary.open("wb") as file:
-            np.save(file, table.ids, allow_pickle=False)
-        temporary.replace(self.plan.id_table)
-        self.ledger.add_linked(table.n_objects, checksum(table.ids))
-        return table
-
-    def write(self, table: IdTable) -> Generator[VolumeEvent, None, None]:
-        """Write every slice with its final ids, into all levels."""
-        scratch = open_label_array(self.plan.scratch, self.plan.shape)
-        levels = open_levels(self.plan)
-        for z in range(self.plan.shape[0]):
-            labels = self._written_labels(levels, z)
-            if labels is None:
-                labels = table.relabel(z, _read_labels(scratch, z))
-                slices = [labels[:: 2**index, :: 2**index] for index in range(len(levels))]
-                for level, part in zip(levels, slices, strict=True):
-                    level[z] = part
-                self.ledger.add_written(z, checksum(*slices))
-            yield self._event("write", z, labels)
-
-    def _segment_slice(self, z: int) -> Labels:
-        limits = self.ledger.header["contrast_limits"]
-        return segment_everything(
-            self.predictor,
-            self.source.read(z),
-            replace(self.config.everything, object_diameter=self.ledger.header["object_diameter"]),
-            contrast_limits=None if limits is None else (limits[0], limits[1]),
-        )
-
-    def _done_labels(self, scratch: zarr.Array[Any], z: int) -> Labels | None:
-        """Return the labels of a slice if the ledger has it and its data are whole."""
-        done = self.ledger.slices.get(z)
-        labels = None if done is None else _read_or_none(scratch, z)
-        whole = labels is not None and done is not None and checksum(labels) == done.checksum
-        return labels if whole else None
-
-    def _done_table(self, counts: list[int]) -> IdTable | None:
-        """Return the table of ids if the ledger has it and its data are whole."""
-        if self.ledger.linked is None or not self.plan.id_table.is_file():
-            return None
-        try:
-            ids = np.load(self.plan.id_table, allow_pickle=False)
-        except ValueError:
-            return None
-        if checksum(ids) != self.ledger.linked[1]:
-            return None
-        return IdTable(offsets=slice_offsets(counts), ids=ids)
-
-    def _written_labels(self, levels: list[zarr.Array[Any]], z: int) -> Labels | None:
-        """Return the final labels of a slice if the ledger has them and all levels are whole."""
-        if z not in self.ledger.written:
-            return None
-        slices = [part for level in levels if (part := _read_or_none(level, z)) is not None]
-        whole = len(slices) == len(levels) and checksum(*slices) == self.ledger.written[z]
-        return slices[0] if whole else None
-
-    def _event(self, stage: str, z: int, labels: Labels | None = None) -> VolumeEvent:
-        return VolumeEvent(stage=stage, done=z + 1, total=self.plan.shape[0], z=z, labels=labels)
-
-
-def _read_labels(array: zarr.Array[Any], z: int) -> Labels:
-    return np.asarray(array[z], dtype=np.uint32)
-
-
-def _read_or_none(array: zarr.Array[Any], z: int) -> Labels | None:
-    """Read a slice; None if its chunks cannot be decoded."""
-    try:
-        return _read_labels(array, z)
-    except (OSError, ValueError, RuntimeError):
-        return None

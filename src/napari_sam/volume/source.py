@@ -21,7 +21,7 @@ from napari_sam.volume.axes import RGB_LENGTHS, name_axes, pick_axes
 from napari_sam.volume.ome import OmeMetadataError, parse_multiscales
 from napari_sam.volume.plates import image_group
 from napari_sam.volume.stored import ArrayLike, StoredImage
-from napari_sam.volume.stores import is_remote, locate, location_of, open_zarr
+from napari_sam.volume.stores import is_in_archive, is_remote, locate, location_of, open_zarr
 from napari_sam.volume.tiff_image import is_tiff, open_array, open_tiff
 
 __all__ = ["VOLUME_AXES", "ArrayLike", "VolumeSource", "open_source"]
@@ -113,6 +113,27 @@ class VolumeSource:
             return None
         lengths = dict(zip(self.stored_axes, chunks, strict=True))
         return int(lengths.get("z", 1)), int(lengths["y"]), int(lengths["x"])
+
+    def check_present(self) -> None:
+        """Refuse a source on this machine whose folder or file is gone.
+
+        A zarr array reads parts that are not there as its fill value: what was read is only to be
+        trusted if the array is still there afterwards.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it is gone.
+        """
+        if self.location is None or is_remote(self.location):
+            return
+        place = Path(self.location)
+        marks = [place / self.array_path / name for name in ("zarr.json", ".zarray")]
+        is_zarr = any(mark.is_file() for mark in marks)
+        if not (is_zarr or is_tiff(place) or is_in_archive(place)):
+            raise FileNotFoundError(
+                f"the source {self.location!r} is gone; bring it back and run the same again"
+            )
 
     def read(self, z: int, window: tuple[slice, slice] | None = None) -> NDArray[Any]:
         """Read one slice, or a part of it.

@@ -109,6 +109,11 @@ def _archive(path: Path) -> Path | None:
     return None
 
 
+def is_in_archive(path: Path) -> bool:
+    """Tell whether a path is a zip file, or leads into one."""
+    return _archive(path) is not None
+
+
 def _open_remote(url: str) -> Node:
     if urlsplit(url).path.lower().endswith((*SUFFIXES, ".zip")):
         raise StoreError(
