@@ -24,7 +24,9 @@ from napari_sam.segmentation.progress import run
 from napari_sam.volume.config import VolumeConfig
 from napari_sam.volume.contrast import sample_volume, volume_diameter
 from napari_sam.volume.ledger import DoneSlice, Ledger, checksum
-from napari_sam.volume.link import IdTable, Linker, slice_offsets
+from napari_sam.volume.link import Linker
+from napari_sam.volume.link_config import LinkConfig
+from napari_sam.volume.linked_ids import IdTable, block_offsets
 from napari_sam.volume.output import (
     claim_output,
     open_label_array,
@@ -193,14 +195,13 @@ class _Job:
         if table is not None:
             return table
         scratch = open_label_array(self.plan.scratch, self.plan.shape)
-        linker = Linker(counts, iou_thresh=self.config.link_iou_thresh)
-        below = None
+        config = LinkConfig(iou_thresh=self.config.link_iou_thresh, max_gap=0)
+        linker = Linker(counts, config=config)
+        whole = (slice(None), slice(None))
         for z in range(self.plan.shape[0]):
-            labels = _read_labels(scratch, z)
-            linker.add(z, labels, below)
-            below = labels
+            linker.add_slice(0, z, _read_labels(scratch, z), whole)
             yield self._event("link", z)
-        table = linker.table()
+        table = linker.finish()
         temporary = self.plan.id_table.with_suffix(".npy.partial")
         with temporary.open("wb") as file:
             np.save(file, table.ids, allow_pickle=False)
@@ -248,7 +249,7 @@ class _Job:
             return None
         if checksum(ids) != self.ledger.linked[1]:
             return None
-        return IdTable(offsets=slice_offsets(counts), ids=ids)
+        return IdTable(offsets=block_offsets(counts), ids=ids)
 
     def _written_labels(self, levels: list[zarr.Array[Any]], z: int) -> Labels | None:
         """Return the final labels of a slice if the ledger has them and all levels are whole."""
