@@ -1,8 +1,14 @@
 """Which objects of two label images are one, on drawn planes."""
 
+import numpy as np
 import pytest
 
-from napari_sam.segmentation.matching import DisjointSets, match_labels
+from napari_sam.segmentation.matching import (
+    DisjointSets,
+    find_overlaps,
+    match_labels,
+    runner_up,
+)
 from tests.volume.toys import draw
 
 
@@ -29,3 +35,37 @@ def test_disjoint_sets_are_named_by_their_smallest_number():
         sets.union(*pair)
     assert sets.roots().tolist() == [0, 1, 0, 0, 0, 0]
     assert sets.find(4) == 0
+
+
+def test_sets_do_not_depend_on_the_order_nor_on_where_they_are(tmp_path):
+    rng = np.random.default_rng(0)
+    pairs = rng.integers(0, 300, (200, 2))
+    sets = DisjointSets(300)
+    for first, second in pairs.tolist():
+        sets.union(first, second)
+    for shuffled in (pairs, pairs[::-1], rng.permutation(pairs)):
+        other = DisjointSets(300, tmp_path / "parents.npy")
+        other.union_pairs(shuffled)
+        np.testing.assert_array_equal(other.roots(), sets.roots())
+        np.testing.assert_array_equal(other.roots(100, 200), sets.roots()[100:200])
+    assert np.load(tmp_path / "parents.npy").dtype == np.int64
+
+
+def test_a_long_chain_needs_no_recursion():
+    sets = DisjointSets(50_000)
+    for number in range(49_999, 0, -1):  # the deepest tree there is
+        sets.union(number, number - 1)
+    assert not sets.roots().any()
+
+
+@pytest.mark.parametrize("rows", [1, 40])
+def test_overlaps_are_counted(rows):
+    """In a table, or, where objects are many for the pixels, by sorting."""
+    overlaps = find_overlaps(draw(*["11223."] * rows), draw(*["1112.8"] * rows))
+    assert overlaps.first.tolist() == [1, 2, 2]
+    assert overlaps.second.tolist() == [1, 1, 2]
+    assert overlaps.shared.tolist() == [2 * rows, rows, rows]
+    assert overlaps.ious.tolist() == [2 / 3, 1 / 4, 1 / 2]
+    assert overlaps.find(np.array([2, 1]), np.array([2, 8])).tolist() == [2, -1]
+    seconds = runner_up(overlaps.first, overlaps.second, overlaps.ious)
+    assert seconds.tolist() == [1 / 4, 2 / 3, 1 / 4]

@@ -30,14 +30,23 @@ def iou_matrix(truth: NDArray[np.integer], predicted: NDArray[np.integer]) -> ND
     ndarray
         (n_true, n_predicted), in rising order of the labels that occur.
     """
-    _, truth_index = np.unique(np.append(truth.ravel(), 0), return_inverse=True)
-    _, predicted_index = np.unique(np.append(predicted.ravel(), 0), return_inverse=True)
-    rows, cols = truth_index.max() + 1, predicted_index.max() + 1
-    pairs = truth_index[:-1].astype(np.int64) * cols + predicted_index[:-1]
+    (truth_index, rows), (predicted_index, cols) = _compact(truth), _compact(predicted)
+    pairs = truth_index * cols + predicted_index
     overlap = np.bincount(pairs, minlength=rows * cols).reshape(rows, cols).astype(np.float64)
     union = overlap.sum(1, keepdims=True) + overlap.sum(0, keepdims=True) - overlap
     iou: NDArray[np.float64] = (overlap / np.maximum(union, 1))[1:, 1:]
     return iou
+
+
+def _compact(labels: NDArray[np.integer]) -> tuple[NDArray[np.int64], int]:
+    """Return labels (N,) renumbered without gaps, background stays 0, and how many there are."""
+    flat = labels.ravel()
+    if flat.min(initial=0) >= 0 and flat.max(initial=0) <= flat.size:
+        present = np.bincount(flat, minlength=1) > 0
+        present[0] = True
+        return (present.cumsum() - 1)[flat], int(present.sum())
+    values, index = np.unique(np.append(flat, 0), return_inverse=True)
+    return index[:-1].astype(np.int64), values.size
 
 
 def count_matches(iou: NDArray[np.float64], threshold: float) -> int:
@@ -57,14 +66,18 @@ def average_precision(
     Parameters
     ----------
     truth, predicted : ndarray
-        Label images of one shape.
+        Label images of one shape, any number of dimensions.
 
     Returns
     -------
     dict of float to float
         By IoU threshold; 1 where neither has an object.
     """
-    iou = iou_matrix(truth, predicted)
+    return matched_precisions(iou_matrix(truth, predicted))
+
+
+def matched_precisions(iou: NDArray[np.float64]) -> dict[float, float]:
+    """Return what `average_precision` does, by the IoU (n_true, n_predicted) of all objects."""
     n_true, n_predicted = iou.shape
     if n_true + n_predicted == 0:
         return dict.fromkeys(IOU_THRESHOLDS, 1.0)
