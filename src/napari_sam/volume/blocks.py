@@ -1,4 +1,4 @@
-"""One block of a volume: read, segmented, written. The same in every thread, process and machine."""
+"""One block of a volume, read, segmented and written alike in every thread and process."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class BlockTask:
         return pixels
 
     def segment(self, pixels: NDArray[Any]) -> Labels:
-        """Segment the pixels of a region, (h, w); nothing is looked for where there is no contrast."""
+        """Segment the pixels of a region, (h, w); where there is no contrast, nothing is there."""
         if is_empty(pixels, self.contrast_limits, self.empty_contrast):
             return np.zeros(pixels.shape[:2], np.uint32)
         return segment_everything(

@@ -41,7 +41,8 @@ class DaskExecutor:
     def run(self, task: BlockTask, blocks: Sequence[int]) -> Generator[Outcome, None, None]:
         """See `Executor`."""
         task.scratch  # noqa: B018  made before workers want it
-        own = Client(self.client) if isinstance(self.client, str) else None
+        connect: Any = Client  # the package has no types
+        own = connect(self.client) if isinstance(self.client, str) else None
         client: Any = own or self.client
         token = uuid.uuid4().hex[:8]
         try:

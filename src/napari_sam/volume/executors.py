@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol
@@ -83,8 +84,6 @@ class ProcessExecutor:
 
     Attributes
     ----------
-    tasks_for : callable
-        Returns the task for a device, given the task and the device's name.
     devices : tuple of str
         Names of devices, such as ``"cuda:0"``; one that is named twice has two processes.
     """
@@ -160,20 +159,20 @@ def _serve(task: BlockTask, pipe: Connection) -> None:
     with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
             number = pipe.recv()
-            pipe.send(_outcome(lambda number=number: task.run(number)))
+            pipe.send(_outcome(partial(task.run, number)))
 
 
 def _shared_out(crew: Sequence[_Worker], blocks: Sequence[int]) -> Iterator[Outcome]:
     """Give each worker a block as soon as it has done one; yields blocks as they are done."""
     waiting, tries = deque(blocks), dict.fromkeys(blocks, 0)
-    idle, busy = list(crew), dict[Connection, _Worker]()
+    idle, busy = list(crew), dict[object, _Worker]()
     while waiting or busy:
         while waiting and idle:
             worker = idle.pop()
             worker.begin(waiting.popleft())
             busy[worker.pipe] = worker
-        for pipe in wait(list(busy)):
-            worker = busy.pop(pipe)  # type: ignore[arg-type]
+        for pipe in wait([worker.pipe for worker in busy.values()]):
+            worker = busy.pop(pipe)
             number, outcome = worker.block, worker.finish()
             idle.append(worker)
             if number is None:

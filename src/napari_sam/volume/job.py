@@ -79,7 +79,7 @@ class VolumeJob:
 
     def segment(self, blocks: range) -> Generator[VolumeEvent, None, int]:
         """Do every block that is not done; return how many were."""
-        todo = []
+        todo: list[int] = []
         for number in blocks:
             if self._is_done(number):
                 yield self._event("segment", number, len(blocks), number - len(todo), resumed=True)
@@ -104,9 +104,7 @@ class VolumeJob:
         shutil.rmtree(self.plan.links, ignore_errors=True)
         self.plan.links.mkdir(parents=True)
         n_tiles = len(self.plan.tiles)
-        linker = Linker(
-            counts, n_tiles=n_tiles, config=self.config.link, workspace=self.plan.links
-        )
+        linker = Linker(counts, n_tiles=n_tiles, config=self.config.link, workspace=self.plan.links)
         done = 0
         for z in range(self.plan.shape[0]):
             row: dict[int, Labels] = {}
@@ -168,7 +166,7 @@ class VolumeJob:
         if isinstance(outcome, OSError) and outcome.errno in (errno.ENOSPC, errno.EDQUOT):
             advice = "make room on the disk, then run the same again"
         elif self.run.on_error == "stop":
-            advice = "mend it and run the same again, or leave such blocks empty with on_error='skip'"
+            advice = "mend it and run the same again, or leave it empty with on_error='skip'"
         else:
             self.ledger.add_failed(number, error)
             return error

@@ -9,8 +9,8 @@ last whole line. Every entry carries the CRC-32 of its data, so that data that a
 away (zarr does not sync its files) is noticed and made again. Entries hold no times and no
 machine names: equal jobs have equal ledgers.
 
-Where several calls share a job (`--shard`), each records its blocks in a ledger of its own, with the
-same header; the job's ledger takes their entries in when it is finished.
+Where several calls share a job (`--shard`), each records its blocks in a ledger of its own, with
+the same header; the job's ledger takes their entries in when it is finished.
 """
 
 from __future__ import annotations
@@ -276,8 +276,9 @@ def _linked_to(temporary: Path, path: Path) -> bool:
         os.link(temporary, path)
     except FileExistsError:
         pass
-    except OSError:
-        return path.exists() and not temporary.unlink()
+    except OSError:  # a file system without hard links
+        if not path.exists():
+            return False
     temporary.unlink()
     return True
 

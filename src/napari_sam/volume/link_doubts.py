@@ -51,6 +51,14 @@ class LinkDoubt:
     nodes: tuple[int, int]
     iou: float
 
+    @property
+    def text(self) -> str:
+        """Say it in a line."""
+        one, other = self.objects
+        who = f"object {one}" if one == other or not other else f"objects {one} and {other}"
+        row, col = self.centre
+        return f"{who} at slice {self.z}, ({row:.0f}, {col:.0f}): {self.kind}, IoU {self.iou:.2f}"
+
 
 class DoubtHeap:
     """Keeps the most doubtful decisions; which ones does not depend on the order they come in.

@@ -1,4 +1,4 @@
-"""What a volume job computes and writes: its blocks, and paths, shapes, shards and levels on disk."""
+"""What a volume job computes and writes: its blocks, and paths, shapes and shards on disk."""
 
 from __future__ import annotations
 
@@ -77,9 +77,7 @@ class WriteBlock:
     def at_level(self, level: int) -> tuple[slice, slice, slice]:
         """Return where the shard lies in a level of the pyramid."""
         step = 2**level
-        rows, cols = (
-            slice(part.start // step, -(-part.stop // step)) for part in self.window
-        )
+        rows, cols = (slice(part.start // step, -(-part.stop // step)) for part in self.window)
         return slice(self.slices.start, self.slices.stop), rows, cols
 
 
@@ -198,13 +196,9 @@ class VolumePlan:
     def write_blocks(self) -> tuple[WriteBlock, ...]:
         """The shards of the label image, from the first slices on."""
         depth = self.shape[0]
-        places = itertools.product(
-            range(0, depth, SHARD_DEPTH), _grid(self.shape[1:], SHARD_SIZE)
-        )
+        places = itertools.product(range(0, depth, SHARD_DEPTH), _grid(self.shape[1:], SHARD_SIZE))
         return tuple(
-            WriteBlock(
-                number=number, slices=range(z, min(z + SHARD_DEPTH, depth)), window=window
-            )
+            WriteBlock(number=number, slices=range(z, min(z + SHARD_DEPTH, depth)), window=window)
             for number, (z, window) in enumerate(places)
         )
 
@@ -221,7 +215,9 @@ class VolumePlan:
         """Return the shapes of a level's shards and of the chunks in them: single slices."""
         side = max(SHARD_SIZE >> level, 1)
         chunk = min(side, CHUNK_SIZE)
-        lengths = [min(side, -(-length // chunk) * chunk) for length in self.level_shapes[level][1:]]
+        lengths = [
+            min(side, -(-length // chunk) * chunk) for length in self.level_shapes[level][1:]
+        ]
         return (SHARD_DEPTH, lengths[0], lengths[1]), (1, chunk, chunk)
 
     def levels(

@@ -73,14 +73,15 @@ class Preflight:
         tiles = f" of {n_tiles} blocks each" if n_tiles > 1 else ""
         size = "fixed input" if self.object_diameter is None else f"{self.object_diameter:.0f} px"
         found = " and ".join(map(str, self.n_found))
+        pace = f"{self.block_seconds[-1]:.2f}"
         short = self.free < self.scratch + self.labels
+        room = f"; {_size(self.free)} free{': NOT ENOUGH' if short else ''}"
         return [
             f"volume   {depth} slices of {height} x {width}{tiles}, object diameter {size}",
-            f"time     {_duration(self.seconds)} on {self.device} "
-            f"({self.block_seconds[-1]:.2f} s a block; {found} objects in the timed ones)",
+            f"time     {_duration(self.seconds)} on {self.device} ({pace} s a block)",
+            f"finds    {found} objects in the two blocks that were timed",
             f"memory   {_size(self.memory)} for blocks in hand, beside the model",
-            f"disk     {_size(self.scratch)} while it runs, {_size(self.labels)} for good; "
-            f"{_size(self.free)} free{': NOT ENOUGH' if short else ''}",
+            f"disk     {_size(self.scratch)} meanwhile, {_size(self.labels)} for good{room}",
             f"writes   {self.plan.image} in {len(self.plan.level_shapes)} levels",
         ]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from napari_sam.volume.executors import Executor, LocalExecutor
@@ -27,9 +27,7 @@ class Shard:
     def __post_init__(self) -> None:
         """Check the range."""
         if not 1 <= self.index <= self.count:
-            raise ValueError(
-                f"shard must be i/n with i from 1 to n, got {self.index}/{self.count}"
-            )
+            raise ValueError(f"shard must be i/n with i from 1 to n, got {self.index}/{self.count}")
 
     @classmethod
     def parse(cls, text: str) -> Shard:
@@ -77,7 +75,7 @@ class RunConfig:
         Link and write what shares have segmented; refuse if blocks are missing.
     """
 
-    executor: Executor = LocalExecutor()
+    executor: Executor = field(default_factory=LocalExecutor)
     on_error: Literal["stop", "skip"] = "stop"
     retry_failed: bool = False
     take_lock: bool = False

@@ -1,12 +1,12 @@
 """Segment a volume in blocks, link the objects, write OME-Zarr labels; resumable.
 
-The stages are ``segment`` (every block on its own, into a scratch), ``link`` (neighbours in z and over
-the seams of tiles), ``write`` (final ids, all levels of the pyramid, a shard at a time) and
-``finish`` (metadata). What is done goes into the ledger after its data, so a kill at any instant costs
-what is in hand (in ``link``: that stage, which takes a small part of the time of ``segment``),
-and the resumed result equals the uninterrupted one byte for byte. No stage holds more than a few
-blocks or one shard; what grows with the volume is a few numbers per block in memory, and tables of
-objects that are mapped from the disk.
+The stages are ``segment`` (every block on its own, into a scratch), ``link`` (neighbours in z and
+over the seams of tiles), ``write`` (final ids, all levels of the pyramid, a shard at a time) and
+``finish`` (metadata). What is done goes into the ledger after its data, so a kill at any instant
+costs what is in hand (in ``link``: that stage, a small part of the time of ``segment``), and the
+resumed result equals the uninterrupted one byte for byte. No stage holds more than a few blocks or
+one shard; what grows with the volume is a few numbers per block in memory, and tables of objects
+that are mapped from the disk.
 """
 
 from __future__ import annotations
@@ -247,9 +247,7 @@ def halo_of(diameter: float | None) -> int:
     return min(max(wanted, _HALO[0]), _HALO[1])
 
 
-def _report(
-    plan: VolumePlan, source: VolumeSource, ledger: Ledger, n_resumed: int
-) -> VolumeReport:
+def _report(plan: VolumePlan, source: VolumeSource, ledger: Ledger, n_resumed: int) -> VolumeReport:
     objects, doubts = read_report(plan.report) if ledger.finished else (None, ())
     return VolumeReport(
         output=plan.output,
