@@ -53,6 +53,8 @@ class BlockTask:
         The volume's black and white.
     empty_contrast : float
         Blocks of less contrast, over the volume's own, are left empty.
+    device : str or None
+        Where another process loads the model; None takes the predictor's own.
     """
 
     predictor: VolumePredictor
@@ -61,6 +63,7 @@ class BlockTask:
     everything: EverythingConfig
     contrast_limits: Limits | None
     empty_contrast: float
+    device: str | None = None
 
     def read(self, number: int) -> NDArray[Any]:
         """Read the pixels of a block's region."""
@@ -92,8 +95,17 @@ class BlockTask:
         return Scratch.make(self.plan)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the open scratch out: every process opens it for itself."""
-        return {name: value for name, value in self.__dict__.items() if name != "scratch"}
+        """Leave out the open scratch, and a model that another process can load for itself."""
+        state = {name: value for name, value in self.__dict__.items() if name != "scratch"}
+        loader = getattr(self.predictor, "loader", None)
+        if loader is not None:
+            state |= {"predictor": None, "load": loader(self.device)}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Load the model."""
+        load = state.pop("load", None)
+        self.__dict__.update(state if load is None else {**state, "predictor": load()})
 
 
 @dataclass(frozen=True)

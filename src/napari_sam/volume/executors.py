@@ -11,7 +11,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -93,27 +93,12 @@ class ProcessExecutor:
     def run(self, task: BlockTask, blocks: Sequence[int]) -> Generator[Outcome, None, None]:
         """See `Executor`."""
         task.scratch  # noqa: B018  made before processes want it
-        crew = [_Worker(on_device(task, device)) for device in self.devices]
+        crew = [_Worker(replace(task, device=device)) for device in self.devices]
         try:
             yield from _in_order(blocks, _shared_out(crew, blocks))
         finally:
             for worker in crew:
                 worker.stop()
-
-
-def on_device(task: BlockTask, device: str) -> BlockTask:
-    """Return the task with its predictor on another device, where it is one that can move."""
-    move: Callable[[str], Any] | None = getattr(task.predictor, "on_device", None)
-    if move is None:
-        return task
-    return BlockTask(
-        move(device),
-        task.source,
-        task.plan,
-        task.everything,
-        task.contrast_limits,
-        task.empty_contrast,
-    )
 
 
 class _Worker:
