@@ -65,17 +65,17 @@ class BlockTask:
     empty_contrast: float
     device: str | None = None
 
-    def read(self, number: int) -> NDArray[Any]:
-        """Read the pixels of a block's region."""
+    def read(self, number: int) -> NDArray[Any] | None:
+        """Read the pixels of a block's region; None where there is no contrast, so no object."""
         block = self.plan.block(number)
         pixels = self.source.read(block.z, block.region)
         self.source.check_present()
-        return pixels
+        return None if is_empty(pixels, self.contrast_limits, self.empty_contrast) else pixels
 
-    def segment(self, pixels: NDArray[Any]) -> Labels:
-        """Segment the pixels of a region, (h, w); where there is no contrast, nothing is there."""
-        if is_empty(pixels, self.contrast_limits, self.empty_contrast):
-            return np.zeros(pixels.shape[:2], np.uint32)
+    def segment(self, number: int, pixels: NDArray[Any] | None) -> Labels:
+        """Segment the pixels of a block's region, (h, w)."""
+        if pixels is None:
+            return np.zeros(self.plan.block(number).shape, np.uint32)
         return segment_everything(
             self.predictor, pixels, self.everything, contrast_limits=self.contrast_limits
         )
@@ -87,7 +87,7 @@ class BlockTask:
 
     def run(self, number: int) -> DoneBlock:
         """Read, segment and write a block."""
-        return self.write(number, self.segment(self.read(number)))
+        return self.write(number, self.segment(number, self.read(number)))
 
     @cached_property
     def scratch(self) -> Scratch:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from typing import Any, Protocol
+from typing import Protocol
 
 from napari_sam.volume.blocks import BlockTask
 from napari_sam.volume.ledger import DoneBlock
@@ -60,8 +60,8 @@ class LocalExecutor:
 
             def start(number: int) -> None:
                 pixels = reading.submit(task.read, number)
-                labels = segmenting.submit(lambda: task.segment(_taken(pixels)))
-                steps.append((number, writing.submit(lambda: task.write(number, _taken(labels)))))
+                labels = segmenting.submit(lambda: task.segment(number, pixels.result()))
+                steps.append((number, writing.submit(lambda: task.write(number, labels.result()))))
 
             for number in itertools.islice(coming, _AHEAD + self.at_once):
                 start(number)
@@ -178,10 +178,6 @@ def _in_order(blocks: Sequence[int], outcomes: Iterator[Outcome]) -> Generator[O
         while number not in held:
             held.update([next(outcomes)])
         yield number, held.pop(number)
-
-
-def _taken(future: Future[Any]) -> Any:
-    return future.result()
 
 
 def _outcome(get: Callable[[], DoneBlock]) -> DoneBlock | Exception:
