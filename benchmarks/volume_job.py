@@ -11,18 +11,22 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import random
-import resource
+import os
+import resource  # not on Windows
 import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
+
+from napari_sam import Predictor
+from napari_sam.volume import blocks, iter_volume, segment_volume
 
 SIDE = 2048
 MODEL_SECONDS = 0.2
@@ -70,8 +74,6 @@ def threshold(_predictor: object, image: np.ndarray, *_settings: object, **_more
 
 def run(depth: int, output: str, *, seconds: float = 0.0, side: int = SIDE) -> dict:
     """Run a job; returns times per step of each stage, peak memory and time in the model."""
-    from napari_sam.volume import blocks, iter_volume
-
     busy = [0.0]
 
     def segment(*given: object, **more: object) -> np.ndarray:
@@ -135,8 +137,8 @@ def digest(folder: Path) -> str:
 
 def kills(count: int) -> None:
     """Kill a job at random instants in every stage, again and again, until each run resumed."""
-    seed = random.randrange(10**6)
-    chance = random.Random(seed)
+    seed = time.time_ns() % 10**6
+    chance = np.random.default_rng(seed)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         run(40, str(folder / "whole.zarr"), side=512)
@@ -165,11 +167,6 @@ def killed(output: Path, stage: str, moment: float) -> bool:
 
 def slow(output: str, stage: str, moment: float) -> None:
     """Run a job that kills itself from a thread, a moment after a stage has begun."""
-    import os
-    import threading
-
-    from napari_sam.volume import blocks, iter_volume
-
     blocks.segment_everything = threshold
     lengths = {"segment": 1.0, "link": 0.6, "write": 0.3, "finish": 0.02}
     armed = False
@@ -184,9 +181,6 @@ def slow(output: str, stage: str, moment: float) -> None:
 
 def nano(depth: int) -> None:
     """Print peak memory of a job with the network that ships."""
-    from napari_sam import Predictor
-    from napari_sam.volume import segment_volume
-
     with tempfile.TemporaryDirectory() as folder:
         report = segment_volume(Predictor("nano", "cpu"), DrawnStack(depth), folder + "/out.zarr")
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
