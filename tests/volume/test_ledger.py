@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_sam.volume.ledger import (
-    DoneSlice,
+    DoneBlock,
     JobMismatchError,
     Ledger,
     LedgerError,
@@ -16,14 +16,14 @@ from napari_sam.volume.ledger import (
 )
 
 JOB = {"model": "oracle", "source_shape": (2, 3, 4), "config": {"everything": {"side": 32}}}
-DONE = DoneSlice(n_objects=4, checksum="0a1b2c3d")
+DONE = DoneBlock(n_objects=4, checksum="0a1b2c3d")
 
 
 @pytest.fixture
 def path(tmp_path):
     with Ledger.create(tmp_path / "ledger.jsonl", JOB) as ledger:
-        ledger.add_slice(0, DONE)
-        ledger.add_slice(1, DONE)
+        ledger.add_block(0, DONE)
+        ledger.add_block(1, DONE)
         ledger.add_linked(6, "11111111")
         ledger.add_written(0, "22222222")
     return tmp_path / "ledger.jsonl"
@@ -32,7 +32,7 @@ def path(tmp_path):
 def test_entries_come_back(path):
     with Ledger(path) as ledger:
         assert ledger.header["model"] == "oracle"
-        assert ledger.slices == {0: DONE, 1: DONE}
+        assert ledger.blocks == {0: DONE, 1: DONE}
         assert ledger.linked == (6, "11111111")
         assert ledger.written == {0: "22222222"}
         assert not ledger.finished
@@ -62,7 +62,7 @@ def test_resumed_ledger_grows_like_an_uninterrupted_one(path):
 def test_known_entries_are_not_repeated(path):
     before = path.read_bytes()
     with Ledger(path) as ledger:
-        ledger.add_slice(1, DONE)
+        ledger.add_block(1, DONE)
         ledger.add_linked(6, "11111111")
         ledger.add_written(0, "22222222")
     assert path.read_bytes() == before
@@ -70,7 +70,7 @@ def test_known_entries_are_not_repeated(path):
 
 def test_a_slice_made_anew_takes_back_what_was_built_on_it(path):
     with Ledger(path) as ledger:
-        ledger.add_slice(1, DoneSlice(n_objects=5, checksum="33333333"))
+        ledger.add_block(1, DoneBlock(n_objects=5, checksum="33333333"))
     with Ledger(path) as ledger:
         assert ledger.linked is None
         assert ledger.written == {}

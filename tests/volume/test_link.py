@@ -187,6 +187,9 @@ def test_files_give_what_memory_gives(tmp_path):
     assert (in_memory.bridges > 0).any()
     with pytest.raises(ValueError, match="expected 61 by the counts; link again"):
         LinkedIds.open(tmp_path / "work", [*counts, 1])
+    Linker(counts, workspace=tmp_path / "work")
+    with pytest.raises(FileNotFoundError):
+        LinkedIds.open(tmp_path / "work", counts)
 
 
 def test_nothing_at_all_can_be_linked(tmp_path):

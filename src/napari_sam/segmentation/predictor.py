@@ -21,25 +21,19 @@ from napari_sam.model.registry import load_model
 from napari_sam.model.sam import EncodedImage, Sam
 from napari_sam.segmentation.decoding import Window, decode_points, decode_prompts, prediction_of
 from napari_sam.segmentation.embedding import ImageEmbedding
+from napari_sam.segmentation.fit import field_of_view, fitted_geometry, known_diameter
 from napari_sam.segmentation.full_resolution import FullResolution, LowResMasks
 from napari_sam.segmentation.images import (
     Geometry,
     check_image,
     free_geometry,
     pad,
-    square_geometry,
     to_display_range,
     to_pixels,
 )
 from napari_sam.segmentation.object_size import object_size
 from napari_sam.segmentation.prediction import NOTHING, MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
-
-_DEFAULT_DIAMETER = 36.0
-_LARGEST_SCALE = 4.0
-_COMFORTABLE_INPUT = 1024
-_SMALLEST_INPUT = 256
-"""No image is shrunk below this longest side, pixels."""
 
 
 class Predictor:
@@ -131,15 +125,33 @@ class Predictor:
         if object_diameter is not None and not object_diameter > 0:
             raise ValueError(f"object_diameter must be positive, got {object_diameter}")
         displayed = to_display_range(image, contrast_limits)
-        encoder = self._model.config.encoder
-        if isinstance(encoder, ViTConfig):
-            return self._embed(displayed, square_geometry(shape, encoder.image_size), None)
-        if object_diameter is None:
+        if isinstance(self._model.config.encoder, ViTConfig):
+            object_diameter = None
+        elif object_diameter is None:
             object_diameter = self._estimated_diameter(displayed)
-        scale = min(self._diameter / object_diameter, _LARGEST_SCALE)
-        scale = max(scale, min(1.0, _SMALLEST_INPUT / max(shape)))
-        geometry = free_geometry(shape, scale, encoder.max_size)
+        geometry = fitted_geometry(self._model.config, shape, object_diameter)
         return self._embed(displayed, geometry, object_diameter)
+
+    @torch.inference_mode()
+    def rebuild(
+        self, image: EncodedImage, geometry: Geometry, object_diameter: float | None
+    ) -> ImageEmbedding:
+        """Make an embedding of what the image encoder found, now or earlier.
+
+        Parameters
+        ----------
+        image : EncodedImage
+            Features and skip features of one image, float32, on the predictor's device.
+        geometry, object_diameter
+            Of the embedding; see `ImageEmbedding`.
+        """
+        return ImageEmbedding(
+            image=image,
+            tokens=self._model.lay_out(image),
+            geometry=geometry,
+            object_diameter=object_diameter,
+            model_name=self.model_name,
+        )
 
     @overload
     def predict(
@@ -337,11 +349,7 @@ class Predictor:
             The official networks' input size; for networks whose input may have any size, what a
             moderate embedding covers at the scale that suits the objects.
         """
-        encoder = self._model.config.encoder
-        if isinstance(encoder, ViTConfig):
-            return encoder.image_size
-        scale = min(self._diameter / (object_diameter or self._diameter), _LARGEST_SCALE)
-        return max(_SMALLEST_INPUT, round(_COMFORTABLE_INPUT / scale))
+        return field_of_view(self._model.config, object_diameter)
 
     def estimate_diameter(
         self,
@@ -367,12 +375,9 @@ class Predictor:
             return None
         return self._estimated_diameter(to_display_range(image, contrast_limits))
 
-    @property
-    def _diameter(self) -> float:
-        return self._model.config.object_diameter or _DEFAULT_DIAMETER
-
     def _estimated_diameter(self, displayed: NDArray[np.float32]) -> float:
-        return object_size(self._model, displayed, self._diameter, self._at_scale)
+        known = known_diameter(self._model.config)
+        return object_size(self._model, displayed, known, self._at_scale)
 
     def _at_scale(self, part: NDArray[np.float32], scale: float) -> ImageEmbedding:
         """Embed a part of a displayed image at a scale."""
@@ -391,10 +396,4 @@ class Predictor:
         image = EncodedImage(
             encoded.features.float(), tuple(skip.float() for skip in encoded.skips)
         )
-        return ImageEmbedding(
-            image=image,
-            tokens=model.lay_out(image),
-            geometry=geometry,
-            object_diameter=object_diameter,
-            model_name=self.model_name,
-        )
+        return self.rebuild(image, geometry, object_diameter)

@@ -130,6 +130,7 @@ class VolumeJob:
                 labels = self._final_labels(part, linked)
                 pieces = [labels[:, :: 2**level, :: 2**level] for level in range(len(levels))]
                 for level, (array, piece) in enumerate(zip(levels, pieces, strict=True)):
+                    self.plan.shard_file(level, part).unlink(missing_ok=True)
                     array[part.at_level(level)] = piece
                 self.ledger.add_written(part.number, checksum(*pieces))
             yield VolumeEvent(

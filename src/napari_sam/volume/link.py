@@ -29,10 +29,16 @@ from napari_sam.segmentation.matching import (
 from napari_sam.volume.fragments import CONTAINED, ROUNDS, Fragments, Nodes, measure_tracks
 from napari_sam.volume.link_config import LinkConfig
 from napari_sam.volume.link_doubts import DoubtHeap, link_doubts
-from napari_sam.volume.linked_ids import LinkCounts, LinkedIds, block_offsets, number_objects
+from napari_sam.volume.linked_ids import (
+    LinkCounts,
+    LinkedIds,
+    block_offsets,
+    discard_summary,
+    number_objects,
+)
 from napari_sam.volume.node_files import NodeFiles, RecordLog
 from napari_sam.volume.seam_votes import SEAM, elected
-from napari_sam.volume.seams import match_at_seam
+from napari_sam.volume.seams import SeamMatches, match_at_seam
 from napari_sam.volume.slice_links import Plane, bridged, object_centres, straightened
 
 Labels = NDArray[np.uint32]
@@ -50,9 +56,10 @@ class Linker:
     neighbouring tiles by `add_seam`, in any order; then call `finish`. Of each tile under way it
     holds ``max_gap + 1`` planes, so going through one tile after the other needs least memory.
 
-    With a workspace all that grows with the nodes lies in files: 8 bytes per node for the sets, 4
-    for pixels, 8 for bridges, 4 for ids, and about 75 more while finishing. In memory remain 8
-    bytes per block.
+    With a workspace all that grows with the nodes lies in files that are mapped into memory, so the
+    system may drop their pages: per node 8 bytes for the sets, 4 for pixels, 8 for bridges, 4 for
+    ids, and 85 more while finishing. In memory remain 8 bytes per block, and parts of the files of
+    about a million entries at a time.
 
     Parameters
     ----------
@@ -85,6 +92,7 @@ class Linker:
             )
         self._n_tiles = n_tiles
         self._files = NodeFiles(workspace)
+        discard_summary(workspace)
         size = int(self.offsets[-1])
         if size > np.iinfo(np.uint32).max:
             raise ValueError(
@@ -124,8 +132,10 @@ class Linker:
             )
         self._next_z[tile] += 1
         block = z * self._n_tiles + tile
-        plane = Plane(block=block, labels=labels, count=self._count(block), origin=origin)
-        self._pixels[self._span(block)] = self._counted_pixels(block, labels[core])
+        count = self._checked_count(block, labels)
+        plane = Plane(block=block, labels=labels, count=count, origin=origin)
+        pixels = np.bincount(labels[core].ravel(), minlength=count + 1)
+        self._pixels[self.offsets[block] : self.offsets[block + 1]] = pixels[1:]
         window = self._windows.setdefault(tile, deque(maxlen=self.config.max_gap + 1))
         if window:
             self._link(window[-2] if len(window) > 1 else None, window[-1], plane)
@@ -172,21 +182,7 @@ class Linker:
         records["first"], records["second"] = pairs.T
         records["crossing"] = found.crossing
         self._seams.append(records)
-        z = blocks[0] // self._n_tiles
-        _, doubts = link_doubts(found.ious, found.seconds, self.config.iou_thresh)
-        doubts = np.where(found.crossing, doubts, 0)
-        centres = object_centres(labels[0], self._count(blocks[0]), origin)[found.first]
-        self._doubts.add(_same("seam", doubts), doubts, z, pairs, found.ious, centres.__getitem__)
-        for cut, block, part in zip(
-            (found.first_cut, found.second_cut), blocks, labels, strict=True
-        ):
-            ids = np.flatnonzero(cut)
-            nodes = np.stack([ids + self.offsets[block] - 1, np.full(ids.size, -1)], axis=1)
-            doubts = 1 - 1 / (1 + cut[ids])
-            centres = object_centres(part, self._count(block), origin)[ids]
-            self._doubts.add(
-                _same("cut", doubts), doubts, z, nodes, np.zeros(ids.size), centres.__getitem__
-            )
+        self._doubt_seam(found, blocks, labels, origin)
 
     def finish(self) -> LinkedIds:
         """Join fragments, and number the objects from 1 in the order of their appearance."""
@@ -216,19 +212,15 @@ class Linker:
     def _count(self, block: int) -> int:
         return int(self.offsets[block + 1] - self.offsets[block])
 
-    def _span(self, block: int) -> slice:
-        return slice(int(self.offsets[block]), int(self.offsets[block + 1]))
-
-    def _counted_pixels(self, block: int, labels: Labels) -> Ints:
-        """Return the pixels of objects 1 ... n of a block's core, (n,)."""
-        count = self._count(block)
-        pixels = np.bincount(labels.ravel(), minlength=count + 1)
-        if pixels.size > count + 1:
+    def _checked_count(self, block: int, labels: Labels) -> int:
+        """Return how many objects a block may have; raise if its labels hold more."""
+        count, highest = self._count(block), int(labels.max(initial=0))
+        if highest > count:
             raise ValueError(
-                f"Block {block} was said to have ids up to {count}, got {pixels.size - 1}; "
+                f"Block {block} was said to have ids up to {count}, got {highest}; "
                 "counts must hold the highest id of every block"
             )
-        return pixels[1:]
+        return count
 
     def _link(self, lower: Plane | None, middle: Plane, upper: Plane) -> None:
         """Match a plane with the one below it; `lower` is the next one below."""
@@ -285,6 +277,36 @@ class Linker:
             records["centre"] = plane.centres[pieces[held]]
             self._contained.append(records)
 
+    def _doubt_seam(
+        self,
+        found: SeamMatches,
+        blocks: tuple[int, int],
+        labels: tuple[Labels, Labels],
+        origin: tuple[int, int],
+    ) -> None:
+        """Keep what is doubtful at a seam: what was matched over it, and what ends there."""
+        thresh, z = self.config.iou_thresh, blocks[0] // self._n_tiles
+        over, ious = found.crossing, found.ious[found.crossing]
+        _, linked = link_doubts(ious, found.seconds[over], thresh)
+        ends = found.first_cut, found.second_cut
+        cut = [np.flatnonzero(pixels) for pixels in ends]
+        nobody = [np.full(ids.size, -1) for ids in cut]
+        bases = [int(self.offsets[block]) - 1 for block in blocks]
+        decisions = (
+            ("seam", 0, found.first[over], found.second[over] + bases[1], linked, ious),
+            *(
+                ("cut", side, cut[side], nobody[side], 1 - 1 / (1 + ends[side][cut[side]]), None)
+                for side in (0, 1)
+            ),
+        )
+        for kind, side, ids, others, doubts, measured in decisions:
+            if not ids.size:
+                continue
+            nodes = np.stack([ids + bases[side], others], axis=1)
+            centres = object_centres(labels[side], self._count(blocks[side]), origin)[ids]
+            known = np.zeros(ids.size) if measured is None else measured
+            self._doubts.add(_same(kind, doubts), doubts, z, nodes, known, centres.__getitem__)
+
     def _fragments(self, nodes: Nodes) -> RecordLog:
         """Return the pieces that join their hosts by what is linked so far."""
         fragments = Fragments(
@@ -306,7 +328,7 @@ class Linker:
         self._sets.union_pairs(pairs)
         self._counted["fragments"] += len(pairs)
         inside, slices = records["inside"].astype(np.float64), nodes.slices_of(pairs[:, 0])
-        doubts = self.config.containment_thresh / inside
+        doubts = np.minimum(self.config.containment_thresh / inside, 1.0)
         for z in np.unique(slices):
             there = slices == z
             centres = records["centre"][there].astype(np.float64)

@@ -25,16 +25,18 @@ class LinkDoubt:
     kind : str
         ``"weak"``: linked, barely above the threshold. ``"ambiguous"``: linked, and a second
         candidate was nearly as good. ``"missed"``: each other's best match, and not linked, as the
-        threshold was not reached. ``"gap"``: linked over slices without the object.
+        threshold was not reached. ``"gap"``: linked past slices where the object
+        is missing or in pieces.
         ``"contained"``: a short piece that joined the object it lies in. ``"seam"``: linked over a
         seam of tiles, barely or not alone. ``"cut"``: ends at a seam of tiles, as the neighbour
         has no match.
     doubt : float
         In 0 ... 1; 1 is a decision that could as well have been the other.
     z : int
-        The slice; of two, the lower one.
+        The slice; of two, the lower one; for ``"contained"`` that of the piece.
     centre : (float, float)
-        (row, col) of the first object in that slice, in the full plane.
+        (row, col) of the first object in that slice, in the full plane; at a seam, of what both
+        tiles see of it.
     objects : (int, int)
         Ids in the volume; the second is 0 for ``"cut"``, and an object that was removed has 0.
     nodes : (int, int)

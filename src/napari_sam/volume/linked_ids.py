@@ -145,6 +145,13 @@ class LinkedIds(IdTable):
             The folder.
         counts : sequence of int
             The highest id of each block, as for the linker.
+
+        Raises
+        ------
+        FileNotFoundError
+            If no linker has finished there.
+        ValueError
+            If the result is one of other counts.
         """
         summary = json.loads((workspace / _SUMMARY).read_text(encoding="utf-8"))
         offsets = block_offsets(counts)
@@ -166,14 +173,22 @@ class LinkedIds(IdTable):
         )
 
     def keep(self, folder: Path) -> None:
-        """Write what is not in arrays."""
+        """Write what is not in arrays; it tells that the arrays are whole."""
         summary = {
             "n_tiles": self.n_tiles,
             "max_gap": self.max_gap,
             "counts": asdict(self.counts),
             "doubts": [asdict(doubt) for doubt in self.doubts],
         }
-        (folder / _SUMMARY).write_text(json.dumps(summary), encoding="utf-8")
+        partial = folder / f"{_SUMMARY}.partial"
+        partial.write_text(json.dumps(summary), encoding="utf-8")
+        partial.replace(folder / _SUMMARY)
+
+
+def discard_summary(workspace: Path | None) -> None:
+    """Make a workspace one that `LinkedIds.open` does not read until it is finished again."""
+    if workspace is not None:
+        (workspace / _SUMMARY).unlink(missing_ok=True)
 
 
 def block_offsets(counts: ArrayLike | Sequence[int]) -> Ints:

@@ -220,6 +220,12 @@ class VolumePlan:
         ]
         return (SHARD_DEPTH, lengths[0], lengths[1]), (1, chunk, chunk)
 
+    def shard_file(self, level: int, part: WriteBlock) -> Path:
+        """Return the only file of a level that a write block goes into."""
+        rows, cols = (cut.start // SHARD_SIZE for cut in part.window)
+        place = (part.slices.start // SHARD_DEPTH, rows, cols)
+        return self.image.joinpath(str(level), "c", *map(str, place))
+
     def levels(
         self, scale: tuple[float, float, float], translation: tuple[float, float, float]
     ) -> tuple[OmeLevel, ...]:
