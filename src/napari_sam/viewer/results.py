@@ -152,6 +152,7 @@ class StackResult:
             if layer is not None:
                 self._viewer.layers.remove(layer)
             layer = self._added(data, is_pyramid)
+        layer.editable = False
         self.layer = layer
         return layer
 
@@ -179,7 +180,6 @@ class StackResult:
                 **where,
             )
         )
-        layer.editable = False
         if active is not None:
             self._viewer.layers.selection.active = active
         return layer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, field, replace
@@ -12,6 +13,7 @@ from napari_sam.viewer.stacks import Stack
 from napari_sam.volume import (
     JobLockedError,
     JobMismatchError,
+    LedgerError,
     OutputError,
     Preflight,
     RunConfig,
@@ -224,28 +226,24 @@ def advice(error: BaseException) -> str:
     """Say what stopped a job, and what a person can do about it in the dock."""
     match error:
         case JobMismatchError():
-            names = ", ".join(error.fields)
             todo = (
-                f"The folder holds another job, which differs in: {names}. Set that back, choose "
-                "another folder or name, or tick 'Start over' to replace the job."
+                "Set that back, choose another folder or name, or tick 'Start over' to replace the "
+                "job that is there."
             )
         case JobLockedError(is_stale=True):
-            todo = (
-                "Another computer works on this job, or did until it was cut off. If it is gone, "
-                "tick 'Take over' and run again."
-            )
+            todo = "If that computer is gone or was cut off, tick 'Take over' and run again."
         case JobLockedError():
-            todo = (
-                "This job runs already, in another window or process. Cancel it there or wait for "
-                "its end, or choose another folder."
-            )
+            todo = "Cancel it there, wait for its end, or choose another folder or name."
         case VolumeError():
             todo = (
-                f"Slice {error.z} could not be segmented. What is done is kept: run again to try "
-                "it once more, or tick 'Skip slices that fail'."
+                "What is done is kept. Run again to go on from there, or tick 'Skip slices that "
+                "fail' to leave such slices empty."
             )
         case OutputError():
-            todo = "Nothing was changed in the folder. Choose another folder or another name."
+            todo = "Nothing was changed there. Choose another folder or name."
+        case LedgerError():
+            todo = "Tick 'Start over' to replace it, or choose another folder or name."
         case _:
             return f"Stopped: {error}"
-    return f"{todo}\n{error}"
+    reason = re.split(r";|\.(?=\s)", str(error))[0]
+    return f"{reason}.\n{todo}"

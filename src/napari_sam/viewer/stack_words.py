@@ -12,14 +12,15 @@ _STAGES = {
     "write": ("Writing labels", "parts"),
 }
 _KINDS = {
-    "weak": "linked, barely",
-    "ambiguous": "linked, second match close",
-    "missed": "not linked, nearly",
-    "gap": "linked over a gap",
-    "contained": "piece joined an object",
-    "seam": "linked over a seam, barely",
-    "cut": "cut off at a seam",
+    "weak": ("weak link", "Linked, barely above the threshold"),
+    "ambiguous": ("two matches", "Linked; a second object matched nearly as well"),
+    "missed": ("not linked", "Each other's best match, but a little under the threshold"),
+    "gap": ("gap", "Linked past slices where the object is missing"),
+    "contained": ("piece", "A short piece that joined the object it lies in"),
+    "seam": ("seam", "Linked over a seam of blocks, barely"),
+    "cut": ("cut", "Ends at a seam of blocks: the neighbour has no match"),
 }
+"""What a doubt is about: in a cell, and as its tooltip."""
 
 
 def progress_line(step: StackStep) -> str:
@@ -67,17 +68,13 @@ def report_lines(report: VolumeReport) -> list[tuple[str, str]]:
         links = sums.links
         rows += [
             ("Before linking", f"{sums.per_slice} in {report.shape[0]} slices"),
-            (
-                "Size (voxels)",
-                f"{sums.smallest} smallest, {sums.median} median, {sums.largest} largest",
-            ),
-            (
-                "Links",
-                (
-                    f"{links.in_z} from slice to slice, {links.gaps} over gaps, "
-                    f"{links.seams} over seams, {links.fragments} pieces"
-                ),
-            ),
+            ("Smallest", f"{sums.smallest} voxels"),
+            ("Median", f"{sums.median} voxels"),
+            ("Largest", f"{sums.largest} voxels"),
+            ("Links in z", f"{links.in_z}"),
+            ("Links over gaps", f"{links.gaps}"),
+            ("Links over seams", f"{links.seams}"),
+            ("Pieces joined", f"{links.fragments}"),
         ]
     if report.failed:
         rows.append(("Failed blocks", f"{len(report.failed)}, left empty"))
@@ -86,6 +83,11 @@ def report_lines(report: VolumeReport) -> list[tuple[str, str]]:
 
 def doubt_cells(doubt: LinkDoubt) -> tuple[str, str, str, str]:
     """Return a doubt as cells: how doubtful, what, which objects, which slice."""
-    one, other = doubt.objects
-    who = " and ".join(str(number) for number in dict.fromkeys((one, other)) if number)
-    return f"{doubt.doubt:.2f}", _KINDS.get(doubt.kind, doubt.kind), who or "removed", f"{doubt.z}"
+    numbers = dict.fromkeys(number for number in doubt.objects if number)
+    kind = _KINDS.get(doubt.kind, (doubt.kind, ""))[0]
+    return f"{doubt.doubt:.2f}", kind, ", ".join(map(str, numbers)) or "removed", f"{doubt.z}"
+
+
+def doubt_tooltip(doubt: LinkDoubt) -> str:
+    """Say what a doubt is about, and where."""
+    return f"{_KINDS.get(doubt.kind, ('', doubt.kind))[1]}\n{doubt.text}"

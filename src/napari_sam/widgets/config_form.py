@@ -26,7 +26,7 @@ class ConfigForm(QWidget, Generic[Config]):
     parent : QWidget, optional
         The dock.
     names : collection of str, optional
-        Show only these fields; the others keep their defaults.
+        Show only these fields, advanced ones among the others; the rest keep their defaults.
     """
 
     changed = Signal()
@@ -48,7 +48,8 @@ class ConfigForm(QWidget, Generic[Config]):
         forms = {False: _form(basic), True: _form(advanced)}
         for field in dataclasses.fields(config_type):  # type: ignore[arg-type]
             if "label" in field.metadata and (names is None or field.name in names):
-                self._add(field, forms[bool(field.metadata.get("advanced"))])
+                is_folded = names is None and bool(field.metadata.get("advanced"))
+                self._add(field, forms[is_folded])
         layout.addWidget(basic)
         if forms[True].rowCount():
             toggle = QToolButton(self)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFormLayout,
     QGroupBox,
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
     from napari_sam.segmentation.decoded_masks import DecodedMasks
     from napari_sam.segmentation.progress import Progress
+
+_MARGINS = 48
+"""Pixels of a group box and its page to the left and right of what is in it."""
 
 
 class EverythingWidget(QWidget):
@@ -112,20 +116,32 @@ class EverythingWidget(QWidget):
         layout.addLayout(top)
         layout.addWidget(self.models)
         layout.addWidget(self._target_box())
+        self.report = VolumeReportBox(self)
+        self.report.opened.connect(lambda: scroll.ensureWidgetVisible(self.report))
+        layout.addWidget(self.report)
         settings = QGroupBox("Settings")
         inside = QVBoxLayout(settings)
         self.form: ConfigForm[EverythingConfig] = ConfigForm(EverythingConfig, settings)
         inside.addWidget(self.form)
         layout.addWidget(settings)
-        self.report = VolumeReportBox(self)
-        layout.addWidget(self.report)
         layout.addStretch(1)
-        bar = scroll.verticalScrollBar()
-        scroll.setMinimumWidth(page.sizeHint().width() + (bar.sizeHint().width() if bar else 0))
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._make_room(scroll, page)
         outer.addWidget(self._levels_box())
         outer.addWidget(self._run_buttons())
         self.models.status.connect(self._say)
         self.models.failed.connect(self.cancel)
+
+    def _make_room(self, scroll: QScrollArea, page: QWidget) -> None:
+        """Make the page wide enough for what may be shown in it."""
+        hidden = (self.stack, self.report)
+        for box in hidden:
+            box.show()
+        bar = scroll.verticalScrollBar()
+        width = max(page.sizeHint().width(), self.stack.full_width() + _MARGINS)
+        scroll.setMinimumWidth(width + (bar.sizeHint().width() if bar else 0))
+        for box in hidden:
+            box.hide()
 
     def _target_box(self) -> QGroupBox:
         box = QGroupBox("What")

@@ -21,7 +21,7 @@ from napari_sam.segmentation.everything import EverythingConfig
 from napari_sam.volume import LinkConfig, RunConfig, VolumeConfig
 from napari_sam.widgets.config_form import ConfigForm
 
-_SHOWN = ("name", "block_size", "empty_contrast")
+_NAME, _BLOCKS = ("name",), ("block_size", "empty_contrast")
 
 
 class StackBox(QWidget):
@@ -46,13 +46,15 @@ class StackBox(QWidget):
         line.addWidget(self.output, 1)
         line.addWidget(self.browse)
         layout.addLayout(line)
-        self.settings: ConfigForm[VolumeConfig] = ConfigForm(VolumeConfig, self, names=_SHOWN)
+        self.naming: ConfigForm[VolumeConfig] = ConfigForm(VolumeConfig, self, names=_NAME)
+        layout.addWidget(self.naming)
+        self.blocks: ConfigForm[VolumeConfig] = ConfigForm(VolumeConfig, self, names=_BLOCKS)
         self.links: ConfigForm[LinkConfig] = ConfigForm(LinkConfig, self)
-        folded = QWidget(self)
+        self.fold_page = folded = QWidget(self)
         inside = QVBoxLayout(folded)
         inside.setContentsMargins(12, 0, 0, 0)
         inside.addWidget(self.links)
-        inside.addWidget(self.settings)
+        inside.addWidget(self.blocks)
         self.fold = _fold_button("Links and blocks", folded)
         layout.addWidget(self.fold)
         layout.addWidget(folded)
@@ -69,6 +71,10 @@ class StackBox(QWidget):
         self.take_over.hide()
         for box in (self.skip, self.start_over, self.take_over):
             layout.addWidget(box)
+
+    def full_width(self) -> int:
+        """Return the width that it needs unfolded, pixels."""
+        return int(max(self.sizeHint().width(), self.fold_page.sizeHint().width()))
 
     def output_folder(self) -> Path:
         """Return the folder that was chosen.
@@ -91,7 +97,13 @@ class StackBox(QWidget):
         ValueError
             If one is not possible.
         """
-        return replace(self.settings.value(), everything=everything, link=self.links.value())
+        blocks = self.blocks.value()
+        return replace(
+            self.naming.value(),
+            everything=everything,
+            link=self.links.value(),
+            **{name: getattr(blocks, name) for name in _BLOCKS},
+        )
 
     def run_config(self) -> RunConfig:
         """Return how the job is run."""

@@ -105,6 +105,7 @@ class StackRuns:
             labels = result.finish(outcome) if image in self._viewer.layers else None
             report = outcome.report
             again = f", {report.n_resumed} blocks from before" if report.n_resumed else ""
+            self._box.tell("")
             self._box.say(f"{report.n_objects} objects in {report.labels_path}{again}")
             self._report.open(report)
             finish(labels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QFormLayout,
@@ -15,7 +15,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sam.viewer.stack_words import doubt_cells, report_lines
+from napari_sam.viewer.stack_words import doubt_cells, doubt_tooltip, report_lines
 from napari_sam.volume import LinkDoubt, VolumeReport
 
 _MOST, _FEW = 100, 5
@@ -34,6 +34,8 @@ class VolumeReportBox(QGroupBox):
 
     chosen = Signal(object)
     """The `LinkDoubt` that a person wants to see."""
+    opened = Signal()
+    """A report is shown, and has its size."""
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__("Report", parent)
@@ -42,6 +44,9 @@ class VolumeReportBox(QGroupBox):
         self._lines = QFormLayout()
         self._lines.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.AllNonFixedFieldsGrow)
         layout.addLayout(self._lines)
+        self.failed = QLabel()
+        self.failed.setWordWrap(True)
+        layout.addWidget(self.failed)
         self.title = QLabel()
         self.title.setWordWrap(True)
         layout.addWidget(self.title)
@@ -64,24 +69,22 @@ class VolumeReportBox(QGroupBox):
         """Show a report."""
         self.clear()
         for name, text in report_lines(report):
-            value = QLabel(text)
-            value.setWordWrap(True)
-            self._lines.addRow(name, value)
-        for number, error in list(report.failed.items())[:_FEW]:
-            value = QLabel(error)
-            value.setWordWrap(True)
-            self._lines.addRow(f"Block {number}", value)
+            self._lines.addRow(name, QLabel(text))
+        failed = list(report.failed.items())[:_FEW]
+        self.failed.setText("\n".join(f"Block {number}: {error}" for number, error in failed))
+        self.failed.setVisible(bool(failed))
         self._doubts = report.doubts[:_MOST]
         more = len(report.doubts) - len(self._doubts)
         self.title.setText(
-            f"Links to look at first, of {len(report.doubts)}: click to go there"
+            f"In doubt (the worst {len(self._doubts)} of {len(report.doubts)}): click to go there"
             if more
-            else "Links to look at first: click to go there"
+            else "In doubt: click to go there"
             if self._doubts
             else "No link is in doubt"
         )
         self._fill()
         self.show()
+        QTimer.singleShot(0, self.opened.emit)
 
     def clear(self) -> None:
         """Hide, and forget the report."""
@@ -96,7 +99,7 @@ class VolumeReportBox(QGroupBox):
         for row, doubt in enumerate(self._doubts):
             for column, text in enumerate(doubt_cells(doubt)):
                 cell = QTableWidgetItem(text)
-                cell.setToolTip(doubt.text)
+                cell.setToolTip(doubt_tooltip(doubt))
                 if column != 1:
                     cell.setTextAlignment(Qt.AlignmentFlag.AlignCenter)
                 self.table.setItem(row, column, cell)
