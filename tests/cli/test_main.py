@@ -64,7 +64,7 @@ def test_a_volume_is_segmented_and_resumed(tmp_path, capsys):
     words = ["volume", str(tmp_path / "in.zarr"), str(tmp_path / "out.zarr")]
     assert main(words) == 0
     assert main(words) == 0
-    assert "3 slices from before" in capsys.readouterr().out
+    assert "3 blocks from before" in capsys.readouterr().out
     labels = zarr.open_array(tmp_path / "out.zarr" / "labels" / "sam" / "0", mode="r")
     assert labels.shape == stack.shape
 

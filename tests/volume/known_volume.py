@@ -7,7 +7,7 @@ _SIDE = 23  # of the lattice on which the objects stand; most touch their neighb
 _RIM = 15  # half the side of the window an object is drawn in
 
 
-def known_objects(seed=0):
+def known_objects(seed):
     """Draw tilted ellipsoids that touch each other, (Z, Y, X) uint16 with ids 1 ... n."""
     rng = np.random.default_rng(seed)
     truth = np.zeros(SHAPE, np.uint16)
@@ -45,11 +45,12 @@ def _draw(truth, nearest, number, place, rng):
         nearest[window][nearer] = part[nearer]
 
 
-def with_errors(truth, seed=1):
+def with_errors(truth, seed):
     """Return what a segmenter sees of the objects: ids of one plane, whatever the next one's.
 
     Half of the objects vanish for a slice; half are seen in two pieces in one; and of every fifth a
-    neighbour that it touches is taken for a part of it, in one slice.
+    neighbour that it touches is taken for a part of it, in one slice. Of an object's own errors
+    no two stand in neighbouring slices: that would be a gap of two slices.
     """
     rng = np.random.default_rng(seed)
     seen, count = truth.copy(), int(truth.max())
@@ -58,13 +59,13 @@ def with_errors(truth, seed=1):
         for number in np.unique(plane[plane > 0]).tolist():
             extents.setdefault(number, []).append(z)
     for number, slices in extents.items():
-        vanishes, splits, merges = rng.choice(slices[4:-4], 3, replace=False).tolist()
+        vanishes, splits, merges = rng.choice(slices[4:-4:3], 3, replace=False).tolist()
         kinds = rng.random(3)
         if kinds[0] < 0.5:
             seen[vanishes][seen[vanishes] == number] = 0
         if kinds[1] < 0.5:
             rows, cols = np.nonzero(seen[splits] == number)
-            right = cols > np.median(cols)
+            right = cols > (cols.min(initial=SHAPE[2]) + cols.max(initial=0)) // 2
             count += 1
             seen[splits][rows[right], cols[right]] = count
         if kinds[2] < 0.2:

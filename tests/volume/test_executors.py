@@ -1,14 +1,17 @@
 """Whoever does the blocks, the result is the same."""
 
 import os
+import pickle
 import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from napari_sam import Predictor
 from napari_sam.volume import (
     LocalExecutor,
     OutputError,
@@ -31,7 +34,7 @@ class Mortal(OraclePredictor):
 
     def embed(self, image, **options):
         try:
-            os.remove(self.mark)
+            Path(self.mark).unlink()
         except FileNotFoundError:
             return super().embed(image, **options)
         os._exit(9)
@@ -123,6 +126,13 @@ def test_shares_cover_all_blocks_once():
     for text in ("0/3", "4/3", "1", "a/b"):
         with pytest.raises(ValueError, match="shard must be i/n"):
             Shard.parse(text)
+
+
+def test_another_process_loads_the_model_for_itself():
+    predictor = Predictor("nano", "cpu")
+    text = pickle.dumps(predictor.loader("cpu"))
+    assert len(text) < 1000
+    assert pickle.loads(text)().model_digest == predictor.model_digest
 
 
 @pytest.fixture(scope="module")

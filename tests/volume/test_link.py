@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+from napari_sam.volume import node_files
 from napari_sam.volume.gaps import fill_gaps
 from napari_sam.volume.link import Linker
 from napari_sam.volume.link_config import LinkConfig
@@ -173,10 +174,11 @@ def random_planes(n_slices=12, seed=0):
     return [np.where(rng.random((48, 48)) < 0.8, plane, 0) for plane in planes]
 
 
-def test_files_give_what_memory_gives(tmp_path):
+def test_files_give_what_memory_gives(tmp_path, monkeypatch):
     planes = random_planes()
     counts = [int(plane.max()) for plane in planes]
     in_memory = linked_ids(planes, max_gap=2, iou_thresh=0.1)
+    monkeypatch.setattr(node_files, "SMALL", 0)
     in_files = linked_ids(planes, tmp_path / "work", max_gap=2, iou_thresh=0.1)
     opened = LinkedIds.open(tmp_path / "work", counts)
     for other in (in_files, opened):

@@ -8,11 +8,6 @@ from tests.volume.known_volume import known_objects, with_errors
 from tests.volume.tiled import components, link_tiled
 
 
-@pytest.fixture(scope="module")
-def truth():
-    return known_objects()
-
-
 def eroded(plane):
     """Lose the rim, as one tile sees an object smaller than another does."""
     left, right = plane.copy(), plane.copy()
@@ -26,8 +21,10 @@ def segment(plane):
     return components(eroded(plane) if int(plane.sum()) % 2 else plane)
 
 
-def test_known_objects_are_found_in_300_slices(truth, tmp_path):
-    seen = with_errors(truth)
+@pytest.mark.parametrize("seed", [0, 34])
+def test_known_objects_are_found_in_300_slices(seed, tmp_path):
+    truth = known_objects(seed)
+    seen = with_errors(truth, seed + 100)
     labels, linked = link_tiled(seen, halo=12, segment=segment, workspace=tmp_path)
     found = detection(truth, labels)
     assert found.n_true > 300

@@ -13,12 +13,8 @@ LINK_OPTIONS = ("iou_thresh", "containment_thresh", "max_gap", "smooth", "min_vo
 def add_volume_options(parser: argparse.ArgumentParser) -> None:
     """Add all options but those of the model and of each slice."""
     parser.add_argument(
-        "output", nargs="?", help="OME-Zarr group to write (labels/<name>); or --into-source"
-    )
-    parser.add_argument(
-        "--into-source",
-        action="store_true",
-        help="put the labels into the OME-Zarr image that is segmented",
+        "output",
+        help="OME-Zarr group to write (labels/<name>); the source itself puts them into it",
     )
     parser.add_argument("--level", default="0", help="pyramid level, by index or path")
     parser.add_argument("--channel", help="channel, by index or name")

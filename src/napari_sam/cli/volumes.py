@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import zarr
@@ -13,7 +14,6 @@ from napari_sam.cli.images import everything_config, predictor_of
 from napari_sam.cli.volume_options import LINK_OPTIONS
 from napari_sam.volume import (
     LinkConfig,
-    OutputError,
     RunConfig,
     Shard,
     VolumeConfig,
@@ -23,6 +23,7 @@ from napari_sam.volume import (
 )
 from napari_sam.volume.blocks import VolumePredictor
 from napari_sam.volume.executors import Executor, LocalExecutor, ProcessExecutor
+from napari_sam.volume.stores import is_remote
 from napari_sam.volume.tiff_export import check_tiff_path, write_tiff
 
 _SHOWN_DOUBTS = 5
@@ -33,12 +34,11 @@ _FEW_BLOCKS = 8
 def volume(arguments: argparse.Namespace) -> None:
     """Segment a volume and write OME-Zarr labels."""
     config, run = volume_config(arguments), run_config(arguments)
-    if (arguments.output is None) != arguments.into_source:
-        raise OutputError("Give an output, or --into-source; not both")
+    output = None if _are_one(arguments.source, arguments.output) else arguments.output
     tiff = None if arguments.tiff is None else check_tiff_path(arguments.tiff)
     predictor = _predictor(arguments)
     if arguments.dry_run or _is_new(arguments, run):
-        told = preflight(predictor, arguments.source, arguments.output, config)
+        told = preflight(predictor, arguments.source, output, config)
         if arguments.dry_run or told.plan.n_blocks > _FEW_BLOCKS:
             print("\n".join(told.lines()))
         if arguments.dry_run:
@@ -46,7 +46,7 @@ def volume(arguments: argparse.Namespace) -> None:
     job = iter_volume(
         predictor,
         arguments.source,
-        arguments.output,
+        output,
         config,
         resume=not arguments.restart,
         run=run,
@@ -125,11 +125,16 @@ def _predictor(arguments: argparse.Namespace) -> VolumePredictor:
     return KeepingPredictor(predictor, EmbeddingStore(arguments.keep_embeddings, limit=limit))
 
 
+def _are_one(source: str, output: str) -> bool:
+    """Tell whether labels go into the image that is segmented."""
+    return not is_remote(source) and Path(source).resolve() == Path(output).resolve()
+
+
 def _is_new(arguments: argparse.Namespace, run: RunConfig) -> bool:
     """Tell whether a job is begun here, so that it is worth telling what it will take."""
     from napari_sam.volume.plan import plan_volume
 
-    if run.shard is not None or run.only_finish or arguments.output is None:
+    if run.shard is not None or run.only_finish:
         return False
     name = arguments.name or VolumeConfig().name
     plan = plan_volume(arguments.output, name, (1, 1, 1))

@@ -144,6 +144,13 @@ def load_model(
     return read_checkpoint(path).to(target)
 
 
+def lasting_name(name_or_path: str | Path) -> str | Path:
+    """Return the path of a checkpoint as one that holds in every folder, and names as they are."""
+    known = any(model.name == str(name_or_path) for model in _MODELS)
+    path = Path(name_or_path)
+    return path.absolute() if not known and path.is_file() else name_or_path
+
+
 def find_checkpoint(
     name_or_path: str | Path, *, on_progress: Callable[[int, int], None] | None = None
 ) -> Path:

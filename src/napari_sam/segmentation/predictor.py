@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import overload
 
@@ -17,7 +17,7 @@ from napari_sam.model.checkpoints import model_digest
 from napari_sam.model.configs import ViTConfig
 from napari_sam.model.devices import resolve_encoder_dtype
 from napari_sam.model.image_tokens import sample
-from napari_sam.model.registry import load_model
+from napari_sam.model.registry import lasting_name, load_model
 from napari_sam.model.sam import EncodedImage, Sam
 from napari_sam.segmentation.decoding import Window, decode_points, decode_prompts, prediction_of
 from napari_sam.segmentation.embedding import ImageEmbedding
@@ -34,6 +34,7 @@ from napari_sam.segmentation.images import (
 from napari_sam.segmentation.object_size import object_size
 from napari_sam.segmentation.prediction import NOTHING, MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
+from napari_sam.segmentation.upscaling import upscale_whole
 
 
 class Predictor:
@@ -59,6 +60,7 @@ class Predictor:
         precision: str = "auto",
         on_progress: Callable[[int, int], None] | None = None,
     ) -> None:
+        self._given = (model if isinstance(model, Sam) else lasting_name(model)), precision
         if isinstance(model, Sam):
             self.model_name = "custom"
             self._model = model.eval()
@@ -70,6 +72,11 @@ class Predictor:
     def __repr__(self) -> str:
         """Name model and device."""
         return f"Predictor({self.model_name!r}, device={self.device!r})"
+
+    def loader(self, device: str | None = None) -> Callable[[], Predictor]:
+        """Return what makes this predictor again, in another process and on another device."""
+        model, precision = self._given
+        return partial(Predictor, model, device or self.device, precision=precision)
 
     @property
     def model(self) -> Sam:
@@ -246,16 +253,7 @@ class Predictor:
     @torch.inference_mode()
     def upscale(self, embedding: ImageEmbedding, low_res_logits: Tensor) -> Tensor:
         """Resize low-resolution logits (..., h, w) to the image's pixels (..., H, W)."""
-        geometry = embedding.geometry
-        stacked = low_res_logits.reshape(1, -1, *low_res_logits.shape[-2:]).float()
-        height, width = geometry.input_shape
-        padded = functional.interpolate(
-            stacked, geometry.padded_shape, mode="bilinear", align_corners=False
-        )[..., :height, :width]
-        resized = functional.interpolate(
-            padded, geometry.image_shape, mode="bilinear", align_corners=False
-        )
-        return resized.reshape(*low_res_logits.shape[:-2], *geometry.image_shape)
+        return upscale_whole(low_res_logits, embedding.geometry)
 
     @torch.inference_mode()
     def iter_points(

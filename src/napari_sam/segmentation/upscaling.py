@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from napari_sam.segmentation.images import Geometry
 
@@ -29,6 +30,19 @@ class Patch(NamedTuple):
 
     values: Tensor
     corner: tuple[int, int]
+
+
+def upscale_whole(logits: Tensor, geometry: Geometry) -> Tensor:
+    """Resize low-resolution logits (..., h, w) to the image's pixels (..., H, W), float32."""
+    stacked = logits.reshape(1, -1, *logits.shape[-2:]).float()
+    height, width = geometry.input_shape
+    padded = functional.interpolate(
+        stacked, geometry.padded_shape, mode="bilinear", align_corners=False
+    )[..., :height, :width]
+    resized = functional.interpolate(
+        padded, geometry.image_shape, mode="bilinear", align_corners=False
+    )
+    return resized.reshape(*logits.shape[:-2], *geometry.image_shape)
 
 
 def upscale_window(

@@ -53,6 +53,8 @@ class BlockTask:
         The volume's black and white.
     empty_contrast : float
         Blocks of less contrast, over the volume's own, are left empty.
+    device : str or None
+        Where another process loads the model; None takes the predictor's own.
     """
 
     predictor: VolumePredictor
@@ -61,18 +63,19 @@ class BlockTask:
     everything: EverythingConfig
     contrast_limits: Limits | None
     empty_contrast: float
+    device: str | None = None
 
-    def read(self, number: int) -> NDArray[Any]:
-        """Read the pixels of a block's region."""
+    def read(self, number: int) -> NDArray[Any] | None:
+        """Read the pixels of a block's region; None where there is no contrast, so no object."""
         block = self.plan.block(number)
         pixels = self.source.read(block.z, block.region)
         self.source.check_present()
-        return pixels
+        return None if is_empty(pixels, self.contrast_limits, self.empty_contrast) else pixels
 
-    def segment(self, pixels: NDArray[Any]) -> Labels:
-        """Segment the pixels of a region, (h, w); where there is no contrast, nothing is there."""
-        if is_empty(pixels, self.contrast_limits, self.empty_contrast):
-            return np.zeros(pixels.shape[:2], np.uint32)
+    def segment(self, number: int, pixels: NDArray[Any] | None) -> Labels:
+        """Segment the pixels of a block's region, (h, w)."""
+        if pixels is None:
+            return np.zeros(self.plan.block(number).shape, np.uint32)
         return segment_everything(
             self.predictor, pixels, self.everything, contrast_limits=self.contrast_limits
         )
@@ -84,7 +87,7 @@ class BlockTask:
 
     def run(self, number: int) -> DoneBlock:
         """Read, segment and write a block."""
-        return self.write(number, self.segment(self.read(number)))
+        return self.write(number, self.segment(number, self.read(number)))
 
     @cached_property
     def scratch(self) -> Scratch:
@@ -92,8 +95,17 @@ class BlockTask:
         return Scratch.make(self.plan)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the open scratch out: every process opens it for itself."""
-        return {name: value for name, value in self.__dict__.items() if name != "scratch"}
+        """Leave out the open scratch, and a model that another process can load for itself."""
+        state = {name: value for name, value in self.__dict__.items() if name != "scratch"}
+        loader = getattr(self.predictor, "loader", None)
+        if loader is not None:
+            state |= {"predictor": None, "load": loader(self.device)}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Load the model."""
+        load = state.pop("load", None)
+        self.__dict__.update(state if load is None else {**state, "predictor": load()})
 
 
 @dataclass(frozen=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import uuid
 from collections import deque
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from distributed import Client, Worker, WorkerPlugin, get_worker
 
 from napari_sam.volume.blocks import BlockTask
-from napari_sam.volume.executors import Outcome, on_device
+from napari_sam.volume.executors import Outcome
 from napari_sam.volume.ledger import DoneBlock
 
 _PER_THREAD = 3
@@ -46,7 +46,8 @@ class DaskExecutor:
         client: Any = own or self.client
         token = uuid.uuid4().hex[:8]
         try:
-            client.register_plugin(_BlockPlugin(on_device(task, self.device), token), name=token)
+            plugin = _BlockPlugin(replace(task, device=self.device), token)
+            client.register_plugin(plugin, name=token)
             yield from _in_flight(client, task, blocks, token)
         finally:
             client.unregister_worker_plugin(token)

@@ -11,11 +11,11 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from typing import Any, Protocol
+from typing import Protocol
 
 from napari_sam.volume.blocks import BlockTask
 from napari_sam.volume.ledger import DoneBlock
@@ -60,8 +60,8 @@ class LocalExecutor:
 
             def start(number: int) -> None:
                 pixels = reading.submit(task.read, number)
-                labels = segmenting.submit(lambda: task.segment(_taken(pixels)))
-                steps.append((number, writing.submit(lambda: task.write(number, _taken(labels)))))
+                labels = segmenting.submit(lambda: task.segment(number, pixels.result()))
+                steps.append((number, writing.submit(lambda: task.write(number, labels.result()))))
 
             for number in itertools.islice(coming, _AHEAD + self.at_once):
                 start(number)
@@ -93,27 +93,12 @@ class ProcessExecutor:
     def run(self, task: BlockTask, blocks: Sequence[int]) -> Generator[Outcome, None, None]:
         """See `Executor`."""
         task.scratch  # noqa: B018  made before processes want it
-        crew = [_Worker(on_device(task, device)) for device in self.devices]
+        crew = [_Worker(replace(task, device=device)) for device in self.devices]
         try:
             yield from _in_order(blocks, _shared_out(crew, blocks))
         finally:
             for worker in crew:
                 worker.stop()
-
-
-def on_device(task: BlockTask, device: str) -> BlockTask:
-    """Return the task with its predictor on another device, where it is one that can move."""
-    move: Callable[[str], Any] | None = getattr(task.predictor, "on_device", None)
-    if move is None:
-        return task
-    return BlockTask(
-        move(device),
-        task.source,
-        task.plan,
-        task.everything,
-        task.contrast_limits,
-        task.empty_contrast,
-    )
 
 
 class _Worker:
@@ -193,10 +178,6 @@ def _in_order(blocks: Sequence[int], outcomes: Iterator[Outcome]) -> Generator[O
         while number not in held:
             held.update([next(outcomes)])
         yield number, held.pop(number)
-
-
-def _taken(future: Future[Any]) -> Any:
-    return future.result()
 
 
 def _outcome(get: Callable[[], DoneBlock]) -> DoneBlock | Exception:

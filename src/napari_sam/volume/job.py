@@ -20,6 +20,7 @@ from napari_sam.volume.gaps import fill_gaps
 from napari_sam.volume.ledger import DoneBlock, Ledger, checksum
 from napari_sam.volume.link import Linker
 from napari_sam.volume.linked_ids import LinkedIds
+from napari_sam.volume.lock import JobLock
 from napari_sam.volume.output import open_levels
 from napari_sam.volume.plan import Block, VolumePlan, Window, WriteBlock
 from napari_sam.volume.report import VolumeEvent
@@ -49,6 +50,8 @@ class VolumeJob:
     ----------
     predictor, source, plan, config, run, ledger
         What is done, where, how, and the record of it.
+    lock : JobLock
+        Held; it is looked at before anything is recorded.
     """
 
     predictor: VolumePredictor
@@ -57,6 +60,7 @@ class VolumeJob:
     config: VolumeConfig
     run: RunConfig
     ledger: Ledger
+    lock: JobLock
 
     @cached_property
     def everything(self) -> EverythingConfig:
@@ -127,6 +131,7 @@ class VolumeJob:
         for done, part in enumerate(writes):
             resumed = self._is_written(levels, part)
             if not resumed:
+                self.lock.check()
                 labels = self._final_labels(part, linked)
                 pieces = [labels[:, :: 2**level, :: 2**level] for level in range(len(levels))]
                 for level, (array, piece) in enumerate(zip(levels, pieces, strict=True)):
@@ -160,6 +165,7 @@ class VolumeJob:
         VolumeError
             If the job stops here.
         """
+        self.lock.check()
         if isinstance(outcome, DoneBlock):
             self.ledger.add_block(number, outcome)
             return None

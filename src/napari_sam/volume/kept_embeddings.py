@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,6 +76,16 @@ class KeepingPredictor(_Delegating):
     def __repr__(self) -> str:
         """Name predictor and store."""
         return f"KeepingPredictor({self._predictor!r}, {self._store!r})"
+
+    def loader(self, device: str | None = None) -> Callable[[], KeepingPredictor]:
+        """Return what makes this predictor again, in another process and on another device."""
+        return partial(
+            _loaded,
+            self._predictor.loader(device),
+            self._store,
+            self._contrast_limits,
+            self._object_diameter,
+        )
 
     @property
     def store(self) -> EmbeddingStore:
@@ -158,6 +170,17 @@ class KeepingPredictor(_Delegating):
     ) -> str:
         diameter = None if self._sees_one_size else object_diameter
         return embedding_key(image, contrast_limits, diameter, self._predictor.model_digest)
+
+
+def _loaded(
+    load: Callable[[], _Delegating],
+    store: EmbeddingStore,
+    contrast_limits: tuple[float, float] | None,
+    object_diameter: float | None,
+) -> KeepingPredictor:
+    return KeepingPredictor(
+        load(), store, contrast_limits=contrast_limits, object_diameter=object_diameter
+    )
 
 
 def embedding_key(

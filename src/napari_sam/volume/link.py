@@ -99,9 +99,9 @@ class Linker:
                 f"A volume may have at most {np.iinfo(np.uint32).max} objects in all blocks, "
                 f"got {size}; link parts of it on their own"
             )
-        self._sets = DisjointSets(size, self._files.path("parents"))
+        self._sets = DisjointSets(size, self._files.path("parents", 8 * size))
         self._pixels = self._files.array("pixels", size, np.uint32)
-        self._bridges = self._files.array("bridges", size, np.int64)
+        self._bridges = self._files.array("bridges", size, np.int64, kept=True)
         self._contained = self._files.log("contained", CONTAINED)
         self._seams = self._files.log("seams", SEAM)
         self._doubts = DoubtHeap(_DOUBTS)

@@ -213,7 +213,7 @@ def number_objects(
     """
     voxels = measure_tracks(files, nodes, sets).voxels
     numbers = files.array("numbers", nodes.count, np.uint32)
-    ids = files.array("ids", nodes.count, np.uint32)
+    ids = files.array("ids", nodes.count, np.uint32, kept=True)
     least, n_objects = max(config.min_voxels, 1), 0
     for span in spans(nodes.count):
         roots = sets.roots(span.start, span.stop)
@@ -223,7 +223,7 @@ def number_objects(
         numbers[fresh] = np.arange(n_objects + 1, n_objects + 1 + fresh.size)
         n_objects += fresh.size
         ids[span] = np.where(shown, numbers[roots], 0)
-    sizes = files.array("sizes", n_objects, np.int64)
+    sizes = files.array("sizes", n_objects, np.int64, kept=True)
     for span in spans(nodes.count):
         named = numbers[span] > 0
         sizes[numbers[span][named].astype(np.int64) - 1] = voxels[span][named]

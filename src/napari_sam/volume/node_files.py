@@ -11,6 +11,8 @@ from numpy.typing import DTypeLike, NDArray
 
 CHUNK = 2**20
 """Entries that are held in memory at once."""
+SMALL = 2**20
+"""Arrays of so many bytes are made in memory, where nobody reads them again later."""
 
 
 class NodeFiles:
@@ -27,13 +29,17 @@ class NodeFiles:
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
 
-    def path(self, name: str) -> Path | None:
+    def path(self, name: str, n_bytes: int) -> Path | None:
         """Return the file of an array; None in memory."""
-        return None if self.folder is None else self.folder / f"{name}.npy"
+        is_in_memory = self.folder is None or n_bytes <= SMALL
+        return None if is_in_memory or self.folder is None else self.folder / f"{name}.npy"
 
-    def array(self, name: str, size: int, dtype: DTypeLike, fill: int = 0) -> NDArray[Any]:
-        """Make an array (size,) of one value."""
-        path = self.path(name)
+    def array(
+        self, name: str, size: int, dtype: DTypeLike, fill: int = 0, *, kept: bool = False
+    ) -> NDArray[Any]:
+        """Make an array (size,) of one value; one that is kept has a file even if it is small."""
+        n_bytes = size * np.dtype(dtype).itemsize
+        path = self.path(name, SMALL + 1 if kept else n_bytes)
         if path is None:
             return np.full(size, fill, dtype)
         if size == 0:  # a file without data cannot be mapped

@@ -122,7 +122,7 @@ def preflight(
     seconds, found, compressed, raw = [], [], 0, 0
     for number in _probes(plan.n_blocks):
         started = time.perf_counter()
-        labels = task.segment(task.read(number))
+        labels = task.segment(number, task.read(number))
         seconds.append(time.perf_counter() - started)
         found.append(int(labels.max(initial=0)))
         compressed += len(zlib.compress(labels.tobytes(), 1))

@@ -127,15 +127,16 @@ def iter_volume(
     """
     config, run = config or VolumeConfig(), run or RunConfig()
     volume = open_source(source, level=config.level, channel=config.channel, time=config.time)
-    place = place_of(output, volume)
-    plan = plan_volume(place, config.name, volume.shape, block_size=config.block_size)
+    plan = plan_volume(
+        place_of(output, volume), config.name, volume.shape, block_size=config.block_size
+    )
     check_ours(plan, into_source=output is None)
     sample = sample_volume(volume)
     description = _description(predictor, volume, config, sample)
-    lock = plan.lock if run.shard is None else plan.job / f"{run.shard.name}.lock"
+    place = plan.lock if run.shard is None else plan.job / f"{run.shard.name}.lock"
     plan.job.mkdir(parents=True, exist_ok=True)
     with (
-        JobLock(lock, take=run.take_lock),
+        JobLock(place, take=run.take_lock) as lock,
         claim_output(
             plan,
             description,
@@ -146,7 +147,7 @@ def iter_volume(
         ) as ledger,
     ):
         plan = replace(plan, halo=halo_of(ledger.header["object_diameter"]))
-        job = VolumeJob(predictor, volume, plan, config, run, ledger)
+        job = VolumeJob(predictor, volume, plan, config, run, ledger, lock)
         if run.shard is not None:
             n_resumed = yield from job.segment(run.shard.blocks(plan.n_blocks))
             return _report(plan, volume, ledger, n_resumed)
