@@ -57,6 +57,12 @@ def test_the_shown_channel_and_time_are_found(stored, source_of, channel):
     np.testing.assert_array_equal(source.read(2), CHANNELS[1, channel, 2])
 
 
+def test_a_single_time_point_need_not_be_named(tmp_path, source_of):
+    path = write_image(tmp_path / "image.zarr", [CHANNELS[:1]], axes="tczyx")
+    source, picks = source_of(path, da.from_array(CHANNELS[:1])[:, 1], at=(0,)).open()
+    assert (source.location, picks) == (str(path), Picks(channel=1))
+
+
 def test_a_zarr_array_is_opened_where_it_lies(tmp_path):
     array = zarr.create_array(store=tmp_path / "a.zarr", data=CHANNELS[0, 0])
     for data in (array, da.from_zarr(array)):

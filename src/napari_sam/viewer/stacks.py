@@ -80,30 +80,29 @@ class Stack:
             source = self._opened(place, picks)
             if source is not None and self._shows(source):
                 return source, picks
-        matches: list[tuple[VolumeSource, Picks]] = []
         for time in self._times():
-            for channel in range(_MOST_CHANNELS):
-                picks = Picks(channel=channel, time=time)
-                source = self._opened(place, picks)
-                if source is None:
-                    break
-                if self._shows(source):
-                    matches.append((source, picks))
-        return matches[0] if len(matches) == 1 else self._by_name(place, matches)
-
-    def _by_name(
-        self, place: str, matches: list[tuple[VolumeSource, Picks]]
-    ) -> tuple[VolumeSource, Picks] | None:
-        """Choose the channel that has the layer's name among those that look alike."""
-        for time in self._times() if matches else ():
-            try:
-                named = open_source(place, channel=self.name, time=time)
-            except (OSError, ValueError):
-                continue
-            for source, picks in matches:
-                if source.picks == named.picks:
-                    return source, picks
+            found = self._channel(place, time)
+            if found is not None:
+                return found
         return None
+
+    def _channel(self, place: str, time: int | None) -> tuple[VolumeSource, Picks] | None:
+        """Find the channel that the layer shows; of several alike, the one of its name."""
+        matches: list[tuple[VolumeSource, Picks]] = []
+        for channel in range(_MOST_CHANNELS):
+            picks = Picks(channel=channel, time=time)
+            source = self._opened(place, picks)
+            if source is None:
+                break
+            if self._shows(source):
+                matches.append((source, picks))
+        if len(matches) < 2:
+            return matches[0] if matches else None
+        try:
+            named = open_source(place, channel=self.name, time=time)
+        except (OSError, ValueError):
+            return None
+        return next((match for match in matches if match[0].picks == named.picks), None)
 
     def _told(self) -> Iterator[Picks]:
         """Yield the choices that the viewer's sliders name, the shortest first."""
