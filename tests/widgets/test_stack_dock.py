@@ -274,6 +274,7 @@ def test_a_removed_image_stops_its_job_and_a_new_one_goes_on(person, whole):
     person.run_half()
     person.viewer.layers.remove("drawn")
     assert person.box.start.isEnabled()
+    assert "run again to go on" in person.box.status.text()
     person.viewer.add_image(zarr.open_array(person.folder / "in.zarr", mode="r"), name="again")
     person.dock.image.choose(person.viewer.layers["again"])
     person.run_to_end()

@@ -94,8 +94,9 @@ class EverythingWidget(QWidget):
         """Stop the job; what a stack has done is on disk, and running again resumes it."""
         self.models.stop_waiting()
         self._runner.cancel()
+        is_stack = self.run_box.pause.isEnabled()
         self.run_box.set_running(running=False)
-        self._say("Stopped. What was done is kept: run again to go on")
+        self._say("Stopped" + ". What was done is kept: run again to go on" * is_stack)
 
     # building
 

@@ -92,6 +92,9 @@ class StackRuns:
     def _begin(
         self, job: StackJob, image: Image, plane: Plane, finish: Callable[[Any], object]
     ) -> None:
+        if image not in self._viewer.layers:  # it went while the model was loaded
+            finish(None)
+            return
         place = job.output / "labels" / job.config.name
         self._result = result = StackResult(self._viewer, image, plane, place)
         self._notes.clear()
