@@ -6,7 +6,9 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_sam.viewer.layers import shown_plane
-from napari_sam.viewer.results import SliceResult, StackResult, show_slice_labels, stack_source
+from napari_sam.viewer.results import SliceResult, StackResult, show_slice_labels
+from napari_sam.viewer.stack_job import StackOutcome, open_levels
+from napari_sam.viewer.stacks import stack_source
 from napari_sam.volume import segment_volume
 from tests.oracle import OraclePredictor
 
@@ -62,7 +64,8 @@ def test_a_finished_stack_lies_on_its_image(tmp_path):
     turn = np.array([[1, 0, 0], [0, 0.8, -0.6], [0, 0.6, 0.8]])
     viewer, layer, plane = open_layer(stack(), scale=(3, 2, 2), rotate=turn)
     report = segment_volume(OraclePredictor(), stack_source(layer, plane), tmp_path / "o.zarr")
-    labels = StackResult(viewer, layer, plane, tmp_path / "o.zarr").finish(report)
+    outcome = StackOutcome(report=report, levels=open_levels(report))
+    labels = StackResult(viewer, layer, plane, tmp_path / "o.zarr").finish(outcome)
     assert np.allclose(labels.data_to_world((1, 5, 6)), layer.data_to_world((1, 5, 6)))
     assert sorted(np.unique(np.asarray(labels.data))) == [0, 1, 2]
     assert not labels.editable

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam.segmentation.progress import Progress
 from napari_sam.viewer.layers import Plane, level_0, new_labels_like, placement
 from napari_sam.viewer.napari_private import unwrapped
-from napari_sam.volume import VolumeReport, VolumeSource
-from napari_sam.volume.report import VolumeEvent
+from napari_sam.viewer.stack_job import StackOutcome, StackStep
+from napari_sam.volume import LinkDoubt
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
 SLICE_NAME = "SAM everything"
 STACK_NAME = "SAM volume"
 _HIGHEST = "napari_sam_highest_label"
+_OUTPUT = "napari_sam_volume"
 
 
 def show_slice_labels(
@@ -79,45 +79,11 @@ class SliceResult:
         return highest
 
 
-def stack_source(image: Image, plane: Plane) -> VolumeSource:
-    """Return a layer's stack (Z, Y, X) as the source of a volume job, read slice by slice.
-
-    Time and other axes before z stay where the viewer stands.
-
-    Raises
-    ------
-    ValueError
-        If the layer is no stack, or the viewer shows another plane than the last two axes.
-    """
-    ndim = image.ndim
-    if ndim < 3:
-        raise ValueError(f"Layer {image.name!r} has no slices; use 'This slice'")
-    if plane.axes != (ndim - 2, ndim - 1):
-        raise ValueError("A stack is segmented along its first axis: show the last two axes")
-    array = level_0(image)
-    leading = plane.index[: ndim - 3]
-    if leading:
-        import dask.array as da
-
-        lazy = array if isinstance(array, da.Array) else da.from_array(array)
-        array = lazy[leading]
-    units = [str(unit) for unit in image.units[-3:]]
-    return VolumeSource(
-        array=array,
-        stored_axes=("z", "y", "x", "c") if image.rgb else ("z", "y", "x"),
-        scale=_triple(image.scale),
-        translation=_triple(image.translate),
-        units=(units[0], units[1], units[2]),
-    )
-
-
-def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    z, row, col = (float(value) for value in values[-3:])
-    return z, row, col
-
-
 class StackResult:
-    """A Labels layer on the store that a volume job writes, so that it holds nothing in memory.
+    """A Labels layer on what a volume job writes, so that it holds nothing in memory.
+
+    While the job runs the layer shows the blocks that are done; at the end, the label image. A
+    layer of an earlier run on the same output is used on.
 
     Parameters
     ----------
@@ -132,54 +98,88 @@ class StackResult:
         self._image = image
         self._plane = plane
         self._output = output
-        self._stage = ""
-        self._layer: Labels | None = None
+        self.layer: Labels | None = None
 
-    def show(self, event: Progress) -> None:
-        """Show the slice that is done, where it is the one that the viewer shows."""
-        if not isinstance(event, VolumeEvent) or event.z is None:
-            return
-        path = self._store(event.stage)
-        if path is None:
-            return
-        if event.stage != self._stage:
-            try:
-                self._open(path)
-            except FileNotFoundError:  # events come late: the job may have tidied up already
-                return
-            self._stage = event.stage
-        if self._layer is not None and event.z == self._shown_z():
-            self._layer.refresh()
+    def show(self, step: StackStep) -> None:
+        """Show a block that is done, where its slice is the one that the viewer shows."""
+        if step.levels is not None:
+            self._open(step.levels)
+        elif step.event.stage == "segment" and self._is_seen(step.event.z):
+            self.layer.refresh()  # type: ignore[union-attr]  # seen, so there
 
-    def finish(self, report: VolumeReport) -> Labels:
+    def finish(self, outcome: StackOutcome) -> Labels:
         """Show the final labels."""
-        return self._open(report.labels_path / "0")
+        return self._open(outcome.levels)
 
-    def _store(self, stage: str) -> Path | None:
-        from napari_sam.volume.plan import plan_volume
+    def jump_to(self, doubt: LinkDoubt) -> None:
+        """Bring what a job was in doubt about into view, and select its object."""
+        layer, viewer = self.layer, self._viewer
+        if layer is None or layer not in viewer.layers:
+            return
+        viewer.dims.ndisplay = 2
+        ndim = viewer.dims.ndim
+        viewer.dims.order = tuple(range(ndim))
+        point = np.array(viewer.dims.point, np.float64)
+        if self._image in viewer.layers and self._image.ndim == ndim:
+            point[:] = self._image.data_to_world([index or 0 for index in self._plane.index])
+        world = np.asarray(layer.data_to_world((doubt.z, *doubt.centre)), np.float64)
+        point[ndim - 3 :] = world
+        viewer.dims.point = tuple(point)
+        camera = getattr(viewer, "scene", viewer).camera  # napari 0.8: the viewer's
+        camera.center = (*tuple(camera.center)[:-2], world[-2], world[-1])
+        known = [number for number in doubt.objects if number]
+        if known:
+            layer.selected_label = known[0]
+        viewer.layers.selection.active = layer
 
-        shape = tuple(level_0(self._image).shape)[self._image.ndim - 3 : self._image.ndim]
-        plan = plan_volume(self._output, "sam", (shape[0], shape[1], shape[2]))
-        return {"segment": plan.scratch, "write": plan.image / "0"}.get(stage)
+    def _is_seen(self, z: int | None) -> bool:
+        """Tell whether the layer is there and the viewer shows this slice of it."""
+        dims = self._viewer.dims
+        if self.layer is None or self.layer not in self._viewer.layers or dims.ndisplay != 2:
+            return False
+        position = self.layer.world_to_data(dims.point)
+        return z == round(float(position[-3]))
 
-    def _shown_z(self) -> int:
-        position = self._image.world_to_data(self._viewer.dims.point)
-        return round(float(position[self._image.ndim - 3]))
+    def _open(self, levels: tuple[Any, ...]) -> Labels:
+        """Show arrays (Z, Y, X), the levels of a pyramid."""
+        is_pyramid = len(levels) > 1
+        data = list(levels) if is_pyramid else levels[0]
+        layer = self._found()
+        if layer is not None and layer.multiscale == is_pyramid:
+            layer.data = data
+            layer.refresh()
+        else:
+            if layer is not None:
+                self._viewer.layers.remove(layer)
+            layer = self._added(data, is_pyramid)
+        layer.editable = False
+        self.layer = layer
+        return layer
 
-    def _open(self, path: Path) -> Labels:
-        import zarr
+    def _found(self) -> Labels | None:
+        """Return the layer of this run, or of an earlier one on the same output."""
+        for layer in self._viewer.layers:
+            if layer.metadata.get(_OUTPUT) == str(self._output):
+                found: Labels = unwrapped(layer)
+                return found
+        return None
 
-        array: Any = zarr.open_array(path, mode="r")
-        if self._layer is not None and self._layer in self._viewer.layers:
-            self._layer.data = array
-            return self._layer
+    def _added(self, data: Any, is_pyramid: bool) -> Labels:  # noqa: FBT001
         image = self._image
-        if image.ndim == array.ndim:
+        if image.ndim == 3:
             where = placement(image)
         else:  # time and the like were fixed: the stack lies in the last three axes
             where = {name: getattr(image, name)[-3:] for name in ("scale", "translate", "units")}
-        self._layer = unwrapped(
-            self._viewer.add_labels(array, name=f"{STACK_NAME}: {image.name}", **where)
+        active = self._viewer.layers.selection.active
+        layer: Labels = unwrapped(
+            self._viewer.add_labels(
+                data,
+                name=f"{STACK_NAME}: {image.name}",
+                multiscale=is_pyramid,
+                metadata={_OUTPUT: str(self._output)},
+                **where,
+            )
         )
-        self._layer.editable = False
-        return self._layer
+        if active is not None:
+            self._viewer.layers.selection.active = active
+        return layer

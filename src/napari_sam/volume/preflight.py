@@ -78,7 +78,7 @@ class Preflight:
         room = f"; {_size(self.free)} free{': NOT ENOUGH' if short else ''}"
         return [
             f"volume   {depth} slices of {height} x {width}{tiles}, object diameter {size}",
-            f"time     {_duration(self.seconds)} on {self.device} ({pace} s a block)",
+            f"time     {duration(self.seconds)} on {self.device} ({pace} s a block)",
             f"finds    {found} objects in the two blocks that were timed",
             f"memory   {_size(self.memory)} for blocks in hand, beside the model",
             f"disk     {_size(self.scratch)} meanwhile, {_size(self.labels)} for good{room}",
@@ -155,7 +155,8 @@ def _existing(path: Path) -> Path:
     return next(folder for folder in (path, *path.parents) if folder.is_dir())
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """Say it in hours, minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, Generic, TypeVar
 
 from magicgui.widgets import FloatSpinBox, create_widget
@@ -25,11 +25,19 @@ class ConfigForm(QWidget, Generic[Config]):
         `choices` and `advanced`. Fields without a label are not shown.
     parent : QWidget, optional
         The dock.
+    names : collection of str, optional
+        Show only these fields, advanced ones among the others; the rest keep their defaults.
     """
 
     changed = Signal()
 
-    def __init__(self, config_type: type[Config], parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        config_type: type[Config],
+        parent: QWidget | None = None,
+        *,
+        names: Collection[str] | None = None,
+    ) -> None:
         super().__init__(parent)
         self._type = config_type
         self._readers: dict[str, Callable[[], Any]] = {}
@@ -39,8 +47,9 @@ class ConfigForm(QWidget, Generic[Config]):
         basic, advanced = QWidget(self), QWidget(self)
         forms = {False: _form(basic), True: _form(advanced)}
         for field in dataclasses.fields(config_type):  # type: ignore[arg-type]
-            if "label" in field.metadata:
-                self._add(field, forms[bool(field.metadata.get("advanced"))])
+            if "label" in field.metadata and (names is None or field.name in names):
+                is_folded = names is None and bool(field.metadata.get("advanced"))
+                self._add(field, forms[is_folded])
         layout.addWidget(basic)
         if forms[True].rowCount():
             toggle = QToolButton(self)

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from pathlib import Path
+from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
+from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
-    QFileDialog,
     QFormLayout,
     QGroupBox,
-    QHBoxLayout,
-    QLabel,
-    QLineEdit,
-    QProgressBar,
-    QPushButton,
     QRadioButton,
     QScrollArea,
     QVBoxLayout,
@@ -26,11 +20,15 @@ from qtpy.QtWidgets import (
 from napari_sam.segmentation.everything import EverythingConfig
 from napari_sam.viewer.layers import Plane, level_0, read_array, shown_plane
 from napari_sam.viewer.napari_private import unwrapped
-from napari_sam.viewer.results import SliceResult, StackResult, stack_source
+from napari_sam.viewer.results import SliceResult
 from napari_sam.widgets.choosers import LayerChooser
 from napari_sam.widgets.config_form import ConfigForm
 from napari_sam.widgets.level_box import LevelBox
 from napari_sam.widgets.models import ModelBox
+from napari_sam.widgets.run_box import RunBox
+from napari_sam.widgets.stack_box import StackBox
+from napari_sam.widgets.stack_runs import StackRuns
+from napari_sam.widgets.volume_report import VolumeReportBox
 from napari_sam.widgets.workers import Runner, report_error
 
 if TYPE_CHECKING:
@@ -38,7 +36,9 @@ if TYPE_CHECKING:
 
     from napari_sam.segmentation.decoded_masks import DecodedMasks
     from napari_sam.segmentation.progress import Progress
-    from napari_sam.volume import VolumeReport
+
+_MARGINS = 48
+"""Pixels of a group box and its page to the left and right of what is in it."""
 
 
 class EverythingWidget(QWidget):
@@ -57,8 +57,8 @@ class EverythingWidget(QWidget):
         self._target: Any = None
         self._source: Any = None
         self._slice: SliceResult | None = None
-        self._stack: StackResult | None = None
         self._build()
+        self.runs = StackRuns(self._viewer, self._runner, self.run_box, self.stack, self.report)
         self._viewer.layers.events.removed.connect(self._on_removed)
 
     def use_predictor(self, predictor: object) -> None:
@@ -74,17 +74,19 @@ class EverythingWidget(QWidget):
         try:
             config = self.form.value()
             plane = shown_plane(self._viewer, image)
-            output = self._checked_output() if self.whole_stack.isChecked() else None
+            whole = self.whole_stack.isChecked()
+            begin = self.runs.prepared(image, plane, config) if whole else None
         except ValueError as error:
             report_error(error)
             return
-        self._set_running(running=True)
+        self._source = image
+        self.run_box.set_running(running=True, can_pause=begin is not None)
 
         def start(predictor: Any) -> None:
-            if output is None:
+            if begin is None:
                 self._run_slice(predictor, image, plane, config)
             else:
-                self._run_stack(predictor, image, plane, config, output)
+                begin(predictor, self.models.device.device, self._finish(image))
 
         self.models.when_loaded(start)
 
@@ -92,8 +94,9 @@ class EverythingWidget(QWidget):
         """Stop the job; what a stack has done is on disk, and running again resumes it."""
         self.models.stop_waiting()
         self._runner.cancel()
-        self._set_running(running=False)
-        self._say("Stopped")
+        is_stack = self.run_box.pause.isEnabled()
+        self.run_box.set_running(running=False)
+        self._say("Stopped" + ". What was done is kept: run again to go on" * is_stack)
 
     # building
 
@@ -114,17 +117,32 @@ class EverythingWidget(QWidget):
         layout.addLayout(top)
         layout.addWidget(self.models)
         layout.addWidget(self._target_box())
+        self.report = VolumeReportBox(self)
+        self.report.opened.connect(lambda: scroll.ensureWidgetVisible(self.report))
+        layout.addWidget(self.report)
         settings = QGroupBox("Settings")
         inside = QVBoxLayout(settings)
         self.form: ConfigForm[EverythingConfig] = ConfigForm(EverythingConfig, settings)
         inside.addWidget(self.form)
         layout.addWidget(settings)
         layout.addStretch(1)
-        bar = scroll.verticalScrollBar()
-        scroll.setMinimumWidth(page.sizeHint().width() + (bar.sizeHint().width() if bar else 0))
-        outer.addWidget(self._run_box())
+        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self._make_room(scroll, page)
+        outer.addWidget(self._levels_box())
+        outer.addWidget(self._run_buttons())
         self.models.status.connect(self._say)
         self.models.failed.connect(self.cancel)
+
+    def _make_room(self, scroll: QScrollArea, page: QWidget) -> None:
+        """Make the page wide enough for what may be shown in it."""
+        hidden = (self.stack, self.report)
+        for box in hidden:
+            box.show()
+        bar = scroll.verticalScrollBar()
+        width = max(page.sizeHint().width(), self.stack.full_width() + _MARGINS)
+        scroll.setMinimumWidth(width + (bar.sizeHint().width() if bar else 0))
+        for box in hidden:
+            box.hide()
 
     def _target_box(self) -> QGroupBox:
         box = QGroupBox("What")
@@ -134,58 +152,26 @@ class EverythingWidget(QWidget):
         self.this_slice.setChecked(True)
         layout.addWidget(self.this_slice)
         layout.addWidget(self.whole_stack)
-        self.output = QLineEdit()
-        self.output.setPlaceholderText("OME-Zarr folder for the result")
-        self.output.setToolTip("A job that stopped goes on when it is run again on the same folder")
-        self.browse = QPushButton("Choose ...")
-        self.browse.clicked.connect(self._browse)
-        line = QHBoxLayout()
-        line.addWidget(self.output, 1)
-        line.addWidget(self.browse)
-        layout.addLayout(line)
-        for widget in (self.output, self.browse):
-            widget.setEnabled(False)
-            self.whole_stack.toggled.connect(widget.setEnabled)
+        self.stack = StackBox(box)
+        self.output = self.stack.output
+        layout.addWidget(self.stack)
+        self.stack.hide()
+        self.whole_stack.toggled.connect(self.stack.setVisible)
         return box
 
-    def _run_box(self) -> QWidget:
-        box = QWidget()
-        layout = QVBoxLayout(box)
+    def _levels_box(self) -> LevelBox:
         self.levels = LevelBox(self)
         self.levels.chosen.connect(self._follow)
         self.levels.drawn.connect(self._show_slice)
-        self.progress = QProgressBar()
-        self.progress.setRange(0, 1)
-        self.progress.setValue(0)
-        self.start_button = QPushButton("Run")
-        self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setEnabled(False)
-        self.start_button.clicked.connect(lambda _=False: self.run())
-        self.cancel_button.clicked.connect(lambda _=False: self.cancel())
-        line = QHBoxLayout()
-        line.addWidget(self.start_button, 1)
-        line.addWidget(self.cancel_button)
-        self.status = QLabel("Finds every object, without prompts")
-        self.status.setWordWrap(True)
-        self.status.setMinimumHeight(3 * self.status.fontMetrics().lineSpacing())
-        layout.addWidget(self.levels)
-        layout.addLayout(line)
-        layout.addWidget(self.progress)
-        layout.addWidget(self.status)
-        return box
+        return self.levels
 
-    def _browse(self) -> None:
-        path, _ = QFileDialog.getSaveFileName(
-            self, "Result", "labels.ome.zarr", "OME-Zarr (*.zarr)"
-        )
-        if path:
-            self.output.setText(path)
-
-    def _checked_output(self) -> Path:
-        text = self.output.text().strip()
-        if not text:
-            raise ValueError("Choose the OME-Zarr folder that the stack's labels go to")
-        return Path(text)
+    def _run_buttons(self) -> RunBox:
+        self.run_box = RunBox(self)
+        self.run_box.started.connect(self.run)
+        self.run_box.cancelled.connect(self.cancel)
+        self.start_button, self.cancel_button = self.run_box.start, self.run_box.cancel
+        self.progress, self.status = self.run_box.progress, self.run_box.status
+        return self.run_box
 
     # jobs
 
@@ -234,49 +220,26 @@ class EverythingWidget(QWidget):
         for name in self.levels.editors:
             self.form.editors[name].value = getattr(config, name)
 
-    def _run_stack(
-        self,
-        predictor: Any,
-        image: Image,
-        plane: Plane,
-        config: EverythingConfig,
-        output: Path,
-    ) -> None:
-        from napari_sam.volume import VolumeConfig, iter_volume
-
-        try:
-            source = stack_source(image, plane)
-        except ValueError as error:
-            report_error(error)
-            self._set_running(running=False)
-            return
-        self._stack = StackResult(self._viewer, image, plane, output)
-
-        def job() -> Generator[Progress, None, VolumeReport]:
-            volume = VolumeConfig(everything=config)
-            return (yield from iter_volume(predictor, source, output, volume))
-
-        def show(report: VolumeReport) -> None:
-            if self._stack is not None and image in self._viewer.layers:
-                self._target = self._stack.finish(report)
-                self._say(f"{report.n_objects} objects in {report.labels_path}")
-
-        self._start(job, show, image)
-
     def _start(self, job: Any, show: Any, source: Any) -> None:
         self._source = source
         self._runner.start(job, on_event=self._on_event, on_result=show, on_end=self._on_end)
 
+    def _finish(self, image: Image) -> Callable[[Any], None]:
+        """Return what is called with the Labels layer of a stack, or None at the end of a job."""
+
+        def finish(labels: Any) -> None:
+            if labels is not None and image in self._viewer.layers:
+                self._target = labels
+            self.run_box.set_running(running=False)
+
+        return finish
+
     def _on_event(self, event: Progress) -> None:
-        self.progress.setRange(0, max(event.total, 1))
-        self.progress.setValue(event.done)
+        self.run_box.show_progress(event.done, event.total)
         self._say(f"{event.stage}: {event.done} of {event.total}")
-        if self._stack is not None:
-            self._stack.show(event)
 
     def _on_end(self) -> None:
-        self._set_running(running=False)
-        self._stack = None
+        self.run_box.set_running(running=False)
 
     def _on_removed(self, event: Any) -> None:
         """Stop a job whose image is gone, as when the viewer closes, and let go of its masks."""
@@ -287,14 +250,5 @@ class EverythingWidget(QWidget):
             self._slice = None
             self.levels.clear()
 
-    def _set_running(self, *, running: bool) -> None:
-        self.start_button.setEnabled(not running)
-        self.cancel_button.setEnabled(running)
-        if running:
-            self.progress.setRange(0, 0)
-        elif self.progress.maximum() == 0:
-            self.progress.setRange(0, 1)
-            self.progress.setValue(0)
-
     def _say(self, text: str) -> None:
-        self.status.setText(text)
+        self.run_box.say(text)

@@ -1,21 +1,27 @@
 """Work beside the GUI thread: one runner for all docks.
 
-A job is a generator; it is cancelled at its next yield. Results arrive on the GUI thread. An error
-becomes one napari notification. A runner's jobs end when its widget goes, or the application quits.
+A job is a generator; it is held or cancelled at its next yield, and closed in its own thread.
+Results arrive on the GUI thread. An error becomes one napari notification. A runner's jobs end when
+its widget goes, or the application quits.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Generator
+from contextlib import closing
+from functools import partial
 from typing import Any, TypeVar
 
-from napari.qt.threading import create_worker
+from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QApplication, QWidget
 
 Event = TypeVar("Event")
 Result = TypeVar("Result")
+_PATIENCE = 0.05
+"""Seconds between two looks at what a job that is held waits for."""
 
 
 class Runner(QObject):
@@ -32,6 +38,8 @@ class Runner(QObject):
         self._worker: Any = None
         self._serial = 0
         self._alive = [True]
+        self._control = _Control()
+        self._control.ended.set()
         parent.destroyed.connect(self._alive.clear)
         application = QApplication.instance()
         if application is not None:
@@ -48,7 +56,9 @@ class Runner(QObject):
         *,
         on_event: Callable[[Event], object] | None = None,
         on_result: Callable[[Result], object] | None = None,
+        on_error: Callable[[BaseException], object] | None = None,
         on_end: Callable[[], object] | None = None,
+        in_turn: bool = False,
     ) -> None:
         """Start a job.
 
@@ -58,17 +68,27 @@ class Runner(QObject):
             Returns a generator; runs in a worker thread.
         on_event, on_result : callable, optional
             Called on the GUI thread with what the generator yields and returns.
+        on_error : callable, optional
+            Called on the GUI thread with an error, instead of `report_error`.
         on_end : callable, optional
             Called on the GUI thread at the end, however it came; not for a job that was replaced.
+        in_turn : bool
+            Begin only when the job before has let go of everything, such as its lock.
         """
         self.cancel()
         self._serial += 1
         serial = self._serial
 
-        def steps() -> Generator[Event, None, Result]:
-            return (yield from job())
-
-        worker = create_worker(steps, _ignore_errors=True, _start_thread=False)
+        before, self._control = self._control, _Control()
+        control = self._control
+        steps = control.steps(job, before if in_turn else None)
+        worker = create_worker(
+            lambda: (yield from steps),
+            _ignore_errors=True,
+            _start_thread=False,
+            _worker_class=_ClosingWorker,
+        )
+        worker.on_closed = control.ended.set
 
         def current(call: Callable[..., object] | None) -> Callable[..., None]:
             def forward(*arguments: object) -> None:
@@ -83,19 +103,94 @@ class Runner(QObject):
                 if on_end is not None:
                     on_end()
 
-        worker.yielded.connect(current(on_event))
+        worker.yielded.connect(current(None if on_event is None else _told(on_event)))
         worker.returned.connect(current(on_result))
-        worker.errored.connect(current(report_error))
+        worker.errored.connect(current(partial(_unpacked, on_error or report_error)))
         worker.finished.connect(end)
         self._worker = worker
         worker.start()
 
+    def pause(self) -> None:
+        """Hold the job at its next yield."""
+        self._control.may_go.clear()
+
+    def resume(self) -> None:
+        """Let a job that is held go on."""
+        self._control.may_go.set()
+
     def cancel(self) -> None:
         """Ask the job to stop at its next yield, and drop what it still says."""
         if self._worker is not None:
+            self._control.stopped.set()
             self._worker.quit()
             self._worker = None
         self._serial += 1
+
+
+class _Control:
+    """What the GUI thread tells a job, and hears of its end."""
+
+    def __init__(self) -> None:
+        self.may_go, self.stopped, self.ended = (threading.Event() for _ in range(3))
+        self.may_go.set()
+
+    def steps(
+        self, job: Callable[[], Generator[Event, None, Result]], before: _Control | None
+    ) -> Generator[Event | None, None, Result | None]:
+        """Hand on the steps of a job, hold it where that is asked for, and close it at the end.
+
+        It begins when the job before has ended; until then None is yielded.
+        """
+        while before is not None and not before.ended.wait(_PATIENCE):
+            yield None
+        try:
+            with closing(job()) as steps:
+                while True:
+                    try:
+                        event = next(steps)
+                    except StopIteration as end:
+                        result: Result = end.value
+                        return result
+                    yield event
+                    while not self.may_go.wait(_PATIENCE):
+                        if self.stopped.is_set():
+                            return None
+        except RuntimeError as error:  # which Qt's workers take for their own end
+            raise _JobError from error
+
+
+class _JobError(Exception):
+    """Carries an error of a job as its cause."""
+
+
+def _told(call: Callable[[Event], object]) -> Callable[[Event | None], None]:
+    """Leave out what a job that waits for its turn yields."""
+
+    def tell(event: Event | None) -> None:
+        if event is not None:
+            call(event)
+
+    return tell
+
+
+def _unpacked(call: Callable[[BaseException], object], error: BaseException) -> None:
+    """Call with the error of a job."""
+    cause = error.__cause__ if isinstance(error, _JobError) else None
+    call(cause or error)
+
+
+class _ClosingWorker(GeneratorWorker):
+    """A worker that closes its generator in its own thread, so that nobody else waits for that."""
+
+    on_closed: Callable[[], object]
+
+    def work(self) -> Any:
+        """Do the steps."""
+        try:
+            with closing(self._gen):
+                return super().work()
+        finally:
+            self.on_closed()
 
 
 def report_error(error: BaseException) -> None:

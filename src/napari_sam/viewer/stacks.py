@@ -1,0 +1,213 @@
+"""Stacks of layers as sources of volume jobs: by the place of their file where that is known."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from napari_sam.viewer.layers import Plane, level_0
+from napari_sam.volume import VolumeSource, open_source
+from napari_sam.volume.stores import location_of
+
+if TYPE_CHECKING:
+    from napari.layers import Image
+
+_SIDE = 256
+"""Rows and columns that are compared to tell channels apart."""
+_MOST_CHANNELS = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picks:
+    """What is chosen of a file, with the names and defaults of `VolumeConfig`."""
+
+    channel: int | None = None
+    time: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Stack:
+    """The stack (Z, Y, X) that a layer shows, taken on the main thread without reading a pixel.
+
+    Attributes
+    ----------
+    source : VolumeSource
+        The layer's array.
+    places : tuple of str
+        Paths or URLs that the array may come from.
+    leading : tuple of int
+        Where the viewer stands on the axes before z.
+    z : int
+        The slice it shows.
+    name : str
+        The layer's name, which may be a channel's.
+    """
+
+    source: VolumeSource
+    places: tuple[str, ...]
+    leading: tuple[int, ...]
+    z: int
+    name: str
+
+    def open(self) -> tuple[VolumeSource, Picks]:
+        """Open the stack by the place of its file, so that any other process can do so, too.
+
+        Reads a few windows of the file and of the layer, and takes the file only if they are equal:
+        a layer may have been changed since it was opened. Slow: not for the GUI thread.
+
+        Returns
+        -------
+        source : VolumeSource
+            With a location; or the layer's array as it is, without one.
+        picks : Picks
+            The channel and the time point that are shown.
+        """
+        for place in self.places:
+            found = self._in_file(place)
+            if found is not None:
+                return found
+        return self.source, Picks()
+
+    def _in_file(self, place: str) -> tuple[VolumeSource, Picks] | None:
+        """Find the stack in a file."""
+        for picks in self._told():
+            source = self._opened(place, picks)
+            if source is not None and self._shows(source):
+                return source, picks
+        for time in self._times():
+            found = self._channel(place, time)
+            if found is not None:
+                return found
+        return None
+
+    def _channel(self, place: str, time: int | None) -> tuple[VolumeSource, Picks] | None:
+        """Find the channel that the layer shows; of several alike, the one of its name."""
+        matches: list[tuple[VolumeSource, Picks]] = []
+        for channel in range(_MOST_CHANNELS):
+            picks = Picks(channel=channel, time=time)
+            source = self._opened(place, picks)
+            if source is None:
+                break
+            if self._shows(source):
+                matches.append((source, picks))
+        if len(matches) < 2:
+            return matches[0] if matches else None
+        try:
+            named = open_source(place, channel=self.name, time=time)
+        except (OSError, ValueError):
+            return None
+        return next((match for match in matches if match[0].picks == named.picks), None)
+
+    def _told(self) -> Iterator[Picks]:
+        """Yield the choices that the viewer's sliders name, the shortest first."""
+        channels = [None, *self.leading[-1:]]
+        for time, channel in itertools.product(self._times(), channels):
+            yield Picks(channel=channel, time=time)
+
+    def _times(self) -> list[int | None]:
+        return [None, *self.leading[:1]]
+
+    def _opened(self, place: str, picks: Picks) -> VolumeSource | None:
+        """Open a file; None if it has no such choice, or cannot be read by us."""
+        try:
+            source = open_source(place, channel=picks.channel, time=picks.time)
+        except (OSError, TypeError, ValueError):
+            return None
+        return source
+
+    def _shows(self, other: VolumeSource) -> bool:
+        """Tell whether another source has the same pixels, as far as a few windows tell."""
+        own = self.source
+        if (own.shape, own.dtype, own.is_rgb) != (other.shape, other.dtype, other.is_rgb):
+            return False
+        depth, *plane = own.shape
+        rows, cols = (
+            slice(max(0, length // 2 - _SIDE // 2), length // 2 + _SIDE // 2 + 1)
+            for length in plane
+        )
+        window = rows, cols
+        return all(
+            np.array_equal(own.read(z, window), other.read(z, window))
+            for z in sorted({0, depth // 2, self.z})
+        )
+
+
+def take_stack(image: Image, plane: Plane) -> Stack:
+    """Take a layer's stack as it is shown.
+
+    Raises
+    ------
+    ValueError
+        If the layer is no stack, or the viewer shows another plane than the last two axes.
+    """
+    source = stack_source(image, plane)
+    array = level_0(image)
+    told = (image.source.path, _place_of(array))
+    return Stack(
+        source=source,
+        places=tuple(dict.fromkeys(place for place in told if place)),
+        leading=_leading(image, plane),
+        z=plane.index[image.ndim - 3] or 0,
+        name=image.name,
+    )
+
+
+def stack_source(image: Image, plane: Plane) -> VolumeSource:
+    """Return a layer's stack (Z, Y, X) as the source of a volume job, read slice by slice.
+
+    Time and other axes before z stay where the viewer stands.
+
+    Raises
+    ------
+    ValueError
+        If the layer is no stack, or the viewer shows another plane than the last two axes.
+    """
+    ndim = image.ndim
+    if ndim < 3:
+        raise ValueError(f"Layer {image.name!r} has no slices; use 'This slice'")
+    if plane.axes != (ndim - 2, ndim - 1):
+        raise ValueError("A stack is segmented along its first axis: show the last two axes")
+    array = level_0(image)
+    leading = _leading(image, plane)
+    if leading and not isinstance(array, np.ndarray):
+        import dask.array as da
+
+        array = array if isinstance(array, da.Array) else da.from_array(array, name=False)
+    units = [str(unit) for unit in image.units[-3:]]
+    return VolumeSource(
+        array=array[leading] if leading else array,
+        stored_axes=("z", "y", "x", "c") if image.rgb else ("z", "y", "x"),
+        scale=_triple(image.scale),
+        translation=_triple(image.translate),
+        units=(units[0], units[1], units[2]),
+    )
+
+
+def _leading(image: Image, plane: Plane) -> tuple[int, ...]:
+    return tuple(index or 0 for index in plane.index[: image.ndim - 3])
+
+
+def _place_of(array: Any) -> str | None:
+    """Return the place of a zarr array, or of the one zarr array that a dask array reads."""
+    if isinstance(array, zarr.Array):
+        return location_of(array)
+    layers = getattr(getattr(array, "dask", None), "layers", {})
+    stored = [
+        value
+        for layer in layers.values()
+        if len(layer) == 1
+        for value in layer.values()
+        if isinstance(value, zarr.Array)
+    ]
+    return location_of(stored[0]) if len(stored) == 1 else None
+
+
+def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    z, row, col = (float(value) for value in values[-3:])
+    return z, row, col
