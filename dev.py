@@ -77,7 +77,9 @@ def test(words: list[str]) -> int:
     """Run the linters, then the tests; returns the tests' status, or the linters' if they pass."""
     lint_status = lint()
     without_qt = ["-p", "no:napari", "-p", "no:pytest-qt"] if tell_missing(QT_LIBRARIES) else []
-    return run(PYTHON, "-m", "pytest", *without_qt, *words) or lint_status
+    side_by_side = [] if words else ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile"]
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of several processes hinder each other
+    return run(PYTHON, "-m", "pytest", *without_qt, *side_by_side, *words) or lint_status
 
 
 def lint() -> int:

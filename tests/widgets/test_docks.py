@@ -217,7 +217,9 @@ def test_the_gui_never_waits_for_an_embedding(viewer, qtbot):
     dock = open_segment(viewer, image, Predictor("nano", "cpu"))
     points = dock.prompts.new_points()
     points.add((450, 450))
-    qtbot.waitUntil(lambda: dock.session is not None and dock.session.prediction is not None)
+    qtbot.waitUntil(
+        lambda: dock.session is not None and dock.session.prediction is not None, timeout=60_000
+    )
     first = dock.session.embedding
     dock.session.object_diameter = None  # forgets the embedding: the next click makes it anew
     points.add((455, 455))
