@@ -48,3 +48,18 @@ def test_typical_size_needs_three_objects():
     assert typical_size(labels) is None
     labels[20:30, 20:30] = 3
     assert typical_size(labels) == pytest.approx(2 * np.sqrt(100 / np.pi))
+
+
+def areas_as_labels(areas: list[int]) -> np.ndarray:
+    return np.repeat(np.arange(1, len(areas) + 1), areas)[None]
+
+
+@pytest.mark.parametrize(
+    ("areas", "typical"),
+    [
+        ([16] * 6 + [256] * 4, 256),  # specks, though they are more
+        ([81] * 6 + [10_000], 81),  # merged objects, though they hold most pixels
+    ],
+)
+def test_neither_specks_nor_merged_objects_decide(areas, typical):
+    assert typical_size(areas_as_labels(areas)) == pytest.approx(2 * np.sqrt(typical / np.pi))

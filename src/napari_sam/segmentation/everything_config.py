@@ -213,7 +213,7 @@ class EverythingConfig:
         advanced=True,
     )
     foreground_thresh: float = setting(
-        0.6,
+        0.7,
         "Foreground",
         "Instances mode: foreground is above this probability",
         min=0.0,
@@ -221,7 +221,7 @@ class EverythingConfig:
         step=0.05,
     )
     seed_thresh: float = setting(
-        0.4,
+        0.5,
         "Seeds",
         "Instances mode: higher splits touching objects more",
         min=0.0,

@@ -27,8 +27,8 @@ def object_size(
 ) -> float:
     """Estimate the diameter of an image's objects, pixels.
 
-    The instances that are seen at several scales are measured; where few are, the size decoder is
-    asked, if the network has one.
+    The instances that are seen at several scales are measured, and the size decoder is asked: the
+    geometric mean of both, or what there is.
 
     Parameters
     ----------
@@ -41,26 +41,32 @@ def object_size(
     look : callable
         Embeds a part of the image at a scale.
     """
+    seen: dict[float, ImageEmbedding] = {}
+
+    def at(part: NDArray[np.float32], scale: float) -> ImageEmbedding:
+        if scale not in seen:
+            seen[scale] = look(part, scale)
+        return seen[scale]
 
     @torch.inference_mode()
     def instances_at(part: NDArray[np.float32], scale: float) -> NDArray[np.uint32]:
-        seen = look(part, scale)
-        height, width = seen.geometry.input_shape
-        maps = model.instance_maps(seen.image)[0].sigmoid()[:, :height, :width]
+        embedding = at(part, scale)
+        height, width = embedding.geometry.input_shape
+        maps = model.instance_maps(embedding.image)[0].sigmoid()[:, :height, :width]
         return instances_from_maps(maps.cpu().numpy(), smoothing=_SEED_SMOOTHING)
 
     @torch.inference_mode()
     def votes_at(part: NDArray[np.float32], scale: float) -> NDArray[np.float64]:
-        seen = look(part, scale)
-        votes = model.size_votes(seen.image, seen.geometry.input_shape)[0]
+        embedding = at(part, scale)
+        votes = model.size_votes(embedding.image, embedding.geometry.input_shape)[0]
         log_probabilities: NDArray[np.float64] = votes.double().cpu().numpy()
         return log_probabilities
 
+    judged = []
     if model.instance_decoder is not None:
-        found = diameter_of_instances(displayed, instances_at, known_diameter)
-        if found is not None:
-            return found
-    if model.size_decoder is None:
-        return known_diameter
-    octaves = bin_octaves().double().numpy()
-    return estimate_diameter(displayed, votes_at, octaves, known_diameter)
+        judged.append(diameter_of_instances(displayed, instances_at, known_diameter))
+    if model.size_decoder is not None:
+        octaves = bin_octaves().double().numpy()
+        judged.append(estimate_diameter(displayed, votes_at, octaves, known_diameter))
+    known = [diameter for diameter in judged if diameter is not None]
+    return float(np.exp(np.mean(np.log(known)))) if known else known_diameter

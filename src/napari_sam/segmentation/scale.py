@@ -20,7 +20,9 @@ _LOOK = 512
 _SMALLEST_LOOK = 48
 _FEWEST = 3
 _SMALLEST_AREA = 12
-_TOLERANCE = 0.4
+_WEIGHT = 0.25
+"""Power of the area that an object's say in the typical size grows with."""
+_TOLERANCE = 0.3
 
 
 def _looks(
@@ -40,8 +42,8 @@ def _looks(
 def typical_size(labels: NDArray[np.integer]) -> float | None:
     """Return a typical equivalent diameter of the objects of labels (H, W), pixels.
 
-    The geometric mean of the median over objects and the median over their pixels: specks pull down
-    the one, merged objects push up the other.
+    The median over objects, each weighing as much as the root of its diameter: specks pull down a
+    plain median, merged objects push up one over pixels.
 
     Returns
     -------
@@ -52,8 +54,9 @@ def typical_size(labels: NDArray[np.integer]) -> float | None:
     areas = np.sort(areas[areas >= _SMALLEST_AREA])
     if len(areas) < _FEWEST:
         return None
-    by_pixel = areas[np.searchsorted(areas.cumsum(), areas.sum() / 2)]
-    return float(2 * np.sqrt(math.sqrt(np.median(areas) * by_pixel) / np.pi))
+    weights = (areas**_WEIGHT).cumsum()
+    median = areas[np.searchsorted(weights, weights[-1] / 2)]
+    return float(2 * np.sqrt(median / np.pi))
 
 
 def diameter_of_instances(
