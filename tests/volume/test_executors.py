@@ -13,6 +13,7 @@ import pytest
 
 from napari_sam import Predictor
 from napari_sam.volume import (
+    JobLockedError,
     LocalExecutor,
     OutputError,
     ProcessExecutor,
@@ -118,6 +119,27 @@ def test_shares_of_a_job_are_finished_by_another_call(volume, whole, tmp_path):
     assert {
         path: data for path, data in tree(output).items() if path.startswith("labels")
     } == labels
+
+
+def test_a_job_that_starts_over_forgets_its_shares(volume, whole, tmp_path):
+    output, share = tmp_path / "out.zarr", RunConfig(shard=Shard(index=1, count=2))
+    segment_volume(OraclePredictor(threshold=100), volume, output, run=share)
+    with pytest.raises(ValueError, match="a shard cannot start over"):
+        segment_volume(OraclePredictor(threshold=100), volume, output, run=share, resume=False)
+    again = OraclePredictor(threshold=100)
+    segment_volume(again, volume, output, resume=False)
+    assert again.n_embed == 16  # of 20 slices 4 are empty
+    assert tree(output) == whole
+
+
+def test_a_job_is_not_finished_while_a_share_is_done(volume, tmp_path):
+    output, share = tmp_path / "out.zarr", RunConfig(shard=Shard(index=1, count=2))
+    job = iter_volume(OraclePredictor(threshold=100), volume, output, run=share)
+    next(job)
+    with pytest.raises(JobLockedError):
+        segment_volume(OraclePredictor(threshold=100), volume, output)
+    job.close()
+    assert segment_volume(OraclePredictor(threshold=100), volume, output).n_resumed >= 1
 
 
 def test_shares_cover_all_blocks_once():

@@ -15,6 +15,7 @@ from typing import Any
 import zarr
 
 from napari_sam.volume.ledger import DoneBlock, Ledger, check_same_job, read_header
+from napari_sam.volume.lock import JobLock
 from napari_sam.volume.ome import label_attributes, label_names, labels_group_attributes
 from napari_sam.volume.plan import JOBS_FOLDER, VolumePlan
 from napari_sam.volume.source import VOLUME_AXES, VolumeSource
@@ -72,8 +73,8 @@ def claim_output(
         return _shard_ledger(plan, shard)
     ledger = Ledger(plan.ledger)
     try:
-        if resume:
-            _collect_shards(plan, ledger)
+        _check_shards_rest(plan)
+        _collect_shards(plan, ledger, taken=resume)
         _tidy(plan, ledger)
     except BaseException:
         ledger.close()
@@ -91,16 +92,17 @@ def _shard_ledger(plan: VolumePlan, shard: str) -> Ledger:
     return Ledger.create(path, job)
 
 
-def _collect_shards(plan: VolumePlan, ledger: Ledger) -> None:
+def _collect_shards(plan: VolumePlan, ledger: Ledger, *, taken: bool) -> None:
     """Take in what shares of the job have recorded, in the order of the blocks; then forget them.
 
-    Shares of another header are of a job that was replaced.
+    Shares of another header are of a job that was replaced; they are not `taken`, nor is any where
+    a job starts over.
     """
     paths = sorted(plan.job.glob("shard-*.jsonl"))
     blocks: dict[int, DoneBlock] = {}
     failed: dict[int, str] = {}
     for path in paths:
-        if read_header(path) == ledger.header:
+        if taken and read_header(path) == ledger.header:
             with Ledger(path) as share:
                 blocks |= share.blocks
                 failed |= share.failed
@@ -111,6 +113,21 @@ def _collect_shards(plan: VolumePlan, ledger: Ledger) -> None:
             ledger.add_failed(number, failed[number])
     for path in paths:
         path.unlink()
+    for lock in plan.job.glob("shard-*.lock"):
+        shutil.rmtree(lock)
+
+
+def _check_shards_rest(plan: VolumePlan) -> None:
+    """Refuse to go on with a job while shares of it are being done.
+
+    Raises
+    ------
+    JobLockedError
+        If another call does one.
+    """
+    for path in sorted(plan.job.glob("shard-*.lock")):
+        with JobLock(path):
+            pass
 
 
 def open_levels(plan: VolumePlan) -> list[zarr.Array[Any]]:

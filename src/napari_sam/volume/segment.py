@@ -126,6 +126,8 @@ def iter_volume(
         a shard, what is known so far: no objects.
     """
     config, run = config or VolumeConfig(), run or RunConfig()
+    if run.shard is not None and not resume:
+        raise ValueError("a shard cannot start over: do so with a call without a shard, then go on")
     volume = open_source(source, level=config.level, channel=config.channel, time=config.time)
     plan = plan_volume(
         place_of(output, volume), config.name, volume.shape, block_size=config.block_size
