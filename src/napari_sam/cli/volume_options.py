@@ -66,7 +66,10 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
         "--take-lock", action="store_true", help="take over a job that someone else works on"
     )
     group.add_argument(
-        "--at-once", type=int, default=1, metavar="N", help="blocks segmented side by side here"
+        "--at-once",
+        type=int,
+        metavar="N",
+        help="blocks segmented side by side here; by default 2 on a GPU, else 1",
     )
     group.add_argument(
         "--devices", metavar="NAME,...", help="one process per device, such as cuda:0,cuda:1"

@@ -99,9 +99,8 @@ def _run_options(run: RunConfig) -> list[str] | None:
     if run.shard is not None:
         words += _option("shard", f"{run.shard.index}/{run.shard.count}")
     if isinstance(run.executor, LocalExecutor):
-        return words + (
-            _option("at-once", run.executor.at_once) if run.executor.at_once > 1 else []
-        )
+        at_once = run.executor.at_once
+        return words if at_once is None else words + _option("at-once", at_once)
     if isinstance(run.executor, ProcessExecutor):
         return words + _option("devices", ",".join(run.executor.devices))
     return None

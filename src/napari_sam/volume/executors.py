@@ -42,16 +42,18 @@ class LocalExecutor:
 
     Attributes
     ----------
-    at_once : int
-        Blocks that are segmented side by side, in threads. On a GPU two keep it busy while masks
-        become labels.
+    at_once : int or None
+        Blocks that are segmented side by side, in threads. None takes two on a GPU, which then is
+        busy while masks become labels, and one elsewhere.
     """
 
-    at_once: int = 1
+    at_once: int | None = None
 
     def run(self, task: BlockTask, blocks: Sequence[int]) -> Generator[Outcome, None, None]:
         """See `Executor`."""
-        pools = [ThreadPoolExecutor(count) for count in (1, self.at_once, 1)]
+        device = str(getattr(task.predictor, "device", "cpu"))
+        at_once = self.at_once or (1 if device.startswith("cpu") else 2)
+        pools = [ThreadPoolExecutor(count) for count in (1, at_once, 1)]
         reading, segmenting, writing = pools
         try:
             task.scratch  # noqa: B018  made before threads want it
@@ -63,7 +65,7 @@ class LocalExecutor:
                 labels = segmenting.submit(lambda: task.segment(number, pixels.result()))
                 steps.append((number, writing.submit(lambda: task.write(number, labels.result()))))
 
-            for number in itertools.islice(coming, _AHEAD + self.at_once):
+            for number in itertools.islice(coming, _AHEAD + at_once):
                 start(number)
             while steps:
                 number, done = steps.popleft()
