@@ -23,12 +23,12 @@ from napari_sam.volume import (
 )
 from napari_sam.volume.blocks import VolumePredictor
 from napari_sam.volume.executors import Executor, LocalExecutor, ProcessExecutor
+from napari_sam.volume.preflight import is_worth_telling
+from napari_sam.volume.segment import lay_out
 from napari_sam.volume.stores import is_remote
 from napari_sam.volume.tiff_export import check_tiff_path, write_tiff
 
 _SHOWN_DOUBTS = 5
-_FEW_BLOCKS = 8
-"""Jobs of so few blocks are done sooner than told of."""
 
 
 def volume(arguments: argparse.Namespace) -> None:
@@ -37,12 +37,12 @@ def volume(arguments: argparse.Namespace) -> None:
     output = None if _are_one(arguments.source, arguments.output) else arguments.output
     tiff = None if arguments.tiff is None else check_tiff_path(arguments.tiff)
     predictor = _predictor(arguments)
-    if arguments.dry_run or _is_new(arguments, run):
-        told = preflight(predictor, arguments.source, output, config)
-        if arguments.dry_run or told.plan.n_blocks > _FEW_BLOCKS:
-            print("\n".join(told.lines()))
-        if arguments.dry_run:
-            return
+    begins = run.shard is None and not run.only_finish
+    _, plan = lay_out(arguments.source, output, config)
+    if arguments.dry_run or (begins and is_worth_telling(plan, resume=not arguments.restart)):
+        print("\n".join(preflight(predictor, arguments.source, output, config).lines()))
+    if arguments.dry_run:
+        return
     job = iter_volume(
         predictor,
         arguments.source,
@@ -128,17 +128,6 @@ def _predictor(arguments: argparse.Namespace) -> VolumePredictor:
 def _are_one(source: str, output: str) -> bool:
     """Tell whether labels go into the image that is segmented."""
     return not is_remote(source) and Path(source).resolve() == Path(output).resolve()
-
-
-def _is_new(arguments: argparse.Namespace, run: RunConfig) -> bool:
-    """Tell whether a job is begun here, so that it is worth telling what it will take."""
-    from napari_sam.volume.plan import plan_volume
-
-    if run.shard is not None or run.only_finish:
-        return False
-    name = arguments.name or VolumeConfig().name
-    plan = plan_volume(arguments.output, name, (1, 1, 1))
-    return arguments.restart or not plan.ledger.is_file()
 
 
 def _print_report(report: VolumeReport) -> None:

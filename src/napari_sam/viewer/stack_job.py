@@ -29,9 +29,8 @@ from napari_sam.volume.block_view import view_blocks
 from napari_sam.volume.blocks import VolumePredictor
 from napari_sam.volume.command import command_line
 from napari_sam.volume.plan import VolumePlan, plan_volume
+from napari_sam.volume.preflight import is_worth_telling
 
-FEW_BLOCKS = 8
-"""Jobs of so few blocks are done sooner than told of."""
 _OFTEN = 0.05
 """Seconds between what is told of steps that change nothing in the picture."""
 
@@ -142,7 +141,7 @@ class StackJob:
         config = replace(self.config, **asdict(picks))
         yield StackOpened(location=source.location, command=self._command(source, config))
         plan = plan_volume(self.output, config.name, source.shape, block_size=config.block_size)
-        if plan.n_blocks > FEW_BLOCKS and not (self.resume and plan.ledger.is_file()):
+        if is_worth_telling(plan, resume=self.resume):
             yield StackForecast(preflight=preflight(self.predictor, source, self.output, config))
         job = iter_volume(
             self.predictor, source, self.output, config, resume=self.resume, run=self.run_config

@@ -70,10 +70,10 @@ class BlockView:
 
     def _blocks(self, z: int, rows: NDArray[np.int64], cols: NDArray[np.int64]) -> Iterator[Block]:
         """Yield the blocks of a slice that hold any of these rows and columns."""
-        side, across = self.plan.block_size, self.plan.tile_columns
+        side = self.plan.block_size
         for row in np.unique(rows // side):
             for col in np.unique(cols // side):
-                yield self.plan.block(z * len(self.plan.tiles) + int(row) * across + int(col))
+                yield self.plan.block_at(z, int(row) * side, int(col) * side)
 
     def _read(
         self, block: Block, rows: NDArray[np.int64], cols: NDArray[np.int64], into: Labels

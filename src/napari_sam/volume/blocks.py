@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -18,6 +18,7 @@ from napari_sam.segmentation.everything import (
     TilingPredictor,
     segment_everything,
 )
+from napari_sam.volume.config import VolumeConfig
 from napari_sam.volume.contrast import is_empty
 from napari_sam.volume.ledger import DoneBlock, checksum
 from napari_sam.volume.plan import SCRATCH_CHUNK, Block, VolumePlan
@@ -64,6 +65,27 @@ class BlockTask:
     contrast_limits: Limits | None
     empty_contrast: float
     device: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        predictor: VolumePredictor,
+        source: VolumeSource,
+        plan: VolumePlan,
+        config: VolumeConfig,
+        *,
+        contrast_limits: Limits | None,
+        object_diameter: float | None,
+    ) -> BlockTask:
+        """Make the task of a job from its settings, and from what was measured once."""
+        return cls(
+            predictor,
+            source,
+            plan,
+            replace(config.everything, object_diameter=object_diameter),
+            contrast_limits,
+            config.empty_contrast,
+        )
 
     def read(self, number: int) -> NDArray[Any] | None:
         """Read the pixels of a block's region; None where there is no contrast, so no object."""

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import zarr
 
-from napari_sam.segmentation.everything_config import EverythingConfig
 from napari_sam.volume.blocks import BlockTask, Labels, Scratch, VolumePredictor
 from napari_sam.volume.config import VolumeConfig
 from napari_sam.volume.gaps import fill_gaps
@@ -62,23 +61,17 @@ class VolumeJob:
     ledger: Ledger
     lock: JobLock
 
-    @cached_property
-    def everything(self) -> EverythingConfig:
-        """Settings for every block, with the volume's object diameter."""
-        diameter = self.ledger.header["object_diameter"]
-        return replace(self.config.everything, object_diameter=diameter)
-
     @property
     def task(self) -> BlockTask:
         """What is needed to do a block, anywhere."""
         limits = self.ledger.header["contrast_limits"]
-        return BlockTask(
+        return BlockTask.of(
             self.predictor,
             self.source,
             replace(self.plan, output=self.plan.output.absolute()),
-            self.everything,
-            None if limits is None else (float(limits[0]), float(limits[1])),
-            self.config.empty_contrast,
+            self.config,
+            contrast_limits=None if limits is None else (float(limits[0]), float(limits[1])),
+            object_diameter=self.ledger.header["object_diameter"],
         )
 
     def segment(self, blocks: range) -> Generator[VolumeEvent, None, int]:
@@ -119,7 +112,7 @@ class VolumeJob:
                 row.pop(tile - self.plan.tile_columns, None)
                 yield self._event("link", block.number, self.plan.n_blocks, done)
                 done += 1
-        linker.finish().keep(self.plan.links)
+        linker.finish()
         linked = LinkedIds.open(self.plan.links, counts)
         self.ledger.add_linked(linked.n_objects, _table_checksum(linked))
         return linked
@@ -221,8 +214,9 @@ class VolumeJob:
         """Return the final labels of a shard, (z, y, x)."""
         shape = [len(part.slices), *(cut.stop - cut.start for cut in part.window)]
         labels = np.zeros(shape, np.uint32)
+        corner = [cut.start for cut in part.window]  # no shard lies over a border of blocks
         for index, z in enumerate(part.slices):
-            block = self._block_around(part.window, z)
+            block = self.plan.block_at(z, *corner)
             own = linked.relabel(block.number, self._labels(block))
             if self.config.link.smooth:
                 own = fill_gaps(own, linked.bridges_of(block.number), self._labels_of)
@@ -231,11 +225,6 @@ class VolumeJob:
 
     def _labels_of(self, number: int) -> Labels:
         return self._labels(self.plan.block(number))
-
-    def _block_around(self, window: Window, z: int) -> Block:
-        """Return the block of a slice whose core has a window: no shard lies over a border."""
-        row, col = (part.start // self.plan.block_size for part in window)
-        return self.plan.block(z * len(self.plan.tiles) + row * self.plan.tile_columns + col)
 
     def _is_written(self, levels: list[zarr.Array[Any]], part: WriteBlock) -> bool:
         """Tell whether the ledger has a shard and all its levels are whole."""

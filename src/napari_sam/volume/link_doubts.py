@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,15 @@ class LinkDoubt:
     objects: tuple[int, int] = (0, 0)
     nodes: tuple[int, int]
     iou: float
+
+    @classmethod
+    def of_entry(cls, entry: Mapping[str, Any]) -> LinkDoubt:
+        """Rebuild a doubt from its fields in JSON, whose tuples are lists."""
+        fields: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in entry.items()
+        }
+        return cls(**fields)
 
     @property
     def text(self) -> str:

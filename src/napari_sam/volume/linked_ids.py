@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -168,7 +167,7 @@ class LinkedIds(IdTable):
             ids=ids,
             bridges=open_nodes(workspace / "bridges.npy"),
             sizes=open_nodes(workspace / "sizes.npy"),
-            doubts=tuple(LinkDoubt(**_with_tuples(entry)) for entry in summary["doubts"]),
+            doubts=tuple(LinkDoubt.of_entry(entry) for entry in summary["doubts"]),
             counts=LinkCounts(**summary["counts"]),
         )
 
@@ -245,9 +244,3 @@ def number_objects(
 def _with_ids(doubt: LinkDoubt, ids: NDArray[np.uint32]) -> LinkDoubt:
     first, second = doubt.nodes
     return replace(doubt, objects=(int(ids[first]), int(ids[second]) if second >= 0 else 0))
-
-
-def _with_tuples(entry: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()
-    }

@@ -185,6 +185,11 @@ class VolumePlan:
         )
         return Block(number=number, z=z, tile=tile, core=core, region=(rows, cols))
 
+    def block_at(self, z: int, row: int, col: int) -> Block:
+        """Return the block of a slice whose core has a pixel."""
+        down, right = row // self.block_size, col // self.block_size
+        return self.block(z * len(self.tiles) + down * self.tile_columns + right)
+
     @property
     def scratch_shape(self) -> tuple[int, int, int, int]:
         """Shape (Z, tiles, height, width) of the scratch, in which every block has its region."""

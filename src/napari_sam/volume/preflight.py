@@ -6,17 +6,17 @@ import os
 import shutil
 import time
 import zlib
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from napari_sam.volume.blocks import BlockTask, VolumePredictor
 from napari_sam.volume.config import VolumeConfig
 from napari_sam.volume.contrast import sample_volume
-from napari_sam.volume.output import check_ours
-from napari_sam.volume.plan import VolumePlan, plan_volume
-from napari_sam.volume.segment import SourceLike, halo_of, measure, place_of
-from napari_sam.volume.source import open_source
+from napari_sam.volume.plan import VolumePlan
+from napari_sam.volume.segment import SourceLike, halo_of, lay_out, measure
 
+_FEW_BLOCKS = 8
+"""Jobs of so few blocks are done sooner than told of."""
 _LEVELS_SHARE = 4 / 3
 """All levels of a pyramid over its finest."""
 _IN_HAND = 5
@@ -86,6 +86,11 @@ class Preflight:
         ]
 
 
+def is_worth_telling(plan: VolumePlan, *, resume: bool) -> bool:
+    """Tell whether a job begins here and is long enough for a preflight."""
+    return plan.n_blocks > _FEW_BLOCKS and not (resume and plan.ledger.is_file())
+
+
 def preflight(
     predictor: VolumePredictor,
     source: SourceLike,
@@ -104,21 +109,10 @@ def preflight(
     Preflight
     """
     config = config or VolumeConfig()
-    volume = open_source(source, level=config.level, channel=config.channel, time=config.time)
-    plan = plan_volume(
-        place_of(output, volume), config.name, volume.shape, block_size=config.block_size
-    )
-    check_ours(plan, into_source=output is None)
+    volume, plan = lay_out(source, output, config)
     measured = measure(predictor, volume, config, sample_volume(volume))
     plan = replace(plan, halo=halo_of(measured.object_diameter))
-    task = BlockTask(
-        predictor,
-        volume,
-        plan,
-        replace(config.everything, object_diameter=measured.object_diameter),
-        measured.contrast_limits,
-        config.empty_contrast,
-    )
+    task = BlockTask.of(predictor, volume, plan, config, **asdict(measured))
     seconds, found, compressed, raw = [], [], 0, 0
     for number in _probes(plan.n_blocks):
         started = time.perf_counter()

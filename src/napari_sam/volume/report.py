@@ -127,9 +127,5 @@ def read_report(path: Path) -> tuple[ObjectSummary, tuple[LinkDoubt, ...]]:
     kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     objects = dict(kept["objects"])
     links = LinkCounts(**objects.pop("links"))
-    doubts = tuple(LinkDoubt(**_with_tuples(entry)) for entry in kept["doubts"])
+    doubts = tuple(LinkDoubt.of_entry(entry) for entry in kept["doubts"])
     return ObjectSummary(**objects, links=links), doubts
-
-
-def _with_tuples(entry: dict[str, Any]) -> dict[str, Any]:
-    return {key: tuple(v) if isinstance(v, list) else v for key, v in entry.items()}

@@ -128,11 +128,7 @@ def iter_volume(
     config, run = config or VolumeConfig(), run or RunConfig()
     if run.shard is not None and not resume:
         raise ValueError("a shard cannot start over: do so with a call without a shard, then go on")
-    volume = open_source(source, level=config.level, channel=config.channel, time=config.time)
-    plan = plan_volume(
-        place_of(output, volume), config.name, volume.shape, block_size=config.block_size
-    )
-    check_ours(plan, into_source=output is None)
+    volume, plan = lay_out(source, output, config)
     sample = sample_volume(volume)
     description = _description(predictor, volume, config, sample)
     place = plan.lock if run.shard is None else plan.job / f"{run.shard.name}.lock"
@@ -183,7 +179,24 @@ def _stages(job: VolumeJob, *, into_source: bool) -> Generator[VolumeEvent, None
     return n_resumed
 
 
-def place_of(output: str | os.PathLike[str] | None, source: VolumeSource) -> str | os.PathLike[str]:
+def lay_out(
+    source: SourceLike, output: str | os.PathLike[str] | None, config: VolumeConfig
+) -> tuple[VolumeSource, VolumePlan]:
+    """Open a source and plan its job, with a halo that isn't measured yet; writes nothing.
+
+    Errors are those of `segment_volume` about source and output.
+    """
+    volume = open_source(source, level=config.level, channel=config.channel, time=config.time)
+    plan = plan_volume(
+        _place_of(output, volume), config.name, volume.shape, block_size=config.block_size
+    )
+    check_ours(plan, into_source=output is None)
+    return volume, plan
+
+
+def _place_of(
+    output: str | os.PathLike[str] | None, source: VolumeSource
+) -> str | os.PathLike[str]:
     """Return the output group; that of the source if none was given."""
     if output is not None:
         return output
