@@ -66,7 +66,8 @@ def draw_bundled(predictor: Predictor, folder: Path) -> None:
         labels = segment_everything(predictor, image)
         everything.append((overlay(image, labels, 240), f"{name}: {labels.max()}"))
         embedding = predictor.embed(image)
-        answers = predictor.predict(embedding, [Prompts(points=[click]) for click in clicks])
+        prompts = [Prompts(points=[click]) for click in clicks]
+        answers = predictor.predict(embedding, prompts, closer_look=True)
         found = np.zeros(image.shape[:2], int)
         for number, (answer, (row, col)) in enumerate(zip(answers, clicks, strict=True), start=1):
             found[answer.masks[answer.best]] = number

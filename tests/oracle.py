@@ -129,6 +129,7 @@ class OraclePredictor:
         prompts: Prompts | Sequence[Prompts],
         *,
         multimask_output: bool = True,
+        closer_look: bool = False,
     ) -> MaskPrediction | list[MaskPrediction]:
         if isinstance(prompts, Prompts):
             return self.predict(embedding, [prompts], multimask_output=multimask_output)[0]

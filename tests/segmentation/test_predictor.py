@@ -140,3 +140,23 @@ def test_bad_prompts_and_images_are_refused(predictor, noise):
         predictor.predict(embedding, Prompts(points=[(5, 1)], mask_input=np.zeros((4, 4))))
     with pytest.raises(ValueError, match="object_diameter must be positive"):
         predictor.embed(noise, object_diameter=0)
+
+
+def test_a_box_is_to_be_filled(predictor, noise):
+    """Ratings are the predicted IoU times the IoU of the mask's bounds with the box."""
+    embedding = predictor.embed(noise, object_diameter=20)
+    box = (30, 40, 79, 99)
+    answer = predictor.predict(embedding, Prompts(box=box))
+    for mask, fit in zip(answer.masks, answer.box_fit, strict=True):
+        rows, cols = np.nonzero(mask)
+        bounds, asked = np.zeros(mask.shape, bool), np.zeros(mask.shape, bool)
+        asked[30:80, 40:100] = True
+        if len(rows):
+            bounds[rows.min() : rows.max() + 1, cols.min() : cols.max() + 1] = True
+        assert fit == pytest.approx((bounds & asked).sum() / (bounds | asked).sum(), abs=1e-6)
+    assert np.allclose(answer.ratings, answer.predicted_iou * answer.box_fit)
+    assert answer.best == answer.ratings.argmax()
+    assert predictor.predict(embedding, Prompts(points=[(60, 70)])).box_fit is None
+    beyond = predictor.predict(embedding, Prompts(box=(-50, -50, 200, 200)))
+    whole = predictor.predict(embedding, Prompts(box=(0, 0, 119, 149)))
+    assert beyond.box_fit.shape == whole.box_fit.shape == (3,)

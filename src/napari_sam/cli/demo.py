@@ -82,7 +82,8 @@ def _compute(predictor: Predictor, folder: Path) -> DemoResult:
     embedding = predictor.embed(picture)
     print(f"2. {len(CLICKS)} clicks:")
     prompted = np.zeros(picture.shape[:2], np.uint8)
-    answers = predictor.predict(embedding, [Prompts(points=[click]) for click in CLICKS])
+    prompts = [Prompts(points=[click]) for click in CLICKS]
+    answers = predictor.predict(embedding, prompts, closer_look=True)
     for number, (click, answer) in enumerate(zip(CLICKS, answers, strict=True), start=1):
         mask = answer.masks[answer.best]
         prompted[mask & (prompted == 0)] = number

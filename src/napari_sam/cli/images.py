@@ -30,7 +30,7 @@ def segment(arguments: argparse.Namespace) -> None:
     prompts.check_inside((image.shape[0], image.shape[1]))
     predictor = predictor_of(arguments)
     embedding = predictor.embed(image, object_diameter=arguments.object_diameter)
-    answer = predictor.predict(embedding, prompts)
+    answer = predictor.predict(embedding, prompts, closer_look=True)
     chosen = answer.best if arguments.candidate is None else arguments.candidate - 1
     mask = answer.masks[chosen]
     write_labels(output, mask.astype(np.uint8))

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from napari_sam.model.devices import objects_at_once
@@ -18,6 +19,7 @@ from napari_sam.model.image_tokens import ImageTokens
 from napari_sam.model.sam import PromptBatch, Sam
 from napari_sam.segmentation.full_resolution import LowResMasks
 from napari_sam.segmentation.images import Geometry
+from napari_sam.segmentation.masks import box_iou, mask_boxes
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
 from napari_sam.segmentation.upscaling import upscale_window
@@ -278,16 +280,35 @@ def _cut_masks(masks: Tensor, corners: Tensor, size: tuple[int, int]) -> Tensor:
     )
 
 
-def prediction_of(window: Window, geometry: Geometry, kept: slice) -> MaskPrediction:
-    """Resize some of an answer's masks to the image's pixels."""
+def prediction_of(
+    window: Window, geometry: Geometry, kept: slice, box: ArrayLike | None = None
+) -> MaskPrediction:
+    """Resize some of an answer's masks to the image's pixels, and compare them with a box."""
     logits = window.logits[kept]
     patch = upscale_window(logits, window.corner, window.low_res_shape, geometry)
+    masks = patch.values > 0
+    fit = None if box is None else _box_fit(masks, patch.corner, _inside(box, geometry))
     return MaskPrediction(
         predicted_iou=window.predicted_iou[kept].cpu().numpy(),
-        patches=(patch.values > 0).cpu().numpy(),
+        patches=masks.cpu().numpy(),
         corner=patch.corner,
         image_shape=geometry.image_shape,
         window_logits=logits.cpu().numpy(),
         window_corner=window.corner,
         low_res_shape=window.low_res_shape,
+        box_fit=fit,
     )
+
+
+def _box_fit(
+    masks: Tensor, corner: tuple[int, int], box: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Return the IoU of a box with the bounds of masks (M, h, w), their outer pixels included."""
+    bounds = mask_boxes(masks).cpu().numpy() + np.tile(corner, 2)
+    return box_iou(box + np.array([0, 0, 1, 1]), bounds.astype(np.float64)).astype(np.float32)
+
+
+def _inside(box: ArrayLike, geometry: Geometry) -> NDArray[np.float64]:
+    """Return the part of a box that lies in the image."""
+    last = np.tile(np.array(geometry.image_shape, np.float64) - 1, 2)
+    return np.clip(np.asarray(box, np.float64), 0, last)

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_sam.model.image_tokens import ImageTokens
 from napari_sam.model.sam import EncodedImage
 from napari_sam.segmentation.images import Geometry
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Picture:
+    """What was embedded.
+
+    Attributes
+    ----------
+    image : ndarray
+        (H, W) or (H, W, 3 or 4), any real dtype.
+    contrast_limits : (float, float) or None
+        Values that became black and white; None for uint8 colour, which is seen as it is.
+    """
+
+    image: NDArray[np.generic]
+    contrast_limits: tuple[float, float] | None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -28,6 +46,9 @@ class ImageEmbedding:
         input has a fixed size.
     model_name : str
         The model that made it.
+    picture : Picture or None
+        The image itself, for a closer look at some of its objects; None where it is not known, or
+        the network sees images at one scale only.
     """
 
     image: EncodedImage
@@ -35,6 +56,7 @@ class ImageEmbedding:
     geometry: Geometry
     object_diameter: float | None
     model_name: str
+    picture: Picture | None = field(default=None, repr=False)
 
     @property
     def image_shape(self) -> tuple[int, int]:

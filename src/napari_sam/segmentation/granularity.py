@@ -34,7 +34,7 @@ class SizePreference:
     def choose(self, prediction: MaskPrediction) -> int:
         """Return the candidate to show first.
 
-        The best scored one; after three accepted masks, the best by score times how well its area
+        The best rated one; after three accepted masks, the best by rating times how well its area
         fits theirs (a bell over the logarithm of the area).
         """
         if len(self.areas) < _FEWEST:
@@ -43,7 +43,7 @@ class SizePreference:
         spread = 2 * max(float(logs.std()), _LEAST_SPREAD)
         away = (np.log(np.maximum(prediction.areas, 1)) - np.median(logs)) / spread
         fit = np.exp(-(away**2) / 2) * (prediction.areas > 0)
-        return int((prediction.predicted_iou * fit).argmax())
+        return int((prediction.ratings * fit).argmax())
 
 
 def by_size(prediction: MaskPrediction) -> list[int]:

@@ -43,6 +43,14 @@ class Geometry:
             self.input_shape[1] / self.image_shape[1],
         )
 
+    def pixels_per_logit(self, low_res_shape: tuple[int, int]) -> tuple[float, float]:
+        """Return how many image pixels one of (h, w) logits spans, along rows and columns."""
+        rows, cols = (
+            padded / low / scale
+            for padded, low, scale in zip(self.padded_shape, low_res_shape, self.scale, strict=True)
+        )
+        return rows, cols
+
 
 def square_geometry(image_shape: tuple[int, int], size: int) -> Geometry:
     """Fit an image into a square: the longer side becomes `size`, as for the official networks."""

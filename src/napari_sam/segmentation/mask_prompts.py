@@ -75,7 +75,7 @@ def patch_prompts(patch: MaskPatch, logits: NDArray[np.float32]) -> Prompts:
 
 def patch_logits(patch: MaskPatch, embedding: ImageEmbedding) -> NDArray[np.float32]:
     """Make the logits (h, w) of a patch that is not empty; see `logits_from_mask`."""
-    per_low = _image_pixels_per_low(embedding)
+    per_low = embedding.geometry.pixels_per_logit(embedding.low_res_shape)
     reach = math.ceil(CERTAIN / _SLOPE * max(per_low)) + 1
     start = np.maximum(np.subtract(patch.corner, reach), 0)
     stop = np.minimum(np.add(patch.corner, patch.mask.shape) + reach, embedding.image_shape)
@@ -127,16 +127,6 @@ def inner_points(patch: MaskPatch) -> NDArray[np.float64]:
         chosen.append(places[int(distance.argmax())])
         distance = np.minimum(distance, np.linalg.norm(places - chosen[-1], axis=1))
     return np.add(chosen, patch.corner).astype(np.float64)
-
-
-def _image_pixels_per_low(embedding: ImageEmbedding) -> tuple[float, float]:
-    """Return how many pixels of the image one low-resolution pixel spans, along rows and cols."""
-    scale, padded = embedding.geometry.scale, embedding.geometry.padded_shape
-    rows, cols = (
-        length / low / factor
-        for length, low, factor in zip(padded, embedding.low_res_shape, scale, strict=True)
-    )
-    return rows, cols
 
 
 def _signed_depth(mask: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -33,6 +33,9 @@ class MaskPrediction:
         Row and column of the window's first pixel in the whole low-resolution logits.
     low_res_shape : (int, int)
         Height and width of those.
+    box_fit : ndarray or None
+        (M,) float32, IoU of each mask's bounds with the box that was asked with; None where there
+        was none.
     """
 
     predicted_iou: NDArray[np.float32]
@@ -42,6 +45,7 @@ class MaskPrediction:
     window_logits: NDArray[np.float32]
     window_corner: tuple[int, int]
     low_res_shape: tuple[int, int]
+    box_fit: NDArray[np.float32] | None = None
 
     @classmethod
     def of_whole(
@@ -66,9 +70,18 @@ class MaskPrediction:
         return len(self.predicted_iou)
 
     @property
+    def ratings(self) -> NDArray[np.float32]:
+        """(M,) what candidates are chosen by: the predicted IoU, times how well a box is filled.
+
+        A person draws a box around an object; a mask that leaves a part of it empty, or runs out of
+        it, is of something else.
+        """
+        return self.predicted_iou if self.box_fit is None else self.predicted_iou * self.box_fit
+
+    @property
     def best(self) -> int:
-        """Index of the candidate with the highest predicted IoU."""
-        return int(self.predicted_iou.argmax())
+        """Index of the candidate with the highest rating."""
+        return int(self.ratings.argmax())
 
     @property
     def region(self) -> tuple[slice, slice]:

@@ -14,30 +14,20 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_sam.model.checkpoints import model_digest
-from napari_sam.model.configs import ViTConfig
-from napari_sam.model.devices import resolve_encoder_dtype
 from napari_sam.model.image_tokens import sample
 from napari_sam.model.registry import lasting_name, load_model
-from napari_sam.model.sam import EncodedImage, Sam
+from napari_sam.model.sam import Sam
+from napari_sam.segmentation.closer_look import CloserLook
 from napari_sam.segmentation.decoding import Window, decode_points, decode_prompts, prediction_of
+from napari_sam.segmentation.embedder import Embedder
 from napari_sam.segmentation.embedding import ImageEmbedding
-from napari_sam.segmentation.fit import field_of_view, fitted_geometry, known_diameter
 from napari_sam.segmentation.full_resolution import FullResolution, LowResMasks
-from napari_sam.segmentation.images import (
-    Geometry,
-    check_image,
-    free_geometry,
-    pad,
-    to_display_range,
-    to_pixels,
-)
-from napari_sam.segmentation.object_size import object_size
 from napari_sam.segmentation.prediction import NOTHING, MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
 from napari_sam.segmentation.upscaling import upscale_whole
 
 
-class Predictor:
+class Predictor(Embedder):
     """Answers prompts with one network.
 
     Parameters
@@ -62,12 +52,11 @@ class Predictor:
     ) -> None:
         self._given = (model if isinstance(model, Sam) else lasting_name(model)), precision
         if isinstance(model, Sam):
-            self.model_name = "custom"
-            self._model = model.eval()
+            super().__init__(model, "custom", precision)
         else:
-            self.model_name = str(model)
-            self._model = load_model(model, device, on_progress=on_progress)
-        self._dtype = resolve_encoder_dtype(self._model.device, precision)
+            loaded = load_model(model, device, on_progress=on_progress)
+            super().__init__(loaded, str(model), precision)
+        self._closer_look = CloserLook(self)
 
     def __repr__(self) -> str:
         """Name model and device."""
@@ -77,16 +66,6 @@ class Predictor:
         """Return what makes this predictor again, in another process and on another device."""
         model, precision = self._given
         return partial(Predictor, model, device or self.device, precision=precision)
-
-    @property
-    def model(self) -> Sam:
-        """The network."""
-        return self._model
-
-    @property
-    def device(self) -> str:
-        """Where the network runs."""
-        return str(self._model.device)
 
     @cached_property
     def model_digest(self) -> str:
@@ -98,71 +77,14 @@ class Predictor:
         """Whether the network finds all instances without prompts."""
         return self._model.instance_decoder is not None
 
-    def embed(
-        self,
-        image: NDArray[np.generic],
-        *,
-        contrast_limits: tuple[float, float] | None = None,
-        object_diameter: float | None = None,
-    ) -> ImageEmbedding:
-        """Embed an image.
-
-        Parameters
-        ----------
-        image : ndarray
-            (H, W) or (H, W, 3 or 4), any real dtype.
-        contrast_limits : (float, float), optional
-            Values that become black and white; by default percentiles 0.1 and 99.9, and uint8
-            colour as it is.
-        object_diameter : float, optional
-            Typical diameter of an object in image pixels. Networks whose input may have any size
-            see the image at the scale that suits it; by default a quick first pass estimates it.
-
-        Returns
-        -------
-        ImageEmbedding
-
-        Raises
-        ------
-        TypeError, ValueError
-            If the array is no image, or the diameter is not positive.
-        """
-        image = np.asarray(image)
-        shape = check_image(image)
-        if object_diameter is not None and not object_diameter > 0:
-            raise ValueError(f"object_diameter must be positive, got {object_diameter}")
-        displayed = to_display_range(image, contrast_limits)
-        if isinstance(self._model.config.encoder, ViTConfig):
-            object_diameter = None
-        elif object_diameter is None:
-            object_diameter = self._estimated_diameter(displayed)
-        geometry = fitted_geometry(self._model.config, shape, object_diameter)
-        return self._embed(displayed, geometry, object_diameter)
-
-    @torch.inference_mode()
-    def rebuild(
-        self, image: EncodedImage, geometry: Geometry, object_diameter: float | None
-    ) -> ImageEmbedding:
-        """Make an embedding of what the image encoder found, now or earlier.
-
-        Parameters
-        ----------
-        image : EncodedImage
-            Features and skip features of one image, float32, on the predictor's device.
-        geometry, object_diameter
-            Of the embedding; see `ImageEmbedding`.
-        """
-        return ImageEmbedding(
-            image=image,
-            tokens=self._model.lay_out(image),
-            geometry=geometry,
-            object_diameter=object_diameter,
-            model_name=self.model_name,
-        )
-
     @overload
     def predict(
-        self, embedding: ImageEmbedding, prompts: Prompts, *, multimask_output: bool = True
+        self,
+        embedding: ImageEmbedding,
+        prompts: Prompts,
+        *,
+        multimask_output: bool = True,
+        closer_look: bool = False,
     ) -> MaskPrediction: ...
 
     @overload
@@ -172,6 +94,7 @@ class Predictor:
         prompts: Sequence[Prompts],
         *,
         multimask_output: bool = True,
+        closer_look: bool = False,
     ) -> list[MaskPrediction]: ...
 
     def predict(
@@ -180,6 +103,7 @@ class Predictor:
         prompts: Prompts | Sequence[Prompts],
         *,
         multimask_output: bool = True,
+        closer_look: bool = False,
     ) -> MaskPrediction | list[MaskPrediction]:
         """Answer the prompts of one object or of many.
 
@@ -191,6 +115,10 @@ class Predictor:
             One for each object.
         multimask_output : bool
             Three candidates (whole, part, sub-part) or one mask.
+        closer_look : bool
+            Whether objects whose size is far from the embedding's `object_diameter` are looked at
+            again at a scale of their own. Better, and slower where there are such objects; the
+            official networks see all sizes at one scale.
 
         Returns
         -------
@@ -203,12 +131,19 @@ class Predictor:
             If a prompt is empty or lies outside the image.
         """
         if isinstance(prompts, Prompts):
-            return self.predict(embedding, [prompts], multimask_output=multimask_output)[0]
+            options = {"multimask_output": multimask_output, "closer_look": closer_look}
+            return self.predict(embedding, [prompts], **options)[0]
         if not prompts:
             return []
         kept = slice(1, None) if multimask_output else slice(0, 1)
         windows = self._windows(embedding, prompts)
-        return [prediction_of(window, embedding.geometry, kept) for window in windows]
+        answers = [
+            prediction_of(window, embedding.geometry, kept, prompt.box)
+            for window, prompt in zip(windows, prompts, strict=True)
+        ]
+        if closer_look:
+            return self._closer_look.improve(embedding, prompts, answers, kept)
+        return answers
 
     @torch.inference_mode()
     def decode(
@@ -332,66 +267,3 @@ class Predictor:
             vectors = functional.normalize(embedding.features, dim=1)
         found: NDArray[np.float32] = vectors[0].cpu().numpy()
         return found
-
-    def field_of_view(self, object_diameter: float | None = None) -> int:
-        """Return the side of what one embedding shows well, image pixels.
-
-        Parameters
-        ----------
-        object_diameter : float, optional
-            Typical diameter of an object in image pixels.
-
-        Returns
-        -------
-        int
-            The official networks' input size; for networks whose input may have any size, what a
-            moderate embedding covers at the scale that suits the objects.
-        """
-        return field_of_view(self._model.config, object_diameter)
-
-    def estimate_diameter(
-        self,
-        image: NDArray[np.generic],
-        *,
-        contrast_limits: tuple[float, float] | None = None,
-    ) -> float | None:
-        """Estimate how large the objects of an image are.
-
-        Parameters
-        ----------
-        image, contrast_limits
-            As in `embed`.
-
-        Returns
-        -------
-        float or None
-            Diameter in image pixels; None where this network sees every image at one size.
-        """
-        image = np.asarray(image)
-        check_image(image)
-        if isinstance(self._model.config.encoder, ViTConfig):
-            return None
-        return self._estimated_diameter(to_display_range(image, contrast_limits))
-
-    def _estimated_diameter(self, displayed: NDArray[np.float32]) -> float:
-        known = known_diameter(self._model.config)
-        return object_size(self._model, displayed, known, self._at_scale)
-
-    def _at_scale(self, part: NDArray[np.float32], scale: float) -> ImageEmbedding:
-        """Embed a part of a displayed image at a scale."""
-        shape = (part.shape[0], part.shape[1])
-        return self._embed(part, free_geometry(shape, scale, max(shape) * 4), None)
-
-    @torch.inference_mode()
-    def _embed(
-        self, displayed: NDArray[np.float32], geometry: Geometry, object_diameter: float | None
-    ) -> ImageEmbedding:
-        model = self._model
-        pixels = pad(model.normalise(to_pixels(displayed, geometry, model.device)), geometry)
-        half = self._dtype != torch.float32
-        with torch.autocast(model.device.type, self._dtype, enabled=half):
-            encoded = model.encode(pixels.contiguous(memory_format=torch.channels_last))
-        image = EncodedImage(
-            encoded.features.float(), tuple(skip.float() for skip in encoded.skips)
-        )
-        return self.rebuild(image, geometry, object_diameter)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -55,6 +55,16 @@ class Prompts:
     def n_points(self) -> int:
         """Number of points."""
         return 0 if self.points is None else len(np.asarray(self.points))
+
+    def moved(self, rows: float, cols: float) -> Prompts:
+        """Return the prompts so many pixels further down and to the right, the mask as it is."""
+        shift = np.array([rows, cols])
+        points, box = self.points, self.box
+        return replace(
+            self,
+            points=None if points is None else np.asarray(points) + shift,
+            box=None if box is None else np.asarray(box) + np.tile(shift, 2),
+        )
 
     def check_inside(self, shape: tuple[int, int]) -> None:
         """Check that points and box touch an image.

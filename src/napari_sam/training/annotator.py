@@ -107,7 +107,7 @@ def annotate(
     most_clicks: int,
     target: float,
 ) -> Iterator[ObjectScore]:
-    """Click on objects and box them.
+    """Click on objects and box them; answers are those of a dock, after a closer look.
 
     Parameters
     ----------
@@ -128,13 +128,16 @@ def annotate(
     singles = predictor.predict(
         embedding, [Prompts(points=[true.click]) for true in objects], multimask_output=False
     )
-    boxes = predictor.predict(embedding, [Prompts(box=true.box) for true in objects])
+    boxes = predictor.predict(
+        embedding, [Prompts(box=true.box) for true in objects], closer_look=True
+    )
     sessions = [_Session(true) for true in objects]
     for turn in range(1, max(clicks, most_clicks) + 1):
         active = [s for s in sessions if turn <= clicks or not s.reached(target)]
         if not active:
             break
-        answers = predictor.predict(embedding, [session.prompts() for session in active])
+        prompts = [session.prompts() for session in active]
+        answers = predictor.predict(embedding, prompts, closer_look=True)
         for session, answer in zip(active, answers, strict=True):
             session.see(answer)
     for session, single, box in zip(sessions, singles, boxes, strict=True):

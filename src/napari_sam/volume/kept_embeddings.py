@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.model.configs import ViTConfig
-from napari_sam.segmentation.embedding import ImageEmbedding
+from napari_sam.segmentation.embedding import ImageEmbedding, Picture
 from napari_sam.segmentation.fit import encoded_shapes, fitted_geometry
 from napari_sam.segmentation.images import check_image, whole_range
 from napari_sam.volume.embedding_store import EMBEDDING_FORMAT, EmbeddingStore, KeptEmbedding
@@ -116,7 +116,8 @@ class KeepingPredictor(_Delegating):
             kept = KeptEmbedding.of(made)
             self._store.put(key, kept)
         encoded = kept.encoded(self._predictor.device)
-        return self._predictor.rebuild(encoded, kept.geometry, kept.object_diameter)
+        picture = Picture(image=image, contrast_limits=limits)
+        return self._predictor.rebuild(encoded, kept.geometry, kept.object_diameter, picture)
 
     def is_kept(
         self,

@@ -1,0 +1,236 @@
+"""A second look at objects that are much larger or smaller than an image was scaled for.
+
+A small network sees best what has the size that it knows. An image is scaled so that its typical
+object has that size; the one large cell, or nuclei of a tenth of the area, are then seen less well.
+What a box, or a first answer, shows to be of another size is looked at again: the part of the image
+around the prompts is embedded at a scale that is off by at most half an octave, and the better
+rated of both answers stands.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from napari_sam.segmentation.decoding import decode_prompts, prediction_of
+from napari_sam.segmentation.embedder import Embedder
+from napari_sam.segmentation.embedding import ImageEmbedding, Picture
+from napari_sam.segmentation.fit import fitted_geometry
+from napari_sam.segmentation.prediction import NOTHING, MaskPrediction
+from napari_sam.segmentation.prompts import Prompts
+from napari_sam.segmentation.tiles import Tile
+
+_MOST_OCTAVES = 3
+"""No look is nearer or further than so many octaves."""
+_LEAST_GAIN = 1.25
+"""Ratio of scales that makes a look worth its while."""
+_SIDE = 384
+"""Of the part that is looked at, network input pixels; parts lie on a grid of a third of it."""
+_KEPT = 12
+
+Extent = tuple[float, float, float, float]
+
+
+class CloserLook:
+    """Answers prompts again where the object's size asks for another scale.
+
+    Parameters
+    ----------
+    embedder : Embedder
+        The network that answered first.
+    """
+
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
+        self._embedded = lru_cache(_KEPT)(self._embed_part)
+
+    @torch.inference_mode()
+    def improve(
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[Prompts],
+        answers: Sequence[MaskPrediction],
+        kept: slice,
+    ) -> list[MaskPrediction]:
+        """Return the better rated of a first and a closer look at each object.
+
+        Parameters
+        ----------
+        embedding : ImageEmbedding
+            Of the image; without its picture, the first answers stand.
+        prompts, answers : sequence
+            What was asked, and the first answers.
+        kept : slice
+            Of the decoder's masks.
+
+        Returns
+        -------
+        list of MaskPrediction
+            In the order of the prompts.
+        """
+        picture, better = embedding.picture, list(answers)
+        if picture is None or embedding.object_diameter is None:
+            return better
+        together: dict[tuple[Tile, float], list[int]] = defaultdict(list)
+        for index, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
+            look = self._chosen(embedding, prompt, answer)
+            if look is not None:
+                together[look].append(index)
+        for (tile, diameter), indices in together.items():
+            near = self._embedded(picture, tile, diameter)
+            moved = [_moved(prompts[index], embedding, near, tile) for index in indices]
+            windows = decode_prompts(self._embedder.model, near.tokens, moved, near.geometry)
+            for index, prompt, window in zip(indices, moved, windows, strict=True):
+                seen = prediction_of(window, near.geometry, kept, prompt.box)
+                if seen.ratings.max() > answers[index].ratings.max():
+                    better[index] = _placed(seen, embedding, near, tile)
+        return better
+
+    def _embed_part(self, picture: Picture, tile: Tile, diameter: float) -> ImageEmbedding:
+        part = picture.image[tile.region]
+        return self._embedder.embed(
+            part, contrast_limits=picture.contrast_limits, object_diameter=diameter
+        )
+
+    def _chosen(
+        self, embedding: ImageEmbedding, prompt: Prompts, answer: MaskPrediction
+    ) -> tuple[Tile, float] | None:
+        """Choose the part to look at and the diameter to scale it by; None where it is well seen.
+
+        The size is that of the box, or else of the best mask.
+        """
+        extent = _extent(prompt, answer)
+        if extent is None:
+            return None
+        usual = embedding.object_diameter or 1.0
+        octave = round(math.log2(max(_diameter(prompt, answer), 1.0) / usual))
+        diameter = usual * 2.0 ** max(-_MOST_OCTAVES, min(octave, _MOST_OCTAVES))
+        config, shape = self._embedder.model.config, embedding.image_shape
+        scale = fitted_geometry(config, shape, diameter).scale[0]
+        tile = _part_around(extent, shape, _SIDE / scale)
+        scale = fitted_geometry(config, (tile.height, tile.width), diameter).scale[0]
+        gain = scale / embedding.geometry.scale[0]
+        return (tile, diameter) if max(gain, 1 / gain) >= _LEAST_GAIN else None
+
+
+def _diameter(prompt: Prompts, answer: MaskPrediction) -> float:
+    """Return the diameter of a disc as large as the object seems to be, pixels."""
+    if prompt.box is not None:
+        top, left, bottom, right = np.asarray(prompt.box)
+        return math.sqrt((bottom - top + 1) * (right - left + 1))
+    return 2 * math.sqrt(float(answer.areas[answer.best]) / math.pi)
+
+
+def _extent(prompt: Prompts, answer: MaskPrediction) -> Extent | None:
+    """Return the bounds of points, box and best mask; None where there is nothing of these.
+
+    (row_min, col_min, row_max, col_max), pixels.
+    """
+    given = [
+        np.asarray(part).reshape(-1, 2) for part in (prompt.points, prompt.box) if part is not None
+    ]
+    found = np.argwhere(answer.patches[answer.best])
+    if len(found):
+        given.append(np.array([found.min(0), found.max(0)]) + answer.corner)
+    if not given:
+        return None
+    corners = np.concatenate(given)
+    (top, left), (bottom, right) = corners.min(0).tolist(), corners.max(0).tolist()
+    return top, left, bottom, right
+
+
+def _part_around(extent: Extent, shape: tuple[int, int], side: float) -> Tile:
+    """Choose a part of an image, of a given side (pixels) or, for long extents, larger ones."""
+    top, left, bottom, right = extent
+    while max(bottom - top, right - left) > side / 2 and side < max(shape):
+        side *= 2
+    whole = max(1, math.ceil(side))
+    row, height = _placed_along((top + bottom) / 2, shape[0], whole)
+    col, width = _placed_along((left + right) / 2, shape[1], whole)
+    return Tile(row, col, height, width)
+
+
+def _placed_along(centre: float, length: int, side: int) -> tuple[int, int]:
+    """Return start and length of the span on the grid whose middle is nearest to a centre."""
+    if length <= side:
+        return 0, length
+    step = max(1, side // 3)
+    start = round((centre - side / 2) / step) * step
+    return min(max(0, start), length - side), side
+
+
+def _moved(prompt: Prompts, whole: ImageEmbedding, near: ImageEmbedding, tile: Tile) -> Prompts:
+    """Return prompts for an image in the pixels of a part, its mask as logits of that."""
+    moved = prompt.moved(-tile.top, -tile.left)
+    if moved.mask_input is None:
+        return moved
+    places = [
+        _centres(near, axis, np.arange(near.low_res_shape[axis])) + tile[axis] for axis in (0, 1)
+    ]
+    logits = _sampled(
+        np.asarray(moved.mask_input)[None],
+        [_indices(whole, axis, place) for axis, place in enumerate(places)],
+    )
+    return dataclasses.replace(moved, mask_input=logits[0])
+
+
+def _placed(
+    seen: MaskPrediction, whole: ImageEmbedding, near: ImageEmbedding, tile: Tile
+) -> MaskPrediction:
+    """Bring an answer for a part of an image into the image, its logits into the image's own."""
+    corner, indices = [], []
+    for axis in (0, 1):
+        first, count = seen.window_corner[axis], seen.window_logits.shape[1 + axis]
+        ends = _centres(near, axis, np.array([first, first + count - 1])) + tile[axis]
+        low, high = _indices(whole, axis, ends)
+        last = whole.low_res_shape[axis] - 1
+        own = np.arange(max(0, math.ceil(low)), min(last, math.floor(high)) + 1)
+        corner.append(int(own[0]) if len(own) else 0)
+        indices.append(_indices(near, axis, _centres(whole, axis, own) - tile[axis]) - first)
+    row, col = seen.corner
+    return dataclasses.replace(
+        seen,
+        corner=(row + tile.top, col + tile.left),
+        image_shape=whole.image_shape,
+        window_logits=_sampled(seen.window_logits, indices),
+        window_corner=(corner[0], corner[1]),
+        low_res_shape=whole.low_res_shape,
+    )
+
+
+def _centres(
+    embedding: ImageEmbedding, axis: int, indices: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Return where the centres of low-resolution pixels lie in the embedded image."""
+    return np.asarray((indices + 0.5) * _per_logit(embedding)[axis] - 0.5, np.float64)
+
+
+def _indices(
+    embedding: ImageEmbedding, axis: int, places: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Return the low-resolution pixels, with fractions, of places in the embedded image."""
+    return np.asarray((places + 0.5) / _per_logit(embedding)[axis] - 0.5, np.float64)
+
+
+def _per_logit(embedding: ImageEmbedding) -> tuple[float, float]:
+    return embedding.geometry.pixels_per_logit(embedding.low_res_shape)
+
+
+def _sampled(
+    logits: NDArray[np.float32], indices: list[NDArray[np.float64]]
+) -> NDArray[np.float32]:
+    """Interpolate logits (M, k, l) at rows and columns; beyond them is nothing."""
+    rows, cols = np.meshgrid(*indices, indexing="ij")
+    sampled = [
+        ndimage.map_coordinates(one, (rows, cols), order=1, mode="constant", cval=NOTHING)
+        for one in logits
+    ]
+    return np.asarray(sampled, np.float32)

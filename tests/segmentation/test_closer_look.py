@@ -1,0 +1,164 @@
+"""A second look at objects of another size than the image was scaled for."""
+
+import numpy as np
+import pytest
+import torch
+from scipy import ndimage
+
+from napari_sam.model.configs import ConvEncoderConfig, SamConfig
+from napari_sam.model.sam import Sam
+from napari_sam.segmentation.closer_look import _moved, _part_around, _placed
+from napari_sam.segmentation.embedding import Picture
+from napari_sam.segmentation.predictor import Predictor
+from napari_sam.segmentation.prompts import Prompts
+from napari_sam.segmentation.tiles import Tile
+from napari_sam.training.metrics import mask_iou
+
+USUAL = 40.0
+SMALL, LARGE = (320, 80), (150, 330)
+
+
+def disc(shape, centre, diameter):
+    rows, cols = np.ogrid[: shape[0], : shape[1]]
+    return np.hypot(rows - centre[0], cols - centre[1]) < diameter / 2
+
+
+@pytest.fixture(scope="module")
+def field():
+    """Discs of the usual size, one of a quarter and one of 2.5 times its diameter."""
+    shape = 420, 460
+    truth = {SMALL: disc(shape, SMALL, 10), LARGE: disc(shape, LARGE, 100)}
+    discs = sum(truth.values())
+    for row in range(40, 420, 80):
+        for col in (40, 120, 200):
+            discs = discs + disc(shape, (row, col), USUAL)
+    noise = np.random.default_rng(0).normal(0, 6, shape)
+    return ndimage.gaussian_filter(40.0 + 120 * (discs > 0), 1) + noise, truth
+
+
+@pytest.fixture(scope="module")
+def nano():
+    return Predictor("nano", "cpu")
+
+
+@pytest.fixture(scope="module")
+def embedding(nano, field):
+    return nano.embed(field[0], object_diameter=USUAL)
+
+
+@pytest.mark.parametrize(("centre", "least_gain"), [(SMALL, -0.05), (LARGE, 0.2)])
+def test_objects_of_other_sizes_are_seen_well(nano, embedding, field, centre, least_gain):
+    truth = field[1][centre]
+    prompts = Prompts(points=[centre])
+    first = nano.predict(embedding, prompts)
+    closer = nano.predict(embedding, prompts, closer_look=True)
+    was, found = (mask_iou(answer.masks[answer.best], truth) for answer in (first, closer))
+    assert found > 0.9
+    assert found - was > least_gain
+    assert closer.ratings.max() > first.ratings.max()
+
+
+def test_a_correction_goes_on_from_the_closer_look(nano, embedding, field):
+    """Its logits are those of the image, and mean the same object when they are given back."""
+    centre, truth = LARGE, field[1][LARGE]
+    closer = nano.predict(embedding, Prompts(points=[centre]), closer_look=True)
+    logits = closer.low_res_logits[closer.best]
+    assert logits.shape == embedding.low_res_shape
+    coarse = nano.upscale(embedding, torch.from_numpy(logits)).numpy() > 0
+    assert mask_iou(coarse, closer.masks[closer.best]) > 0.9
+    more = Prompts(points=[centre, (centre[0] + 35, centre[1])], mask_input=logits)
+    again = nano.predict(embedding, more, closer_look=True)
+    assert mask_iou(again.masks[again.best], truth) > 0.9
+
+
+def test_objects_of_the_usual_size_are_not_looked_at_again(nano, embedding, monkeypatch):
+    monkeypatch.setattr(nano, "embed", None)
+    prompts = [Prompts(points=[(120, 120)]), Prompts(box=(20, 100, 60, 140))]
+    first = nano.predict(embedding, prompts)
+    for one, other in zip(first, nano.predict(embedding, prompts, closer_look=True), strict=True):
+        assert np.array_equal(one.low_res_logits, other.low_res_logits)
+
+
+def test_neighbours_share_a_look(nano, field, monkeypatch):
+    embedding = nano.embed(field[0], object_diameter=USUAL)
+    made = []
+
+    def counted(*args, **options):
+        made.append(options["object_diameter"])
+        return Predictor.embed(nano, *args, **options)
+
+    monkeypatch.setattr(nano, "embed", counted)
+    row, col = SMALL
+    box = row - 5, col - 5, row + 5, col + 5
+    prompts = [Prompts(box=box), Prompts(box=box, points=[SMALL]), Prompts(box=box)]
+    nano.predict(embedding, prompts, closer_look=True)
+    nano.predict(embedding, prompts[:1], closer_look=True)
+    assert made == [USUAL / 4]
+
+
+def test_without_its_picture_an_embedding_is_looked_at_once(nano, embedding):
+    bare = nano.rebuild(embedding.image, embedding.geometry, embedding.object_diameter)
+    prompts = Prompts(points=[LARGE])
+    first, closer = (nano.predict(bare, prompts, closer_look=look) for look in (False, True))
+    assert np.array_equal(first.low_res_logits, closer.low_res_logits)
+
+
+def test_a_mask_alone_that_finds_nothing_is_no_reason_to_look(nano, embedding):
+    nothing = np.full(embedding.low_res_shape, -20, np.float32)
+    answer = nano.predict(embedding, Prompts(mask_input=nothing), closer_look=True)
+    assert answer.masks.shape == (3, *embedding.image_shape)
+
+
+def test_a_picture_is_seen_in_its_own_contrast(nano, field, embedding):
+    assert isinstance(embedding.picture, Picture)
+    low, high = embedding.picture.contrast_limits
+    assert (low, high) == pytest.approx(np.percentile(field[0], (0.1, 99.9)))
+
+
+@pytest.mark.parametrize("diameter", [25.0, 80.0])
+def test_logits_keep_their_place(diameter):
+    """A plane that rises with row and column is the same plane after both ways."""
+    encoder = ConvEncoderConfig(channels=(16,) * 5, blocks=(1,) * 5, out_channels=32)
+    predictor = Predictor(Sam(SamConfig(encoder=encoder, object_diameter=40.0)))
+    image = np.random.default_rng(1).random((300, 330))
+    tile = Tile(60, 90, 200, 180)
+    whole = predictor.embed(image, object_diameter=40.0)
+    near = predictor.embed(image[tile.region], object_diameter=diameter)
+
+    def plane(embedding, corner):
+        per_row, per_col = embedding.geometry.pixels_per_logit(embedding.low_res_shape)
+        rows, cols = np.ogrid[: embedding.low_res_shape[0], : embedding.low_res_shape[1]]
+        rows = (rows + 0.5) * per_row - 0.5 + corner[0]
+        cols = (cols + 0.5) * per_col - 0.5 + corner[1]
+        return (rows * 0.02 + cols * 0.03 - 8).astype(np.float32)
+
+    prompt = Prompts(points=[(100, 120)], mask_input=plane(whole, (0, 0)))
+    moved = _moved(prompt, whole, near, tile)
+    assert np.allclose(moved.mask_input, plane(near, tile[:2]), atol=1e-3)
+    assert moved.points.tolist() == [[40, 30]]
+    answer = predictor.predict(near, moved)
+    seen = answer.__class__.of_whole(
+        answer.masks, answer.predicted_iou, plane(near, tile[:2])[None].repeat(3, 0)
+    )
+    placed = _placed(seen, whole, near, tile)
+    known = placed.low_res_logits[0] > -15
+    per_row, per_col = whole.geometry.pixels_per_logit(whole.low_res_shape)
+    inside = tile.height // per_row - 1, tile.width // per_col - 1
+    assert known.sum() >= inside[0] * inside[1]
+    assert np.allclose(placed.low_res_logits[0][known], plane(whole, (0, 0))[known], atol=1e-3)
+    assert np.array_equal(placed.masks[(slice(None), *tile.region)], seen.masks)
+
+
+def test_parts_cover_what_they_are_for():
+    shape = 1000, 1500
+    for extent in [(0, 0, 5, 5), (990, 1490, 999, 1499), (400, 700, 470, 710), (0, 0, 999, 1499)]:
+        part = _part_around(extent, shape, 200)
+        assert part.top <= extent[0]
+        assert part.left <= extent[1]
+        assert part.bottom >= extent[2]
+        assert part.right >= extent[3]
+        assert part.bottom <= shape[0]
+        assert part.right <= shape[1]
+    middle = _part_around((500, 700, 500, 700), shape, 200)
+    assert min(500 - middle.top, middle.bottom - 500) >= 60
+    assert middle == _part_around((505, 705, 505, 705), shape, 200)
