@@ -52,6 +52,10 @@ class CloserLook:
         self._embedder = embedder
         self._embedded = lru_cache(_KEPT)(self._embed_part)
 
+    def __reduce__(self) -> tuple[type[CloserLook], tuple[Embedder]]:
+        """Go to another process without what is kept."""
+        return CloserLook, (self._embedder,)
+
     @torch.inference_mode()
     def improve(
         self,
