@@ -23,7 +23,8 @@ def test_the_oracle_scores_one():
         row = result.scores[source]
         for name in ("1 click", "2 clicks", "1 click, oracle", "box", "AP50, instances"):
             assert row[name] == 1, name
-        assert row["IoU error"] == pytest.approx(0.05)
+        for name in ("IoU error", "IoU error, 2 clicks", "IoU error, box"):
+            assert row[name] == pytest.approx(0.05), name
         assert row["NoC@85"] == 1
     assert result.n_objects == {"a": 2, "b": 2, "all": 4}
 

@@ -64,8 +64,10 @@ class ObjectScore:
         After one click: IoU of the answer to unambiguous prompts, and of the best candidate.
     box : float
         IoU after a box.
-    iou_error : float
-        Absolute difference of predicted and true IoU after one click.
+    iou_errors : list of float
+        Absolute difference of predicted and true IoU after each click.
+    box_iou_error : float
+        The same after a box.
     clicks_to_target : int
         Clicks after which the IoU reached the target; all of them where it never did.
     found : ndarray
@@ -79,7 +81,8 @@ class ObjectScore:
     single: float
     oracle: float
     box: float
-    iou_error: float
+    iou_errors: list[float]
+    box_iou_error: float
     clicks_to_target: int
     found: Mask
     corner: tuple[int, int]
@@ -154,6 +157,7 @@ class _Session:
         self._shown: NDArray[np.float32] | None = None
         self._first: MaskPrediction | None = None
         self._ious: list[float] = []
+        self._errors: list[float] = []
 
     def reached(self, target: float) -> bool:
         return max(self._ious, default=0) >= target
@@ -166,6 +170,7 @@ class _Session:
         self._first = self._first or answer
         found, truth, corner = side_by_side(answer, answer.best, self._true)
         self._ious.append(mask_iou(found, truth))
+        self._errors.append(_error(answer, self._ious[-1]))
         self._shown = answer.low_res_logits[answer.best]
         correction = correcting_click(found, truth)
         if correction is not None:
@@ -187,13 +192,15 @@ class _Session:
             raise RuntimeError("An object has no score before it was clicked on")
         reached = [turn for turn, iou in enumerate(self._ious, start=1) if iou >= target]
         found, corner = _trimmed(first, first.best)
+        boxed = self._iou(box, box.best)
         return ObjectScore(
             truth=self._true,
             clicks=self._ious[:clicks],
             single=self._iou(single, 0),
             oracle=max(self._iou(first, index) for index in range(len(first))),
-            box=self._iou(box, box.best),
-            iou_error=abs(float(first.predicted_iou[first.best]) - self._ious[0]),
+            box=boxed,
+            iou_errors=self._errors[:clicks],
+            box_iou_error=_error(box, boxed),
             clicks_to_target=reached[0] if reached else most_clicks,
             found=found,
             corner=corner,
@@ -202,6 +209,11 @@ class _Session:
     def _iou(self, answer: MaskPrediction, index: int) -> float:
         found, truth, _ = side_by_side(answer, index, self._true)
         return mask_iou(found, truth)
+
+
+def _error(answer: MaskPrediction, iou: float) -> float:
+    """Return how far the IoU that was predicted of the best candidate is from the true one."""
+    return abs(float(answer.predicted_iou[answer.best]) - iou)
 
 
 def side_by_side(

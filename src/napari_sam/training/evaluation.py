@@ -118,18 +118,25 @@ def _figures(images: Sequence[ImageScore]) -> Row:
     row: Row = {}
     if objects:
         for index in range(len(objects[0].clicks)):
-            name = "1 click" if index == 0 else f"{index + 1} clicks"
-            row[name] = float(np.mean([score.clicks[index] for score in objects]))
+            row[_after(index)] = float(np.mean([score.clicks[index] for score in objects]))
         row |= {
             "box": float(np.mean([score.box for score in objects])),
             "1 click, single": float(np.mean([score.single for score in objects])),
             "1 click, oracle": float(np.mean([score.oracle for score in objects])),
             "NoC@85": float(np.mean([score.clicks_to_target for score in objects])),
-            "IoU error": float(np.mean([score.iou_error for score in objects])),
+            "IoU error": float(np.mean([score.iou_errors[0] for score in objects])),
         }
+        for index in range(1, len(objects[0].iou_errors)):
+            errors = [score.iou_errors[index] for score in objects]
+            row[f"IoU error, {_after(index)}"] = float(np.mean(errors))
+        row["IoU error, box"] = float(np.mean([score.box_iou_error for score in objects]))
     otsu = [iou for image in images for iou in image.otsu]
     if otsu:
         row["1 click, Otsu"] = float(np.mean(otsu))
     for name in dict.fromkeys(name for image in images for name in image.figures):
         row[name] = float(np.mean([i.figures[name] for i in images if name in i.figures]))
     return row
+
+
+def _after(index: int) -> str:
+    return "1 click" if index == 0 else f"{index + 1} clicks"
