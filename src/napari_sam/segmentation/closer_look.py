@@ -14,6 +14,7 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -35,8 +36,18 @@ _LEAST_GAIN = 1.25
 _SIDE = 384
 """Of the part that is looked at, network input pixels; parts lie on a grid of a third of it."""
 _KEPT = 12
+_ROUNDS = 2
+"""A look can show the object to be of another size again."""
+_DOUBTFUL = 0.6
 
 Extent = tuple[float, float, float, float]
+
+
+class _Look(NamedTuple):
+    """A part of an image, and the object diameter (pixels) that it is scaled by."""
+
+    tile: Tile
+    diameter: float
 
 
 class CloserLook:
@@ -80,57 +91,92 @@ class CloserLook:
         list of MaskPrediction
             In the order of the prompts.
         """
-        picture, better = embedding.picture, list(answers)
-        if picture is None or embedding.object_diameter is None:
-            return better
-        together: dict[tuple[Tile, float], list[int]] = defaultdict(list)
+        best = list(answers)
+        if embedding.picture is None or embedding.object_diameter is None:
+            return best
+        looked: list[set[int]] = [{0} for _ in prompts]
+        for _ in range(_ROUNDS):
+            for look, indices in self._looks(embedding, prompts, best, looked).items():
+                asked = [prompts[index] for index in indices]
+                seen = self._answers(embedding, embedding.picture, look, asked, kept)
+                for index, answer in zip(indices, seen, strict=True):
+                    if answer.ratings.max() > best[index].ratings.max():
+                        best[index] = answer
+        return best
+
+    def _looks(
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[Prompts],
+        answers: Sequence[MaskPrediction],
+        looked: list[set[int]],
+    ) -> dict[_Look, list[int]]:
+        """Choose what to look at, each with the prompts that it is for; note it in `looked`."""
+        looks: dict[_Look, list[int]] = defaultdict(list)
         for index, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
-            look = self._chosen(embedding, prompt, answer)
-            if look is not None:
-                together[look].append(index)
-        for (tile, diameter), indices in together.items():
-            near = self._embedded(picture, tile, diameter)
-            moved = [_moved(prompts[index], embedding, near, tile) for index in indices]
-            windows = decode_prompts(self._embedder.model, near.tokens, moved, near.geometry)
-            for index, prompt, window in zip(indices, moved, windows, strict=True):
-                seen = prediction_of(window, near.geometry, kept, prompt.box)
-                if seen.ratings.max() > answers[index].ratings.max():
-                    better[index] = _placed(seen, embedding, near, tile)
-        return better
+            extent = _extent(prompt, answer)
+            if extent is None:
+                continue
+            octaves = set(_octaves(prompt, answer, embedding.object_diameter or 1.0))
+            for octave in sorted(octaves - looked[index]):
+                looked[index].add(octave)
+                look = self._look(embedding, octave, extent)
+                if look is not None:
+                    looks[look].append(index)
+        return looks
 
-    def _embed_part(self, picture: Picture, tile: Tile, diameter: float) -> ImageEmbedding:
-        part = picture.image[tile.region]
-        return self._embedder.embed(
-            part, contrast_limits=picture.contrast_limits, object_diameter=diameter
-        )
-
-    def _chosen(
-        self, embedding: ImageEmbedding, prompt: Prompts, answer: MaskPrediction
-    ) -> tuple[Tile, float] | None:
-        """Choose the part to look at and the diameter to scale it by; None where it is well seen.
-
-        The size is that of the box, or else of the best mask.
-        """
-        extent = _extent(prompt, answer)
-        if extent is None:
-            return None
-        usual = embedding.object_diameter or 1.0
-        octave = round(math.log2(max(_diameter(prompt, answer), 1.0) / usual))
-        diameter = usual * 2.0 ** max(-_MOST_OCTAVES, min(octave, _MOST_OCTAVES))
+    def _look(self, embedding: ImageEmbedding, octave: int, extent: Extent) -> _Look | None:
+        """Return a part to look at at a scale; None where the image was seen at about the same."""
         config, shape = self._embedder.model.config, embedding.image_shape
+        diameter = (embedding.object_diameter or 1.0) * 2.0**octave
         scale = fitted_geometry(config, shape, diameter).scale[0]
         tile = _part_around(extent, shape, _SIDE / scale)
         scale = fitted_geometry(config, (tile.height, tile.width), diameter).scale[0]
         gain = scale / embedding.geometry.scale[0]
-        return (tile, diameter) if max(gain, 1 / gain) >= _LEAST_GAIN else None
+        return _Look(tile, diameter) if max(gain, 1 / gain) >= _LEAST_GAIN else None
+
+    def _answers(
+        self,
+        embedding: ImageEmbedding,
+        picture: Picture,
+        look: _Look,
+        prompts: Sequence[Prompts],
+        kept: slice,
+    ) -> list[MaskPrediction]:
+        """Answer prompts for an image from a part of it."""
+        near = self._embedded(picture, look)
+        moved = [_moved(prompt, embedding, near, look.tile) for prompt in prompts]
+        windows = decode_prompts(self._embedder.model, near.tokens, moved, near.geometry)
+        seen = [
+            prediction_of(window, near.geometry, kept, prompt.box)
+            for window, prompt in zip(windows, moved, strict=True)
+        ]
+        return [_placed(one, embedding, near, look.tile) for one in seen]
+
+    def _embed_part(self, picture: Picture, look: _Look) -> ImageEmbedding:
+        return self._embedder.embed(
+            picture.image[look.tile.region],
+            contrast_limits=picture.contrast_limits,
+            object_diameter=look.diameter,
+        )
 
 
-def _diameter(prompt: Prompts, answer: MaskPrediction) -> float:
-    """Return the diameter of a disc as large as the object seems to be, pixels."""
+def _octaves(prompt: Prompts, answer: MaskPrediction, usual: float) -> list[int]:
+    """Return the scales, in octaves from that of the usual diameter, that suit an object.
+
+    Its size is that of the box, or else of the best mask. Masks that little is expected of are
+    often the middle of something larger, so these are also looked at from further away.
+    """
     if prompt.box is not None:
         top, left, bottom, right = np.asarray(prompt.box)
-        return math.sqrt((bottom - top + 1) * (right - left + 1))
-    return 2 * math.sqrt(float(answer.areas[answer.best]) / math.pi)
+        diameter = math.sqrt((bottom - top + 1) * (right - left + 1))
+    else:
+        diameter = 2 * math.sqrt(float(answer.areas[answer.best]) / math.pi)
+    octave = round(math.log2(max(diameter, 1.0) / usual))
+    wanted = [octave]
+    if prompt.box is None and answer.ratings.max() < _DOUBTFUL:
+        wanted.append(octave + 1)
+    return [max(-_MOST_OCTAVES, min(one, _MOST_OCTAVES)) for one in wanted]
 
 
 def _extent(prompt: Prompts, answer: MaskPrediction) -> Extent | None:
