@@ -190,7 +190,7 @@ def test_settings_that_cannot_be_are_refused(options, error, message):
         "box_nms_thresh",
         "crop_nms_thresh",
         "foreground_thresh",
-        "seed_thresh",
+        "seed_prominence",
         "debris_thresh",
     ],
 )

@@ -121,12 +121,31 @@ def test_touching_cones_are_two_instances():
     assert set(np.unique(labels[20, 14:39])) == {1, 2}
 
 
-def test_foreground_without_a_seed_is_kept():
+def test_a_faint_object_is_parted_from_a_clear_one():
+    maps = cone_maps([(20, 20), (20, 33)])
+    faint = maps.copy()
+    faint[1:, :, 26:] *= 0.4  # its peak is lower than a threshold for all would be
+    labels = instances_from_maps(faint)
+    assert labels.max() == 2
+    assert (labels != instances_from_maps(maps)).mean() < 0.02
+
+
+def test_peaks_are_seeds_by_their_prominence():
+    maps = cone_maps([(20, 20), (20, 30)])  # a saddle of 3/8 between peaks of 1
+    assert instances_from_maps(maps, seed_prominence=0.6).max() == 2
+    assert instances_from_maps(maps, seed_prominence=0.65).max() == 1
+    chain = cone_maps([(20, 12), (20, 22), (20, 32), (20, 42)])
+    assert instances_from_maps(chain).max() == 4
+    assert instances_from_maps(chain, seed_prominence=0.65).max() == 1
+
+
+def test_foreground_that_is_deep_nowhere_is_kept():
     maps = cone_maps([(20, 20)])
-    maps[0, 2:5, 50:55] = 1  # foreground that is deep nowhere
+    maps[0, 2:5, 50:55] = 1
     labels = instances_from_maps(maps)
     assert labels.max() == 2
-    assert (labels == 2).sum() == 15
+    assert (labels == labels[3, 52]).sum() == 15
+    assert np.array_equal(labels > 0, maps[0] > 0.5)
 
 
 def test_nothing_gives_nothing():

@@ -96,7 +96,7 @@ def test_objects_larger_than_the_overlap_are_one():
     depth, truth = np.zeros((200, 400), np.float32), np.zeros((200, 400), np.uint32)
     draw_ellipse(depth, truth, (60, 200), (30, 180))
     draw_ellipse(depth, truth, (150, 200), (30, 180))
-    config = replace(CONFIG, tile_side=150, seed_thresh=0.0)
+    config = replace(CONFIG, tile_side=150, seed_prominence=0.0)
     labels = segment_everything(DepthOracle(), depth, config)
     assert tile_overlap(150, CONFIG.object_diameter) == 60
     assert same(labels, truth)

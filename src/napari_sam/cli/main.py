@@ -175,7 +175,7 @@ EVERYTHING_NUMBERS: dict[str, type] = {
     "tile_side": int,
     "min_mask_region_area": int,
     "foreground_thresh": float,
-    "seed_thresh": float,
+    "seed_prominence": float,
     "seed_smoothing": float,
     "debris_thresh": float,
     "redraw_thresh": float,

@@ -88,7 +88,7 @@ class EverythingConfig:
         Between and within crops.
     points_per_batch : int
         Points decoded at once.
-    foreground_thresh, seed_thresh, seed_smoothing, debris_thresh : float
+    foreground_thresh, seed_prominence, seed_smoothing, debris_thresh : float
         Of mode ``"instances"``; see `instances_from_maps` and `without_debris`. Smoothing is a
         share of the object diameter.
     redraw_thresh : float
@@ -220,16 +220,16 @@ class EverythingConfig:
         max=1.0,
         step=0.05,
     )
-    seed_thresh: float = setting(
-        0.5,
-        "Seeds",
-        "Instances mode: higher splits touching objects more",
+    seed_prominence: float = setting(
+        0.15,
+        "Seed prominence",
+        "Instances mode: lower splits touching objects more, higher keeps uneven ones whole",
         min=0.0,
         max=1.0,
         step=0.05,
     )
     seed_smoothing: float = setting(
-        0.08,
+        0.02,
         "Seed smoothing",
         "Instances mode: more joins the parts of uneven objects (share of the object diameter)",
         min=0.0,

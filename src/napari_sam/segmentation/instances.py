@@ -1,4 +1,4 @@
-"""Instances from the instance decoder's maps: seeds, then a watershed down the depth."""
+"""Instances from the instance decoder's maps: a watershed between peaks that are prominent."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.segmentation import watershed
 
+_CROSS = ndimage.generate_binary_structure(2, 1)
 _ROWS = 1024
 """Counted at once."""
 
@@ -17,15 +18,16 @@ def instances_from_maps(
     maps: NDArray[np.float32],
     *,
     foreground_thresh: float = 0.5,
-    seed_thresh: float = 0.5,
+    seed_prominence: float = 0.15,
     smoothing: float = 0,
     min_area: int = 0,
 ) -> NDArray[np.uint32]:
     """Separate objects.
 
-    Seeds are connected pixels that lie deep in an object and close to its centre; the watershed of
-    the depth grows them over the foreground. Foreground that no seed reaches becomes objects of its
-    own, so that nothing that was seen is lost.
+    The mean of closeness and depth is a landscape over the foreground. Each of its peaks is a seed
+    that a watershed grows downhill; peaks that rise too little over the saddle to a higher one are
+    a part of that one's object. A faint object's low peak counts as much as a clear one's, and all
+    foreground belongs to an object.
 
     Parameters
     ----------
@@ -33,11 +35,10 @@ def instances_from_maps(
         (3, H, W) foreground, closeness to the centre, depth, each 0 ... 1.
     foreground_thresh : float
         Foreground is above it.
-    seed_thresh : float
-        Mean of closeness and depth above which a pixel is a seed.
+    seed_prominence : float
+        How far a peak rises over the saddle to a higher one (its prominence) to be a seed.
     smoothing : float
-        Standard deviation of the bell that smooths closeness and depth, pixels; without it, uneven
-        maps have several seeds in one object.
+        Standard deviation of the bell that smooths closeness and depth, pixels.
     min_area : int
         Smaller objects are dropped, pixels.
 
@@ -51,11 +52,53 @@ def instances_from_maps(
     height = (closeness + depth) / 2
     if smoothing:
         height = ndimage.gaussian_filter(height, smoothing)
-    seeds, count = ndimage.label(inside & (height > seed_thresh))
-    basins = watershed(-height, seeds, mask=inside)
-    rest, _ = ndimage.label(inside & (basins == 0))
-    labels = np.where(rest > 0, rest + count, basins)
-    return consecutive(labels, min_area=min_area)
+    peaks = inside & (
+        ndimage.maximum_filter(np.where(inside, height, -1), footprint=_CROSS) == height
+    )
+    basins = watershed(-height, ndimage.label(peaks)[0], mask=inside)
+    return consecutive(_without_low_peaks(basins, height, seed_prominence), min_area=min_area)
+
+
+def _without_low_peaks(
+    basins: NDArray[np.integer], height: NDArray[np.floating], prominence: float
+) -> NDArray[np.integer]:
+    """Join basins (H, W) whose peak is less prominent to the neighbour over the highest saddle."""
+    count = int(basins.max(initial=0)) + 1
+    peaks = np.zeros(count)
+    np.maximum.at(peaks, basins.ravel(), height.ravel())
+    highest = peaks.tolist()
+    joined = list(range(count))
+
+    def root(basin: int) -> int:
+        while joined[basin] != basin:
+            joined[basin] = joined[joined[basin]]
+            basin = joined[basin]
+        return basin
+
+    for first, second, saddle in _saddles(basins, height):
+        low, high = sorted((root(first), root(second)), key=highest.__getitem__)
+        if low != high and highest[low] - saddle < prominence:
+            joined[low] = high
+    roots = np.array([root(basin) for basin in range(count)])
+    return np.asarray(roots[basins])
+
+
+def _saddles(
+    basins: NDArray[np.integer], height: NDArray[np.floating]
+) -> list[tuple[int, int, float]]:
+    """Return each two neighbouring basins and the height of the way between, the highest first."""
+    pairs, heights = [], []
+    for axis in (0, 1):
+        sides = [np.moveaxis(values, axis, 0) for values in (basins, height)]
+        (one, other), (here, there) = ((values[:-1], values[1:]) for values in sides)
+        borders = (one != other) & (one > 0) & (other > 0)
+        pairs.append(np.sort(np.stack([one[borders], other[borders]], 1), axis=1))
+        heights.append(np.minimum(here[borders], there[borders]))
+    both, ways = np.concatenate(pairs), np.concatenate(heights)
+    falling = np.argsort(-ways, kind="stable")
+    first = np.sort(np.unique(both[falling], axis=0, return_index=True)[1])
+    chosen = falling[first]
+    return list(zip(*both[chosen].T.tolist(), ways[chosen].tolist(), strict=True))
 
 
 def without_debris(labels: NDArray[np.integer], share: float) -> NDArray[np.uint32]:

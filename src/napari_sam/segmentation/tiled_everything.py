@@ -180,7 +180,7 @@ def separated(
     return instances_from_maps(
         predictor.instance_maps(embedding),
         foreground_thresh=config.foreground_thresh,
-        seed_thresh=config.seed_thresh,
+        seed_prominence=config.seed_prominence,
         smoothing=config.seed_smoothing * (embedding.object_diameter or 0),
     )
 
