@@ -22,7 +22,7 @@ from napari_sam.model.sam import EncodedImage, Sam
 from napari_sam.segmentation.decoding import Window, decode_points, decode_prompts, prediction_of
 from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.segmentation.fit import field_of_view, fitted_geometry, known_diameter
-from napari_sam.segmentation.full_resolution import FullResolution, LowResMasks
+from napari_sam.segmentation.full_resolution import FullResolution, PointMasks
 from napari_sam.segmentation.images import (
     Geometry,
     check_image,
@@ -258,7 +258,7 @@ class Predictor:
     @torch.inference_mode()
     def iter_points(
         self, embedding: ImageEmbedding, points: NDArray[np.floating], least_iou: float
-    ) -> Iterator[LowResMasks]:
+    ) -> Iterator[PointMasks]:
         """Decode single points (N, 2), (row, col), and draw what is expected to be good.
 
         Parameters
@@ -272,7 +272,7 @@ class Predictor:
 
         Yields
         ------
-        LowResMasks, of some points at a time, in their order
+        PointMasks, of some points at a time, in their order
         """
         placed = self._to_input(embedding, points)
         yield from decode_points(self._model, embedding.tokens, placed, least_iou)
