@@ -11,6 +11,7 @@ from napari_sam.model.checkpoints import read_checkpoint
 from napari_sam.model.configs import SamConfig, ViTConfig
 from napari_sam.model.sam import Sam
 from napari_sam.segmentation.everything import EverythingConfig
+from napari_sam.segmentation.full_resolution import PointMasks
 from napari_sam.segmentation.grid import iter_candidates, iter_masks
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.segmentation.progress import run
@@ -160,6 +161,26 @@ def test_batches_of_any_size_give_the_same_records(nano):
         for size in (1, 100)
     )
     assert [r.box for r in one] == [r.box for r in other]
+
+
+def check_best_iou(predictor: Predictor) -> None:
+    embedding = predictor.embed(picture())
+    points = np.array([[45.0, 60.0], [5.0, 5.0], [130.0, 70.0], [90.0, 200.0]])
+    every, best_iou = PointMasks.joined(predictor.iter_points(embedding, points, -9.0))
+    expected = every.predicted_iou.reshape(len(points), -1).amax(1)
+    assert torch.equal(best_iou, expected)
+    least = float(expected.median())
+    some, best_iou = PointMasks.joined(predictor.iter_points(embedding, points, least))
+    assert torch.allclose(best_iou, expected, atol=1e-5)
+    assert set(some.origins.tolist()) == set(torch.nonzero(expected > least)[:, 0].tolist())
+
+
+def test_the_best_predicted_iou_is_told_of_points_that_draw_nothing_too(official):
+    check_best_iou(official)
+
+
+def test_the_best_predicted_iou_is_told_where_drawn_masks_are_judged(nano):
+    check_best_iou(nano)
 
 
 def test_an_adaptive_grid_finds_the_same_objects_with_fewer_points():

@@ -7,7 +7,9 @@ from numpy.typing import NDArray
 
 _STRIDES = (8, 4, 2, 1)
 _ROUNDS = 32
-"""An adaptive grid is decoded in so many rounds, if none is left out."""
+"""An adaptive grid is decoded in about so many rounds, if none is left out."""
+_LEAST_ROUND = 16
+"""Points; fewer tell too little of what is new."""
 _LEAST = 0.3
 """So much of it is decoded in any case."""
 _NEWS = 0.02
@@ -37,7 +39,7 @@ class PointQueue:
     def __init__(self, side: int, features: NDArray[np.float32] | None = None) -> None:
         self._features = features
         self._left = np.arange(side**2) if features is None else coarse_to_fine(side)
-        self._round = -(-(side**2) // _ROUNDS)
+        self._round = max(_LEAST_ROUND, side**2 // _ROUNDS)
         self._taken = np.zeros(0, np.intp)
         self._cover = np.zeros(side**2, np.int64)
         self._worth = np.full(side**2, np.nan)
