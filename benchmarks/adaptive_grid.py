@@ -63,7 +63,8 @@ def main() -> None:
         "| source | images | masks of the full grid | found | true ones | found | decoder calls |"
     )
     print("|---|---|---|---|---|---|---|")
-    for name, (images, masks, found, true, true_found, calls, every) in sums.items():
+    for name in (*SOURCES, "all"):
+        images, masks, found, true, true_found, calls, every = sums[name]
         shares = found / max(masks, 1), true_found / max(true, 1), calls / every
         print(
             f"| {name} | {images} | {masks:,} | {shares[0]:.3f} | {true:,} | {shares[1]:.3f} "
