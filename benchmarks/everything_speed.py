@@ -108,7 +108,8 @@ def fast(predictor, embedding, points, config, watch) -> list[tuple[float, np.nd
     full, parts = predictor.full_resolution(embedding), []
     for start in range(0, len(points), BATCH):
         some = points[start : start + BATCH]
-        masks = LowResMasks.joined(predictor.iter_points(embedding, some, config.pred_iou_thresh))
+        answers = predictor.iter_points(embedding, some, config.pred_iou_thresh)
+        masks = LowResMasks.joined(answer.masks for answer in answers)
         watch.lap("decode")
         placed = masks._replace(origins=masks.origins.cpu() + start)
         parts.append(grid.filtered(placed, full, crop, config, shape))
@@ -124,7 +125,8 @@ def fast(predictor, embedding, points, config, watch) -> list[tuple[float, np.nd
 
 def settings(predictor, embedding, points) -> EverythingConfig:
     """Choose thresholds that let as many pass as usual."""
-    masks = list(predictor.iter_points(embedding, points[:: max(1, len(points) // 64)], -9.0))
+    some = points[:: max(1, len(points) // 64)]
+    masks = [answer.masks for answer in predictor.iter_points(embedding, some, -9.0)]
     scores = torch.cat([one.predicted_iou for one in masks])
     least = float(scores.quantile(1 - SHARE))
     if not 0 <= least <= 1:

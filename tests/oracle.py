@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch import Tensor
 
-from napari_sam.segmentation.full_resolution import FullResolution, LowResMasks
+from napari_sam.segmentation.full_resolution import FullResolution, LowResMasks, PointMasks
 from napari_sam.segmentation.images import Geometry
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
@@ -69,6 +69,7 @@ class OraclePredictor:
         self.view: int | None = None
         self.n_embed = 0
         self.n_decode = 0
+        self.n_points = 0
 
     def embed(
         self,
@@ -102,12 +103,13 @@ class OraclePredictor:
 
     def iter_points(
         self, embedding: OracleEmbedding, points: NDArray[np.floating], least_iou: float
-    ) -> Iterator[LowResMasks]:
+    ) -> Iterator[PointMasks]:
+        self.n_points += len(points)
         logits, scores = self.decode(embedding, [Prompts(points=[point]) for point in points])
         origins, candidates = torch.nonzero(scores > least_iou, as_tuple=True)
         corners = torch.zeros(len(origins), 2, dtype=torch.long)
         kept = logits[origins, candidates], corners, scores[origins, candidates], origins
-        yield LowResMasks(*kept)
+        yield PointMasks(LowResMasks(*kept), scores.amax(1))
 
     def point_features(
         self, embedding: OracleEmbedding, points: NDArray[np.floating]

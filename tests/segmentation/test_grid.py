@@ -11,6 +11,7 @@ from napari_sam.model.checkpoints import read_checkpoint
 from napari_sam.model.configs import SamConfig, ViTConfig
 from napari_sam.model.sam import Sam
 from napari_sam.segmentation.everything import EverythingConfig
+from napari_sam.segmentation.full_resolution import PointMasks
 from napari_sam.segmentation.grid import iter_candidates, iter_masks
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.segmentation.progress import run
@@ -65,7 +66,7 @@ def official(request) -> Predictor:
             if isinstance(layer, torch.nn.ConvTranspose2d):  # masks have outlines, not dots
                 layer.weight.copy_(layer.weight[:, :, :1, :1].expand_as(layer.weight))
         embedding = Predictor(model).embed(picture())
-        (masks,) = Predictor(model).iter_points(embedding, np.array([[45.0, 60.0]]), -9.0)
+        ((masks, _),) = Predictor(model).iter_points(embedding, np.array([[45.0, 60.0]]), -9.0)
         for mlp in decoder.output_hypernetworks_mlps:
             mlp.layers[-1].weight.mul_(4 / masks.logits.std())
             mlp.layers[-1].bias.mul_(4 / masks.logits.std())
@@ -162,6 +163,26 @@ def test_batches_of_any_size_give_the_same_records(nano):
     assert [r.box for r in one] == [r.box for r in other]
 
 
+def check_best_iou(predictor: Predictor) -> None:
+    embedding = predictor.embed(picture())
+    points = np.array([[45.0, 60.0], [5.0, 5.0], [130.0, 70.0], [90.0, 200.0]])
+    every, best_iou = PointMasks.joined(predictor.iter_points(embedding, points, -9.0))
+    expected = every.predicted_iou.reshape(len(points), -1).amax(1)
+    assert torch.equal(best_iou, expected)
+    least = float(expected.median())
+    some, best_iou = PointMasks.joined(predictor.iter_points(embedding, points, least))
+    assert torch.allclose(best_iou, expected, atol=1e-5)
+    assert set(some.origins.tolist()) == set(torch.nonzero(expected > least)[:, 0].tolist())
+
+
+def test_the_best_predicted_iou_is_told_of_points_that_draw_nothing_too(official):
+    check_best_iou(official)
+
+
+def test_the_best_predicted_iou_is_told_where_drawn_masks_are_judged(nano):
+    check_best_iou(nano)
+
+
 def test_an_adaptive_grid_finds_the_same_objects_with_fewer_points():
     image = np.zeros((256, 256))
     for row in range(20, 240, 60):
@@ -174,4 +195,5 @@ def test_an_adaptive_grid_finds_the_same_objects_with_fewer_points():
     found = {record.box for record in run(iter_masks(fewer, image, adaptive))}
     assert found == expected
     assert len(found) == 16
-    assert fewer.n_decode <= 0.4 * every.n_decode
+    assert every.n_points == 32**2
+    assert fewer.n_points <= 0.4 * every.n_points

@@ -150,7 +150,7 @@ def _grid_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--points",
         choices=("full", "adaptive"),
-        help="mode grid: every point, or those that may tell something new",
+        help="mode grid: every point, or the most promising ones until nothing new is found",
     )
     group.add_argument(
         "--draw",

@@ -76,7 +76,7 @@ class MaskDecoder(nn.Module):
 
     def above(
         self, image: ImageTokens, sparse: Tensor, least_iou: float
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Decode B objects, and draw only the candidates that are expected to be good.
 
         Parameters
@@ -92,12 +92,14 @@ class MaskDecoder(nn.Module):
             (K, 4 h, 4 w).
         predicted_iou, objects : Tensor
             (K,) and (K,), the index of the object that each is a candidate of.
+        best_iou : Tensor
+            (B,) highest predicted IoU of each object's candidates, drawn or not.
         """
         if self.mask_scorer is not None:  # it judges masks that are drawn
             all_logits, scores = self(image, sparse)
             objects, candidates = torch.nonzero(scores[:, 1:] > least_iou, as_tuple=True)
             chosen = (objects, candidates + 1)
-            return all_logits[chosen], scores[chosen], objects
+            return all_logits[chosen], scores[chosen], objects, scores[:, 1:].amax(1)
         tokens, seen = self.exchange(image, sparse)
         scores = self.iou_prediction_head(tokens[:, 0])
         good = scores[:, 1:] > least_iou
@@ -109,7 +111,11 @@ class MaskDecoder(nn.Module):
         weights = self.mask_weights(tokens[some])
         flat = (weights[:, 1:] @ pixels.transpose(1, 2))[of_some, candidates]
         objects = some[of_some]
-        return _as_maps(flat[:, None], image.grid)[:, 0], scores[objects, candidates + 1], objects
+        logits, chosen_iou = (
+            _as_maps(flat[:, None], image.grid)[:, 0],
+            scores[objects, candidates + 1],
+        )
+        return logits, chosen_iou, objects, scores[:, 1:].amax(1)
 
     def exchange(self, image: ImageTokens, sparse: Tensor) -> tuple[Tensor, Tensor]:
         """Let prompts and image tell each other what they know.

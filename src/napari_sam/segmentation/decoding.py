@@ -17,7 +17,7 @@ from torch import Tensor
 from napari_sam.model.devices import objects_at_once
 from napari_sam.model.image_tokens import ImageTokens
 from napari_sam.model.sam import PromptBatch, Sam
-from napari_sam.segmentation.full_resolution import LowResMasks
+from napari_sam.segmentation.full_resolution import LowResMasks, PointMasks
 from napari_sam.segmentation.images import Geometry
 from napari_sam.segmentation.masks import box_iou, mask_boxes
 from napari_sam.segmentation.prediction import MaskPrediction
@@ -174,7 +174,7 @@ def decode_in_windows(model: Sam, image: ImageTokens, batch: PromptBatch) -> lis
 
 def decode_points(
     model: Sam, image: ImageTokens, points: Tensor, least_iou: float
-) -> Iterator[LowResMasks]:
+) -> Iterator[PointMasks]:
     """Decode single points, and keep the candidates that are expected to be good.
 
     Parameters
@@ -190,7 +190,7 @@ def decode_points(
 
     Yields
     ------
-    LowResMasks
+    PointMasks
         Of as many points as the device computes best together; `origins` are indices of points.
     """
     height, width = image.grid
@@ -201,8 +201,10 @@ def decode_points(
         batch = PromptBatch(some, torch.ones(len(some), 1, dtype=torch.long, device=some.device))
         placed = _windowed(model, image, batch)
         prompted = model.prompted(placed.image, placed.batch, placed.origin)
-        logits, scores, objects = model.mask_decoder.above(*prompted, least_iou)
-        yield LowResMasks(logits, placed.corners[objects], scores, start + objects)
+        logits, scores, objects, best = model.mask_decoder.above(*prompted, least_iou)
+        yield PointMasks(
+            LowResMasks(logits, placed.corners[objects], scores, start + objects), best
+        )
 
 
 class _Placed(NamedTuple):

@@ -55,6 +55,27 @@ class LowResMasks(NamedTuple):
         return LowResMasks(*(part[kept.to(part.device)] for part in self))
 
 
+class PointMasks(NamedTuple):
+    """What N points gave.
+
+    Attributes
+    ----------
+    masks : LowResMasks
+        The candidates that are expected to be good; `origins` are indices of points.
+    best_iou : Tensor
+        (N,) highest predicted IoU of each point's candidates, good or not.
+    """
+
+    masks: LowResMasks
+    best_iou: Tensor
+
+    @classmethod
+    def joined(cls, parts: Iterable[PointMasks]) -> PointMasks:
+        """Return the answers of several calls, at least one."""
+        masks, best_iou = zip(*parts, strict=True)
+        return cls(LowResMasks.joined(masks), torch.cat(best_iou))
+
+
 class Measures(NamedTuple):
     """What is known of masks at full resolution.
 

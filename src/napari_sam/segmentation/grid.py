@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_sam.segmentation.everything_config import EverythingConfig
-from napari_sam.segmentation.full_resolution import FullResolution, LowResMasks
+from napari_sam.segmentation.full_resolution import FullResolution, LowResMasks, PointMasks
 from napari_sam.segmentation.images import check_image, whole_range
 from napari_sam.segmentation.masks import box_area, non_maximum_suppression
 from napari_sam.segmentation.point_queue import PointQueue
@@ -47,7 +47,7 @@ class EverythingPredictor(MaskPredictor, Protocol):
 
     def iter_points(
         self, embedding: Any, points: NDArray[np.floating], least_iou: float
-    ) -> Iterator[LowResMasks]:
+    ) -> Iterator[PointMasks]:
         """Decode single points (N, 2), (row, col), and draw what is expected to be good."""
 
     def point_features(self, embedding: Any, points: NDArray[np.floating]) -> NDArray[np.float32]:
@@ -233,14 +233,18 @@ def _iter_found(
         while len(queue):
             yield Progress(done + len(crop.points) - len(queue), total, "decoding")
             some = queue.take(config.points_per_batch)
-            masks = LowResMasks.joined(
+            masks, best_iou = PointMasks.joined(
                 predictor.iter_points(embedding, crop.points[some], config.pred_iou_thresh)
             )
-            origins = torch.from_numpy(some)[masks.origins.cpu()]
-            masks = masks._replace(origins=origins)
+            masks = masks._replace(origins=torch.from_numpy(some)[masks.origins.cpu()])
             parts.append(filtered(masks, full, crop, config, shape))
             if adaptive:
-                queue.learn(parts[-1].masks.origins.numpy(), parts[-1].covered())
+                queue.learn(
+                    best_iou.cpu().numpy(),
+                    parts[-1].masks.origins.numpy(),
+                    parts[-1].covered(),
+                    _count_unique(parts, config.box_nms_thresh),
+                )
         done += len(crop.points)
         found.append(joined(parts))
     yield Progress(total, total, "done")
@@ -270,6 +274,13 @@ def joined(parts: list[_Found]) -> _Found:
         for name in ("boxes", "areas", "stability")
     )
     return _Found(parts[0].crop, parts[0].full, masks, *measures)
+
+
+def _count_unique(parts: list[_Found], iou_thresh: float) -> int:
+    """Count what `without_duplicates` would leave of all masks of one crop."""
+    boxes = np.concatenate([part.inclusive_boxes for part in parts])
+    scores = np.concatenate([part.scores for part in parts])
+    return len(non_maximum_suppression(boxes, scores, iou_thresh))
 
 
 def _across_crops(found: list[_Found], config: EverythingConfig) -> list[MaskRecord]:

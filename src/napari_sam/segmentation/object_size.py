@@ -15,7 +15,8 @@ from napari_sam.segmentation.instances import instances_from_maps
 from napari_sam.segmentation.scale import diameter_of_instances
 from napari_sam.segmentation.sizes import estimate_diameter
 
-_SEED_SMOOTHING = 2.0
+_SEED_PROMINENCE = 0.2
+_SEED_SMOOTHING = 1.0
 """Pixels of the scaled part."""
 
 Look = Callable[[NDArray[np.float32], float], ImageEmbedding]
@@ -53,7 +54,9 @@ def object_size(
         embedding = at(part, scale)
         height, width = embedding.geometry.input_shape
         maps = model.instance_maps(embedding.image)[0].sigmoid()[:, :height, :width]
-        return instances_from_maps(maps.cpu().numpy(), smoothing=_SEED_SMOOTHING)
+        return instances_from_maps(
+            maps.cpu().numpy(), seed_prominence=_SEED_PROMINENCE, smoothing=_SEED_SMOOTHING
+        )
 
     @torch.inference_mode()
     def votes_at(part: NDArray[np.float32], scale: float) -> NDArray[np.float64]:

@@ -21,7 +21,7 @@ from napari_sam.segmentation.closer_look import CloserLook
 from napari_sam.segmentation.decoding import Window, decode_points, decode_prompts, prediction_of
 from napari_sam.segmentation.embedder import Embedder
 from napari_sam.segmentation.embedding import ImageEmbedding
-from napari_sam.segmentation.full_resolution import FullResolution, LowResMasks
+from napari_sam.segmentation.full_resolution import FullResolution, PointMasks
 from napari_sam.segmentation.prediction import NOTHING, MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
 from napari_sam.segmentation.upscaling import upscale_whole
@@ -193,7 +193,7 @@ class Predictor(Embedder):
     @torch.inference_mode()
     def iter_points(
         self, embedding: ImageEmbedding, points: NDArray[np.floating], least_iou: float
-    ) -> Iterator[LowResMasks]:
+    ) -> Iterator[PointMasks]:
         """Decode single points (N, 2), (row, col), and draw what is expected to be good.
 
         Parameters
@@ -207,7 +207,7 @@ class Predictor(Embedder):
 
         Yields
         ------
-        LowResMasks, of some points at a time, in their order
+        PointMasks, of some points at a time, in their order
         """
         placed = self._to_input(embedding, points)
         yield from decode_points(self._model, embedding.tokens, placed, least_iou)
