@@ -26,6 +26,13 @@ def unwrapped(value: T) -> T:
     return plain
 
 
+def canvas_size(viewer: Any) -> tuple[float, float] | None:
+    """Return height and width of a viewer's canvas, screen pixels; None where it tells none."""
+    canvas = getattr(viewer, "canvas", None)  # from napari 0.9
+    size = getattr(viewer, "_canvas_size", None) if canvas is None else canvas.size
+    return None if size is None else (float(size[0]), float(size[1]))
+
+
 def paint_regions(layer: Any, regions: Iterable[Region]) -> None:
     """Paint regions of a Labels layer as one undoable step, redrawing only them.
 
