@@ -88,7 +88,7 @@ def test_what_the_canvas_shows_follows_from_the_camera(scale):
 @pytest.mark.parametrize(("number", "seen"), [(0, 2048), (0, SIDE), (1, 512), (1, 1024), (2, 256)])
 def test_a_pyramid_is_read_at_the_level_that_is_looked_at(tmp_path, number, seen):
     levels = on_disk(tmp_path)
-    session = session_on([Counted(level, 200_000) for level in levels], seen=seen)
+    session = session_on([Counted(level, 150_000) for level in levels], seen=seen)
     row, col, radius = DISCS[number]
     session.add_point((row, col))
     found = session.predict()

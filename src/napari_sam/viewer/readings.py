@@ -24,6 +24,7 @@ _STRIP_PIXELS = 2**23
 _MOST_PIXELS = 2**26
 """Of a window more than this is not averaged: every so many-th pixel is."""
 _SAMPLED_SIDE = 1024
+_PYRAMID_SIDE = 256
 _SAMPLED_BLOCKS = 5
 _SAMPLED_BLOCK = 200
 
@@ -130,7 +131,8 @@ def sampled_range(levels: Sequence[Any], plane: Plane) -> tuple[float, float]:
     They are of a coarse level where there is a pyramid; of arrays that are not in memory, some
     blocks are read.
     """
-    reading = plan_reading(levels, plane, None, max(plane.shape) / _SAMPLED_SIDE)
+    coarseness = max(plane.shape) / (_SAMPLED_SIDE if len(levels) == 1 else _PYRAMID_SIDE)
+    reading = plan_reading(levels, plane, None, coarseness)
     array = levels[reading.level]
     there = _plane_at(array, levels[0], plane)
     step = -(-max(there.shape) // _SAMPLED_SIDE)
@@ -172,7 +174,7 @@ def at_full_resolution(
     corner : (int, int)
         Row and column of the first pixel in the plane.
     """
-    taken = masks.any(0)
+    taken: NDArray[np.bool_] = np.any(masks, axis=0)
     if not taken.any():
         return np.zeros((len(masks), 1, 1), bool), (0, 0)
     boxes = [np.nonzero(taken.any(1))[0], np.nonzero(taken.any(0))[0]]

@@ -366,7 +366,9 @@ def _on_plane(prediction: MaskPrediction | None, request: PredictRequest) -> Mas
         corner = top + reading.rows[0], left + reading.cols[0]
     else:
         patches, corner = at_full_resolution(patches, prediction.corner, reading, shape)
-    return dataclasses.replace(prediction, patches=patches, corner=corner, image_shape=shape)
+    placed = dataclasses.replace(prediction, patches=patches, corner=corner, image_shape=shape)
+    placed.areas  # noqa: B018  counted here, not on the main thread
+    return placed
 
 
 def highest_label(data: Any) -> int:
