@@ -79,7 +79,7 @@ def frame_for(
         min(_SIDE, math.ceil((whole - start) / step))
         for start, whole in zip(starts, plane_shape, strict=True)
     ]
-    return Frame(*starts, *sides, step), step
+    return Frame(starts[0], starts[1], sides[0], sides[1], step), step
 
 
 class Preview:
