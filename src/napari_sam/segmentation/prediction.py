@@ -90,7 +90,7 @@ class MaskPrediction:
         height, width = self.patches.shape[1:]
         return slice(row, row + height), slice(col, col + width)
 
-    @property
+    @cached_property
     def areas(self) -> NDArray[np.int64]:
         """(M,) pixels of each mask."""
         return np.asarray(self.patches.sum((1, 2)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -147,7 +148,8 @@ def _examples(
 
 
 def _is_seen_whole(request: PredictRequest) -> bool:
-    return request.about(ObjectPrompts(plane=request.plane)).window is None
+    near = dataclasses.replace(request, zoom=0)
+    return near.about(ObjectPrompts(plane=request.plane)).window is None
 
 
 def _in_view(asked: AlikeRequest, entry: ObjectEntry) -> MaskPatch | None:

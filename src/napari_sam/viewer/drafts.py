@@ -134,6 +134,7 @@ def iter_each(
     """Answer the prompts of many objects in batches; for a worker thread."""
     yield Progress(0, len(prompts), "Embedding")
     drafts: list[Draft] = []
+    request = request.sized()
     asked = sorted([request.about(one) for one in prompts], key=lambda one: one.window or ())
     for _, alike in itertools.groupby(asked, key=lambda one: one.window):
         together = list(alike)
@@ -224,6 +225,7 @@ def _iter_judged(
 ) -> Generator[Progress, None, list[Draft]]:
     """Ask the mask decoder what it thinks of masks of the plane; those of one window together."""
     drafts: list[Draft] = []
+    request = request.at_full_resolution()
     boxes = [ObjectPrompts(plane=request.plane).with_box(patch.box) for patch in patches]
     windows = [request.about(box) for box in boxes]
     order = sorted(range(len(patches)), key=lambda index: windows[index].window or ())

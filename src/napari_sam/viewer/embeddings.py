@@ -36,6 +36,10 @@ class BoundedCache(Generic[Kept]):
         """Tell whether a value is kept."""
         return key in self._kept
 
+    def peek(self, key: Hashable) -> Kept | None:
+        """Return what is kept under a key, or None; does not make it, and waits for nobody."""
+        return self._kept.get(key)
+
     def get(self, key: Hashable, make: Callable[[], Kept]) -> Kept:
         """Return the value of a key, making it where it is not kept."""
         with self._lock:

@@ -112,12 +112,32 @@ class ObjectPrompts:
 
     def moved(self, top: float, left: float) -> ObjectPrompts:
         """Return these in coordinates that begin at another corner of the plane."""
+        return self.seen_from((top, left), (1.0, 1.0))
+
+    def seen_from(self, origin: tuple[float, float], pixel: tuple[float, float]) -> ObjectPrompts:
+        """Return these in pixels of another grid.
+
+        Parameters
+        ----------
+        origin : (float, float)
+            Where the grid's first pixel begins: rows and columns from the plane's corner.
+        pixel : (float, float)
+            Height and width of its pixels.
+        """
+        shift = [0.5 / length - 0.5 for length in pixel]  # centres of pixels are whole numbers
+
+        def to(row: float, col: float) -> tuple[float, float]:
+            return (
+                (row - origin[0]) / pixel[0] + shift[0],
+                (col - origin[1]) / pixel[1] + shift[1],
+            )
+
         box = self.box
         return dataclasses.replace(
             self,
-            points=tuple((row - top, col - left, label) for row, col, label in self.points),
-            box=box and (box[0] - top, box[1] - left, box[2] - top, box[3] - left),
-            outline=tuple((row - top, col - left) for row, col in self.outline),
+            points=tuple((*to(row, col), label) for row, col, label in self.points),
+            box=box and (*to(*box[:2]), *to(*box[2:])),
+            outline=tuple(to(row, col) for row, col in self.outline),
         )
 
     def with_point(self, point: ArrayLike, *, foreground: bool) -> ObjectPrompts:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam.viewer.napari_private import unwrapped
+from napari_sam.viewer.napari_private import canvas_size, unwrapped
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -73,6 +73,11 @@ def level_0(layer: Image | Labels) -> Any:
     return layer.data[0] if layer.multiscale else layer.data
 
 
+def levels_of(layer: Image) -> tuple[Any, ...]:
+    """Return the arrays of a layer's pyramid, the finest first; its only one for other layers."""
+    return tuple(layer.data) if layer.multiscale else (layer.data,)
+
+
 def shown_plane(viewer: ViewerModel, layer: Image | Labels) -> Plane:
     """Return the plane of a layer that the viewer shows.
 
@@ -116,6 +121,28 @@ def visible_part(layer: Image, plane: Plane) -> tuple[tuple[int, int], tuple[int
         high = int(np.clip(np.ceil(corners[1, axis]) + 1, low + 1, length))
         sides.append((low, high) if corners[1, axis] > 0 else (0, length))
     return sides[0], sides[1]
+
+
+def visible_side(viewer: ViewerModel, layer: Image, plane: Plane) -> float | None:
+    """Return the longer side of what the canvas shows of a plane, pixels of the plane.
+
+    It follows from the camera's zoom alone, so that moving about changes nothing. None where no
+    canvas has drawn the layer, as in a script.
+    """
+    size = canvas_size(viewer)
+    zoom = float(getattr(viewer, "scene", viewer).camera.zoom)  # napari 0.8: the viewer's camera
+    is_drawn = layer.scale_factor != 1.0 or zoom == 1.0
+    if size is None or not is_drawn:
+        return None
+    point = np.array(viewer.dims.point, np.float64)
+    here = np.asarray(layer.world_to_data(point), np.float64)[-layer.ndim :]
+    sides = []
+    for axis, length in zip(viewer.dims.displayed[-2:], size, strict=True):
+        there = point.copy()
+        there[axis] += length / zoom
+        along = np.asarray(layer.world_to_data(there), np.float64)[-layer.ndim :] - here
+        sides.append(np.abs(along[list(plane.axes)]))
+    return float(np.minimum(np.max(sides, axis=0), plane.shape).max())
 
 
 def read_plane(layer: Image | Labels, plane: Plane) -> NDArray[Any]:

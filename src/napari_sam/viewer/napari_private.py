@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -24,6 +25,31 @@ def unwrapped(value: T) -> T:
     """
     plain: T = getattr(value, "__wrapped__", value)
     return plain
+
+
+def canvas_size(viewer: Any) -> tuple[float, float] | None:
+    """Return height and width of a viewer's canvas, screen pixels; None where it tells none."""
+    canvas = getattr(viewer, "canvas", None)  # from napari 0.9
+    size = getattr(viewer, "_canvas_size", None) if canvas is None else canvas.size
+    return None if size is None else (float(size[0]), float(size[1]))
+
+
+@contextlib.contextmanager
+def changed_at_once(layer: Any) -> Generator[None, None, None]:
+    """Let a Points layer tell nobody of each step of a change, and draw it once at the end.
+
+    A point more or less makes napari tell twenty things, ask all layers twice how far they extend,
+    and draw the window again after it was drawn.
+    """
+    layer = unwrapped(layer)
+    try:
+        with layer.events.blocker_all():
+            yield
+    finally:
+        try:
+            layer.refresh(thumbnail=False, extent=False)
+        except TypeError:  # napari 0.8 knows no such choice
+            layer.refresh()
 
 
 def paint_regions(layer: Any, regions: Iterable[Region]) -> None:

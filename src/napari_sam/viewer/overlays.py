@@ -11,7 +11,7 @@ from skimage.draw import line
 
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.viewer.layers import Plane
-from napari_sam.viewer.preview import HOVER_NAME, Preview
+from napari_sam.viewer.preview import HOVER_NAME, Preview, frame_for
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -58,19 +58,25 @@ class Overlays:
 
     def draw(self, outline: NDArray[np.float64], plane: Plane, *, closed: bool) -> None:
         """Draw a box, lasso or scribble in progress: (N, 2) corners (row, col) in a plane."""
-        low = np.floor(outline.min(0)).clip(0, np.array(plane.shape) - 1).astype(int)
-        high = np.ceil(outline.max(0)).clip(0, np.array(plane.shape) - 1).astype(int)
+        extent = np.ceil(np.ptp(outline, axis=0)).astype(int) + 2
+        _, step = frame_for((0, 0), (int(extent[0]), int(extent[1])), plane.shape)
+        limit = np.ceil(np.array(plane.shape) / step) - 1
+        path = (outline + 0.5) / step - 0.5
+        low = np.floor(path.min(0)).clip(0, limit).astype(int)
+        high = np.ceil(path.max(0)).clip(0, limit).astype(int)
         drawn = np.zeros(high - low + 1, bool)
-        corners = np.concatenate([outline, outline[:1]]) if closed else outline
+        corners = np.concatenate([path, path[:1]]) if closed else path
         for start, end in itertools.pairwise(np.round(corners).astype(int) - low):
             rows, cols = line(*start, *end)
             inside = (rows >= 0) & (cols >= 0) & (rows < len(drawn)) & (cols < drawn.shape[1])
             drawn[rows[inside], cols[inside]] = True
-        self._gesture.show(drawn, (int(low[0]), int(low[1])), self._image, plane)
+        self._gesture.visible = True
+        corner = int(low[0]) * step, int(low[1]) * step
+        self._gesture.show(drawn, corner, self._image, plane, step)
 
     def hide_gesture(self) -> None:
         """Take what was being drawn away."""
-        self._gesture.hide()
+        self._gesture.put_away()
 
     def set_hidden(self, *, hidden: bool) -> None:
         """Hide both, or show them again."""

@@ -312,4 +312,5 @@ def _window(
     room = _ROOM * (high - low).max()
     limit = np.array(request.request.plane.shape) - 1
     box = np.concatenate([(low - room).clip(0), np.minimum(high + room, limit)])
-    return request.request.about(ObjectPrompts(plane=request.request.plane).with_box(box))
+    whole = request.request.at_full_resolution()
+    return whole.about(ObjectPrompts(plane=whole.plane).with_box(box))

@@ -18,11 +18,11 @@ from napari_sam.segmentation.granularity import SizePreference, by_size
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.viewer.commits import commit_change, committable
 from napari_sam.viewer.drafts import Draft, Written, count_free, drafts_change, part_by_doubt
-from napari_sam.viewer.embeddings import BoundedCache
 from napari_sam.viewer.entries import ObjectPrompts
 from napari_sam.viewer.history import Change
 from napari_sam.viewer.labels_output import LabelsOutput
-from napari_sam.viewer.layers import Plane, level_0, shown_plane
+from napari_sam.viewer.layers import Plane, shown_plane
+from napari_sam.viewer.looks import Looks
 from napari_sam.viewer.napari_private import unwrapped
 from napari_sam.viewer.objects import Objects
 from napari_sam.viewer.overlays import Overlays
@@ -45,7 +45,7 @@ class Session:
     predictor : Predictor
         The model.
     image_layer : Image
-        (…, Y, X) or RGB; numpy, dask or zarr; a pyramid is used at full resolution.
+        (…, Y, X) or RGB; numpy, dask or zarr, or a pyramid of these.
     labels_layer : Labels, optional
         Where objects are committed to; a new uint16 layer by default, made at the first commit.
     """
@@ -65,8 +65,7 @@ class Session:
         self.viewer = unwrapped(viewer)
         self.predictor = predictor
         self.image = unwrapped(image_layer)
-        self.cache: BoundedCache[ImageEmbedding] = BoundedCache()
-        self._ranges: BoundedCache[tuple[float, float]] = BoundedCache()
+        self.looks = Looks(self.viewer, self.image, predictor)
         self.preference = SizePreference()
         self.prompts = ObjectPrompts()
         self._output = LabelsOutput(self.viewer, self.image)
@@ -77,7 +76,6 @@ class Session:
         self._answer: PredictAnswer | None = None
         self._candidate: int | None = None
         self.overlays = Overlays(self.viewer, self.image)
-        self._diameter: float | None = None
         self.image.events.data.connect(self._forget)
 
     @property
@@ -91,13 +89,12 @@ class Session:
 
     @property
     def object_diameter(self) -> float | None:
-        """Typical object in image pixels: as set, or as estimated on the first plane."""
-        return self._diameter
+        """Typical object in image pixels: as set, or as estimated on what is looked at."""
+        return self.looks.object_diameter
 
     @object_diameter.setter
     def object_diameter(self, diameter: float | None) -> None:
-        self._diameter = diameter
-        self.cache.clear()
+        self.looks.object_diameter = diameter
 
     @property
     def prediction(self) -> MaskPrediction | None:
@@ -155,24 +152,21 @@ class Session:
         """
         self.prompts = self._here()
         self._serial += 1
-        request = self._request(self.prompts, self._serial)
-        request.prompts.check_inside(request.plane.shape)
-        return request
+        request = self.looks.request(self.prompts, self._serial, self._output.uncounted)
+        request.check_inside()
+        return self.looks.following(request, self._answer, self.candidate)
 
     def ahead(self, steps: int = 0) -> PredictRequest | None:
         """Return a request to embed a slice `steps` on; None at the end, or where it is kept."""
-        plane = shown_plane(self.viewer, self.image)
-        request: PredictRequest | None = self._request(ObjectPrompts(plane=plane), 0)
-        if steps and request is not None:
-            request = request.neighbour(steps)
-        return None if request is None or request.is_embedded else request
+        return self.looks.ahead(steps)
 
     def hover_request(self, point: ArrayLike) -> PredictRequest | None:
         """Return a request for what a click at (row, col) would give with the points so far.
 
         None outside the image. Ask only what `is_embedded`, for it is to be answered at once.
         """
-        request = self._request(self._here().with_point(point, foreground=True), 0)
+        request = self.looks.request(self._here().with_point(point, foreground=True))
+        request = self.looks.following(request, self._answer, self.candidate)
         sides = zip(request.asked.points[-1], request.plane.shape, strict=False)
         return request if all(-0.5 <= at < length - 0.5 for at, length in sides) else None
 
@@ -182,7 +176,6 @@ class Session:
             return False
         self._answer = answer
         self._candidate = None
-        self._diameter = self._diameter or answer.embedding.object_diameter
         if answer.request.uncounted is not None:
             self._output.count(answer.highest_label)
         self._show()
@@ -344,24 +337,6 @@ class Session:
         self.prompts = prompts
         self.objects.do(Change(kind=kind, prompts_before=before, prompts_after=prompts))
 
-    def _request(self, asked: ObjectPrompts, serial: int) -> PredictRequest:
-        plane = asked.plane or shown_plane(self.viewer, self.image)
-        request = PredictRequest(
-            serial=serial,
-            plane=plane,
-            array=level_0(self.image),
-            asked=asked,
-            predictor=self.predictor,
-            cache=self.cache,
-            ranges=self._ranges,
-            object_diameter=self._diameter,
-            uncounted=self._output.uncounted if serial else None,
-        ).about(asked)
-        if self._answer is None:
-            return request
-        logits = self._answer.logits_for(asked, request.window, self.candidate)
-        return dataclasses.replace(request, mask_input=logits)
-
     def _restore(self, change: Change) -> None:
         """Take up the prompts after a change; the viewer goes to their plane."""
         prompts = change.prompts_after
@@ -388,7 +363,7 @@ class Session:
         return kind
 
     def _forget(self, event: object = None) -> None:  # noqa: ARG002
-        self.object_diameter = None
+        self.looks.forget()
         self._reset(ObjectPrompts())
 
     def _show(self) -> None:

@@ -19,7 +19,7 @@ from napari_sam.viewer.layers import (
     read_shapes,
     to_data,
 )
-from napari_sam.viewer.napari_private import unwrapped
+from napari_sam.viewer.napari_private import changed_at_once, unwrapped
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -91,11 +91,12 @@ def add_point(
     """Add a point at image data coordinates (ndim,); the next point's polarity stays as it is."""
     polarity = polarity_of(points)
     wanted = POSITIVE if inside else NEGATIVE
-    if wanted != polarity:
-        set_polarity(points, wanted)
-    points.add(to_data(viewer, points, image, place[None])[0])
-    if wanted != polarity:
-        set_polarity(points, polarity)
+    with changed_at_once(points):
+        if wanted != polarity:
+            set_polarity(points, wanted)
+        points.add(to_data(viewer, points, image, place[None])[0])
+        if wanted != polarity:
+            set_polarity(points, polarity)
 
 
 def show_prompts(
@@ -141,7 +142,10 @@ def remove_prompts(
 ) -> None:
     """Remove what lies on a plane of an image from the layers."""
     if points is not None:
-        _remove(points, prompts_from_points(viewer, image, points, plane)[-1])
+        indices = prompts_from_points(viewer, image, points, plane)[-1]
+        if len(indices):
+            with changed_at_once(points):
+                _remove(points, indices)
     if shapes is not None:
         _remove(shapes, read_shapes(viewer, image, shapes, plane).indices)
 
