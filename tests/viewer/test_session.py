@@ -306,3 +306,25 @@ def test_closing_takes_the_preview_away():
     session.predict()
     session.close()
     assert PREVIEW_NAME not in [layer.name for layer in session.viewer.layers]
+
+
+class NotingPredictor(OraclePredictor):
+    """Notes whether it was asked to look closer."""
+
+    def __init__(self):
+        super().__init__()
+        self.looks = []
+
+    def predict(self, embedding, prompts, *, multimask_output=True, closer_look=False):
+        self.looks.append(closer_look)
+        return super().predict(embedding, prompts, multimask_output=multimask_output)
+
+
+def test_clicks_are_looked_at_closely_and_what_is_passed_is_not():
+    """A closer look embeds; what hovers is answered at once."""
+    viewer, predictor = ViewerModel(), NotingPredictor()
+    session = Session(viewer, predictor, viewer.add_image(drawn()))
+    session.hover_request((10, 10)).answer()
+    session.add_point((10, 10))
+    session.predict()
+    assert predictor.looks == [False, True]

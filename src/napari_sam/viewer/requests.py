@@ -72,6 +72,8 @@ class PredictRequest:
         How far away the person is; see `windows.zoom_of`.
     finest : bool
         Whether every pixel is read, for those who compare masks with the embedding.
+    closer_look : bool
+        As `Predictor.predict` takes it.
     """
 
     serial: int
@@ -88,6 +90,7 @@ class PredictRequest:
     window: Window | None = None
     zoom: int = 0
     finest: bool = False
+    closer_look: bool = True
 
     @property
     def array(self) -> Any:
@@ -322,7 +325,11 @@ def compute_alike(requests: Sequence[PredictRequest]) -> list[PredictAnswer]:
     asked = [index for index, one in enumerate(prompts) if not one.is_empty]
     predictions: dict[int, MaskPrediction] = {}
     if asked:
-        found = requests[0].predictor.predict(embedding, [prompts[index] for index in asked])
+        found = requests[0].predictor.predict(
+            embedding,
+            [prompts[index] for index in asked],
+            closer_look=requests[0].closer_look,
+        )
         predictions = dict(zip(asked, found, strict=True))
     return [
         PredictAnswer(

@@ -163,9 +163,11 @@ class Session:
     def hover_request(self, point: ArrayLike) -> PredictRequest | None:
         """Return a request for what a click at (row, col) would give with the points so far.
 
-        None outside the image. Ask only what `is_embedded`, for it is to be answered at once.
+        None outside the image. Ask only what `is_embedded`, for it is to be answered at once, and
+        without the closer look that a click takes.
         """
         request = self.looks.request(self._here().with_point(point, foreground=True))
+        request = dataclasses.replace(request, closer_look=False)
         request = self.looks.following(request, self._answer, self.candidate)
         sides = zip(request.asked.points[-1], request.plane.shape, strict=False)
         return request if all(-0.5 <= at < length - 0.5 for at, length in sides) else None
