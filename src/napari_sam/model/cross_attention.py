@@ -15,6 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_sam.model.blocks import in_blocks
+
 
 class CrossAttention(nn.Module):
     """Attention whose inner width may be smaller than the model's.
@@ -51,9 +53,11 @@ class CrossAttention(nn.Module):
 
 
 def attend_to_image(
-    attention: CrossAttention, tokens: Tensor, keys: Tensor, values: Tensor
+    attention: CrossAttention, tokens: Tensor, image: Tensor, positions: Tensor
 ) -> Tensor:
-    """Attend from tokens to an image; equals ``attention(tokens, keys, values)``, folded or not.
+    """Attend from tokens to an image, folded or not.
+
+    Equals ``attention(tokens, image + positions, image)``.
 
     Parameters
     ----------
@@ -61,8 +65,8 @@ def attend_to_image(
         The weights.
     tokens : Tensor
         (B, T, C).
-    keys, values : Tensor
-        (B or 1, N, C).
+    image, positions : Tensor
+        (B or 1, N, C) image tokens, and their positions.
 
     Returns
     -------
@@ -71,14 +75,13 @@ def attend_to_image(
     """
     count, n_tokens, dim = tokens.shape
     if not _folding_pays(attention, n_tokens):
-        plain: Tensor = attention(tokens, _each(keys, count), _each(values, count))
+        keys, values = _each(image + positions, count), _each(image, count)
+        plain: Tensor = attention(tokens, keys, values)
         return plain
     looks = _folded(attention, attention.q_proj(tokens), attention.k_proj.weight)
-    if len(keys) == 1:
-        looks = looks.reshape(1, -1, dim)
-    seen = functional.scaled_dot_product_attention(
-        looks[:, None], keys[:, None], values[:, None], scale=1.0
-    )
+    looks = looks.reshape(len(image), -1, dim)
+    scores = in_blocks(lambda rows: _scores(looks, image, positions, rows), image, count, axis=2)
+    seen = torch.softmax(scores, -1) @ image
     by_head = seen.reshape(count, attention.num_heads, n_tokens, dim).transpose(0, 1).flatten(1, 2)
     weight = attention.v_proj.weight.unflatten(0, (attention.num_heads, -1))
     taken = (by_head @ weight.transpose(1, 2)).unflatten(1, (count, n_tokens))
@@ -88,18 +91,23 @@ def attend_to_image(
 
 
 def attend_from_image(
-    attention: CrossAttention, image: Tensor, queries: Tensor, keys: Tensor, values: Tensor
+    attention: CrossAttention,
+    norm: nn.LayerNorm,
+    image: Tensor,
+    positions: Tensor,
+    keys: Tensor,
+    values: Tensor,
 ) -> Tensor:
-    """Attend from an image to tokens, and add that to the image.
+    """Attend from an image to tokens, add that to the image, and normalise.
 
-    Equals ``image + attention(queries, keys, values)``.
+    Equals ``norm(image + attention(image + positions, keys, values))``.
 
     Parameters
     ----------
-    attention : CrossAttention
+    attention, norm : CrossAttention, nn.LayerNorm
         The weights.
-    image, queries : Tensor
-        (B or 1, N, C) image tokens, and the same with their positions.
+    image, positions : Tensor
+        (B or 1, N, C) image tokens, and their positions.
     keys, values : Tensor
         (B, T, C) tokens.
 
@@ -110,22 +118,25 @@ def attend_from_image(
     """
     heads, (count, n_tokens, dim) = attention.num_heads, keys.shape
     if not _folding_pays(attention, n_tokens):
-        plain: Tensor = image + attention(_each(queries, count), keys, values)
+        plain: Tensor = norm(image + attention(_each(image + positions, count), keys, values))
         return plain
     projected = attention.k_proj(keys)
     looks = _folded(attention, projected, attention.q_proj.weight)
-    if len(queries) == 1:
-        scores = (looks.reshape(-1, dim) @ queries[0].T).unflatten(0, (count, -1))
-    else:
-        scores = looks @ queries.transpose(1, 2)
+    looks = looks.reshape(len(image), -1, dim)
     bias = (projected * attention.q_proj.bias).unflatten(2, (heads, -1)).sum(-1)
-    bias = bias.transpose(1, 2).reshape(count, -1, 1) / _root(attention)
-    shares = torch.softmax((scores + bias).unflatten(1, (heads, n_tokens)), 2).flatten(1, 2)
+    bias = bias.transpose(1, 2)[..., None] / _root(attention)
     given = attention.v_proj(values).unflatten(2, (heads, -1)).permute(2, 0, 1, 3).flatten(1, 2)
     weight = attention.out_proj.weight.unflatten(1, (heads, -1)).permute(1, 2, 0)
     told = (given @ weight).unflatten(1, (count, n_tokens)).transpose(0, 1).flatten(1, 2)
     told = told + attention.out_proj.bias / heads  # the shares of each head add up to one
-    return torch.baddbmm(_each(image, count), shares.transpose(1, 2), told)
+
+    def told_to(rows: slice) -> Tensor:
+        scores = _scores(looks, image, positions, rows).reshape(count, heads, n_tokens, -1)
+        shares = torch.softmax(scores + bias, 2).flatten(1, 2)
+        updated: Tensor = norm((shares.transpose(1, 2) @ told).add_(image[:, rows]))
+        return updated
+
+    return in_blocks(told_to, image, count)
 
 
 def _folding_pays(attention: CrossAttention, n_tokens: int) -> bool:
@@ -146,6 +157,12 @@ def _folded(attention: CrossAttention, projected: Tensor, weight: Tensor) -> Ten
     folded = by_head @ weight.unflatten(0, (heads, -1)) / _root(attention)
     rows: Tensor = folded.unflatten(1, (count, n_tokens)).transpose(0, 1).flatten(1, 2)
     return rows
+
+
+def _scores(looks: Tensor, image: Tensor, positions: Tensor, rows: slice) -> Tensor:
+    """Return looks (B, L, C) times some of the image tokens (B, N, C) in their places, (B, L, n)."""
+    placed = image[:, rows] + positions[:, rows]
+    return looks @ placed.transpose(1, 2)
 
 
 def _root(attention: CrossAttention) -> float:
