@@ -7,6 +7,9 @@ n . (W_k^T W_q t), so the few tokens are projected back to the image's width, an
 as it is. The values are averaged before they are projected; and seen from the image, what each
 token adds is projected before it is spread. That costs less as long as heads x tokens are fewer
 than the attention's inner width, and an image that many prompts share is one matrix for all.
+
+The image's tokens may be of half precision, and what is computed of them then is, too. The prompts'
+tokens are few and decide everything: they stay in float32.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from napari_sam.model.blocks import in_blocks
+from napari_sam.model.layers import linear_like, norm_like
 
 
 class CrossAttention(nn.Module):
@@ -39,13 +43,14 @@ class CrossAttention(nn.Module):
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Attend from query (B, T, dim) to key and value (B, N, dim), as it is written down."""
+        keys = self._heads(linear_like(self.k_proj, key))
         attended = functional.scaled_dot_product_attention(
-            self._heads(self.q_proj(query)),
-            self._heads(self.k_proj(key)),
-            self._heads(self.v_proj(value)),
+            self._heads(linear_like(self.q_proj, query)).to(keys.dtype),
+            keys,
+            self._heads(linear_like(self.v_proj, value)).to(keys.dtype),
         )
-        projected: Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))
-        return projected
+        attended = attended.transpose(1, 2).flatten(2).to(query.dtype)
+        return linear_like(self.out_proj, attended)
 
     def _heads(self, x: Tensor) -> Tensor:
         split: Tensor = x.unflatten(2, (self.num_heads, -1))
@@ -81,7 +86,7 @@ def attend_to_image(
     looks = _folded(attention, attention.q_proj(tokens), attention.k_proj.weight)
     looks = looks.reshape(len(image), -1, dim)
     scores = in_blocks(lambda rows: _scores(looks, image, positions, rows), image, count, axis=2)
-    seen = torch.softmax(scores, -1) @ image
+    seen = (torch.softmax(scores, -1) @ image).to(tokens.dtype)
     by_head = seen.reshape(count, attention.num_heads, n_tokens, dim).transpose(0, 1).flatten(1, 2)
     weight = attention.v_proj.weight.unflatten(0, (attention.num_heads, -1))
     taken = (by_head @ weight.transpose(1, 2)).unflatten(1, (count, n_tokens))
@@ -118,8 +123,8 @@ def attend_from_image(
     """
     heads, (count, n_tokens, dim) = attention.num_heads, keys.shape
     if not _folding_pays(attention, n_tokens):
-        plain: Tensor = norm(image + attention(_each(image + positions, count), keys, values))
-        return plain
+        told = attention(_each(image + positions, count), keys, values)
+        return norm_like(norm, image + told)
     projected = attention.k_proj(keys)
     looks = _folded(attention, projected, attention.q_proj.weight)
     looks = looks.reshape(len(image), -1, dim)
@@ -129,12 +134,12 @@ def attend_from_image(
     weight = attention.out_proj.weight.unflatten(1, (heads, -1)).permute(1, 2, 0)
     told = (given @ weight).unflatten(1, (count, n_tokens)).transpose(0, 1).flatten(1, 2)
     told = told + attention.out_proj.bias / heads  # the shares of each head add up to one
+    bias, told = bias.to(image.dtype), told.to(image.dtype)
 
     def told_to(rows: slice) -> Tensor:
         scores = _scores(looks, image, positions, rows).reshape(count, heads, n_tokens, -1)
         shares = torch.softmax(scores + bias, 2).flatten(1, 2)
-        updated: Tensor = norm((shares.transpose(1, 2) @ told).add_(image[:, rows]))
-        return updated
+        return norm_like(norm, (shares.transpose(1, 2) @ told).add_(image[:, rows]))
 
     return in_blocks(told_to, image, count)
 
@@ -160,9 +165,9 @@ def _folded(attention: CrossAttention, projected: Tensor, weight: Tensor) -> Ten
 
 
 def _scores(looks: Tensor, image: Tensor, positions: Tensor, rows: slice) -> Tensor:
-    """Return looks (B, L, C) times some of the image tokens (B, N, C) in their places, (B, L, n)."""
+    """Return looks (B, L, C) times some of the image tokens (B, N, C), placed: (B, L, n)."""
     placed = image[:, rows] + positions[:, rows]
-    return looks @ placed.transpose(1, 2)
+    return looks.to(placed.dtype) @ placed.transpose(1, 2)
 
 
 def _root(attention: CrossAttention) -> float:

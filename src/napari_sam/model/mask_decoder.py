@@ -11,7 +11,7 @@ from torch.nn import functional
 from napari_sam.model.blocks import in_blocks
 from napari_sam.model.configs import DecoderConfig
 from napari_sam.model.image_tokens import ImageTokens, as_map
-from napari_sam.model.layers import MLP, LayerNorm2d
+from napari_sam.model.layers import MLP, LayerNorm2d, norm_like
 from napari_sam.model.mask_scorer import MaskScorer
 from napari_sam.model.two_way_transformer import TwoWayTransformer
 
@@ -56,7 +56,8 @@ class MaskDecoder(nn.Module):
         Parameters
         ----------
         image : ImageTokens
-            Of one image for all, or of one for each; dense prompts are added to its features.
+            Of one image for all, or of one for each; dense prompts are added to its features. They
+            may be of half precision; answers are float32.
         sparse : Tensor
             (B, T, C) prompt tokens.
 
@@ -69,7 +70,8 @@ class MaskDecoder(nn.Module):
         """
         tokens, seen = self.exchange(image, sparse)
         pixels = self.upscale(seen, image)
-        logits = self.mask_weights(tokens) @ pixels.flatten(1, -2).transpose(1, 2)
+        weights = self.mask_weights(tokens).to(pixels.dtype)
+        logits = (weights @ pixels.flatten(1, -2).transpose(1, 2)).to(tokens.dtype)
         predicted_iou = self.iou_prediction_head(tokens[:, 0])
         if self.mask_scorer is not None:
             predicted_iou = predicted_iou + self.mask_scorer(tokens, logits, pixels.flatten(1, -2))
@@ -108,7 +110,8 @@ class MaskDecoder(nn.Module):
         of_some, candidates = torch.nonzero(good[some], as_tuple=True)
         flat = self.draw(seen, image, self.mask_weights(tokens[some])[:, 1:])[of_some, candidates]
         objects = some[of_some]
-        return _as_maps(flat[:, None], image.grid)[:, 0], scores[objects, candidates + 1], objects
+        logits = _as_maps(flat[:, None], image.grid)[:, 0].to(tokens.dtype)
+        return logits, scores[objects, candidates + 1], objects
 
     def exchange(self, image: ImageTokens, sparse: Tensor) -> tuple[Tensor, Tensor]:
         """Let prompts and image tell each other what they know.
@@ -153,12 +156,14 @@ class MaskDecoder(nn.Module):
         Tensor
             (B, M, h w, 2, 2, 2, 2) logits.
         """
-        skips, doubled = _by_token(image.skips), self._doublings()
+        skips, doubled = _by_token(image.skips), self._doublings(seen.dtype)
+        weights = weights.to(seen.dtype)
 
         def drawn(rows: slice) -> Tensor:
             pixels = self._upscaled(seen[:, rows], tuple(skip[:, rows] for skip in skips), doubled)
             logits = weights @ pixels.flatten(1, -2).transpose(1, 2)
-            return logits.unflatten(2, pixels.shape[1:-1])
+            unflattened: Tensor = logits.unflatten(2, pixels.shape[1:-1])
+            return unflattened
 
         return in_blocks(drawn, seen, len(seen), axis=2)
 
@@ -177,11 +182,11 @@ class MaskDecoder(nn.Module):
         Tensor
             (B, h w, 2, 2, 2, 2, C / 8).
         """
-        return self._upscaled(seen, _by_token(image.skips), self._doublings())
+        return self._upscaled(seen, _by_token(image.skips), self._doublings(seen.dtype))
 
-    def _doublings(self) -> tuple[_Doubling, _Doubling]:
+    def _doublings(self, dtype: torch.dtype) -> tuple[_Doubling, _Doubling]:
         first, _, _, second, _ = cast("_Upscaling", tuple(self.output_upscaling))
-        return _Doubling.of(first), _Doubling.of(second)
+        return _Doubling.of(first, dtype), _Doubling.of(second, dtype)
 
     def _upscaled(
         self, seen: Tensor, skips: tuple[Tensor, ...], doubled: tuple[_Doubling, _Doubling]
@@ -191,7 +196,7 @@ class MaskDecoder(nn.Module):
         pixels = doubled[0](seen)
         if skips:
             pixels = pixels + skips[0]
-        pixels = doubled[1](act(norm.over_last(pixels)))
+        pixels = doubled[1](act(norm_like(norm, pixels)))
         if skips:
             pixels = pixels + skips[1]
         upscaled: Tensor = last_act(pixels)
@@ -208,11 +213,11 @@ class _Doubling(NamedTuple):
     bias: Tensor
 
     @classmethod
-    def of(cls, conv: nn.ConvTranspose2d) -> _Doubling:
+    def of(cls, conv: nn.ConvTranspose2d, dtype: torch.dtype) -> _Doubling:
         """Lay out its weights."""
-        return cls(
-            conv.weight.permute(2, 3, 1, 0).flatten(0, 2), cast("Tensor", conv.bias).repeat(4)
-        )
+        bias = cast("Tensor", conv.bias)
+        matrix = conv.weight.permute(2, 3, 1, 0).flatten(0, 2)
+        return cls(matrix.to(dtype), bias.repeat(4).to(dtype))
 
     def __call__(self, pixels: Tensor) -> Tensor:
         """Map pixels (..., C) to (..., 2, 2, C')."""
