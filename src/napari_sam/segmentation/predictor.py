@@ -15,11 +15,17 @@ from torch.nn import functional
 
 from napari_sam.model.checkpoints import model_digest
 from napari_sam.model.configs import ViTConfig
-from napari_sam.model.devices import resolve_encoder_dtype
+from napari_sam.model.devices import resolve_encoder_dtype, resolve_screening_dtype
 from napari_sam.model.image_tokens import sample
 from napari_sam.model.registry import lasting_name, load_model
 from napari_sam.model.sam import EncodedImage, Sam
-from napari_sam.segmentation.decoding import Window, decode_points, decode_prompts, prediction_of
+from napari_sam.segmentation.decoding import (
+    Window,
+    decode_points,
+    decode_prompts,
+    prediction_of,
+    whole_answers,
+)
 from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.segmentation.fit import field_of_view, fitted_geometry, known_diameter
 from napari_sam.segmentation.full_resolution import FullResolution, LowResMasks
@@ -32,8 +38,9 @@ from napari_sam.segmentation.images import (
     to_pixels,
 )
 from napari_sam.segmentation.object_size import object_size
-from napari_sam.segmentation.prediction import NOTHING, MaskPrediction
+from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
+from napari_sam.segmentation.screening import Margins
 from napari_sam.segmentation.upscaling import upscale_whole
 
 
@@ -47,7 +54,8 @@ class Predictor:
     device : str
         Where a model given by name or path is loaded to; see `napari_sam.model.load_model`.
     precision : str
-        Of the image encoder: ``"auto"``, ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        Of the image encoder, and of screening a grid: ``"auto"``, ``"float32"``, ``"bfloat16"`` or
+        ``"float16"``.
     on_progress : callable, optional
         Called with bytes done and in all while a model is downloaded.
     """
@@ -68,6 +76,9 @@ class Predictor:
             self.model_name = str(model)
             self._model = load_model(model, device, on_progress=on_progress)
         self._dtype = resolve_encoder_dtype(self._model.device, precision)
+        screening = resolve_screening_dtype(self._model.device, precision)
+        scorer = self._model.config.decoder.mask_scorer
+        self.screening_margins = Margins.of(screening, mask_scorer=scorer)
 
     def __repr__(self) -> str:
         """Name model and device."""
@@ -237,14 +248,7 @@ class Predictor:
             (B, M) float32.
         """
         kept = slice(1, None) if multimask_output else slice(0, 1)
-        windows = self._windows(embedding, prompts)
-        scores = torch.stack([window.predicted_iou[kept] for window in windows])
-        shape = embedding.low_res_shape
-        logits = scores.new_full((*scores.shape, *shape), NOTHING)
-        for full, window in zip(logits, windows, strict=True):
-            (top, left), (height, width) = window.corner, window.logits.shape[-2:]
-            full[:, top : top + height, left : left + width] = window.logits[kept]
-        return logits, scores
+        return whole_answers(self._windows(embedding, prompts), kept)
 
     @torch.inference_mode()
     def _windows(self, embedding: ImageEmbedding, prompts: Sequence[Prompts]) -> list[Window]:
@@ -257,7 +261,12 @@ class Predictor:
 
     @torch.inference_mode()
     def iter_points(
-        self, embedding: ImageEmbedding, points: NDArray[np.floating], least_iou: float
+        self,
+        embedding: ImageEmbedding,
+        points: NDArray[np.floating],
+        least_iou: float,
+        *,
+        screening: bool = False,
     ) -> Iterator[LowResMasks]:
         """Decode single points (N, 2), (row, col), and draw what is expected to be good.
 
@@ -269,13 +278,16 @@ class Predictor:
             (N, 2) points (row, col), each an object's only prompt.
         least_iou : float
             Of the three candidates, those with a higher predicted IoU are drawn.
+        screening : bool
+            Whether to do so in half precision, if that gains; then `screening_margins` apply.
 
         Yields
         ------
         LowResMasks, of some points at a time, in their order
         """
+        dtype = self.screening_margins.dtype if screening else torch.float32
         placed = self._to_input(embedding, points)
-        yield from decode_points(self._model, embedding.tokens, placed, least_iou)
+        yield from decode_points(self._model, embedding.tokens.to(dtype), placed, least_iou)
 
     def point_features(
         self, embedding: ImageEmbedding, points: NDArray[np.floating]
@@ -374,13 +386,11 @@ class Predictor:
         return self._estimated_diameter(to_display_range(image, contrast_limits))
 
     def _estimated_diameter(self, displayed: NDArray[np.float32]) -> float:
-        known = known_diameter(self._model.config)
-        return object_size(self._model, displayed, known, self._at_scale)
+        def at_scale(part: NDArray[np.float32], scale: float) -> ImageEmbedding:
+            shape = (part.shape[0], part.shape[1])
+            return self._embed(part, free_geometry(shape, scale, max(shape) * 4), None)
 
-    def _at_scale(self, part: NDArray[np.float32], scale: float) -> ImageEmbedding:
-        """Embed a part of a displayed image at a scale."""
-        shape = (part.shape[0], part.shape[1])
-        return self._embed(part, free_geometry(shape, scale, max(shape) * 4), None)
+        return object_size(self._model, displayed, known_diameter(self._model.config), at_scale)
 
     @torch.inference_mode()
     def _embed(
