@@ -316,12 +316,12 @@ def filtered(
     Masks of half precision are dropped if they are surely so, by the margins.
     """
     measures = full.measure(masks, config.stability_score_offset)
-    exact = margins == EXACT
-    doubt = 0 if exact else margins.stability + full.pixels_each / measures.areas.clamp(min=1)
-    good = (measures.stability + doubt >= config.stability_score_thresh) & (measures.areas > 0)
+    pixels = margins.pixels * full.pixels_each / measures.areas.clamp(min=1)
+    highest = measures.stability + margins.stability + pixels
+    good = (highest >= config.stability_score_thresh) & (measures.areas > 0)
     good &= ~at_crop_edge(measures.boxes, crop.box, shape, margins.edge)
     boxes, areas, stability = (part[good].cpu().numpy() for part in measures)
-    known = np.full(len(boxes), exact)
+    known = np.full(len(boxes), margins == EXACT)
     return _Found(crop, full, masks.some(good), boxes, areas, stability, known)
 
 

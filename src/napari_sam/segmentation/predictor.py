@@ -20,7 +20,6 @@ from napari_sam.model.image_tokens import sample
 from napari_sam.model.registry import lasting_name, load_model
 from napari_sam.model.sam import EncodedImage, Sam
 from napari_sam.segmentation.decoding import (
-    Window,
     decode_points,
     decode_prompts,
     prediction_of,
@@ -54,8 +53,7 @@ class Predictor:
     device : str
         Where a model given by name or path is loaded to; see `napari_sam.model.load_model`.
     precision : str
-        Of the image encoder, and of screening a grid: ``"auto"``, ``"float32"``, ``"bfloat16"`` or
-        ``"float16"``.
+        ``"auto"``, ``"float32"``, ``"bfloat16"`` or ``"float16"``: to encode images, screen grids.
     on_progress : callable, optional
         Called with bytes done and in all while a model is downloaded.
     """
@@ -185,6 +183,7 @@ class Predictor:
         multimask_output: bool = True,
     ) -> list[MaskPrediction]: ...
 
+    @torch.inference_mode()
     def predict(
         self,
         embedding: ImageEmbedding,
@@ -218,8 +217,8 @@ class Predictor:
         if not prompts:
             return []
         kept = slice(1, None) if multimask_output else slice(0, 1)
-        windows = self._windows(embedding, prompts)
-        return [prediction_of(window, embedding.geometry, kept) for window in windows]
+        answers = decode_prompts(self._model, embedding.tokens, prompts, embedding.geometry)
+        return [prediction_of(window, embedding.geometry, kept) for window in answers]
 
     @torch.inference_mode()
     def decode(
@@ -248,11 +247,8 @@ class Predictor:
             (B, M) float32.
         """
         kept = slice(1, None) if multimask_output else slice(0, 1)
-        return whole_answers(self._windows(embedding, prompts), kept)
-
-    @torch.inference_mode()
-    def _windows(self, embedding: ImageEmbedding, prompts: Sequence[Prompts]) -> list[Window]:
-        return decode_prompts(self._model, embedding.tokens, prompts, embedding.geometry)
+        answers = decode_prompts(self._model, embedding.tokens, prompts, embedding.geometry)
+        return whole_answers(answers, kept)
 
     @torch.inference_mode()
     def upscale(self, embedding: ImageEmbedding, low_res_logits: Tensor) -> Tensor:
@@ -272,10 +268,8 @@ class Predictor:
 
         Parameters
         ----------
-        embedding : ImageEmbedding
-            From `embed`.
-        points : ndarray
-            (N, 2) points (row, col), each an object's only prompt.
+        embedding, points : ImageEmbedding, ndarray
+            From `embed`, and (N, 2) points (row, col), each an object's only prompt.
         least_iou : float
             Of the three candidates, those with a higher predicted IoU are drawn.
         screening : bool
@@ -316,8 +310,7 @@ class Predictor:
         Returns
         -------
         ndarray
-            (3, H, W) float32 in 0 ... 1: foreground, closeness to the object's centre, depth below
-            its boundary.
+            (3, H, W) float32 in 0 ... 1: foreground, closeness to the centre, depth below the edge.
 
         Raises
         ------

@@ -55,7 +55,9 @@ class Margins(NamedTuple):
     score : float
         Of predicted IoU.
     stability : float
-        Of stability, plus one low-resolution pixel of the mask.
+        Of stability.
+    pixels : int
+        Low-resolution pixels of a mask that may also come or go, whatever its size.
     overlap : float
         Of the IoU of boxes, share of what is missing from the threshold to one.
     edge : int
@@ -65,6 +67,7 @@ class Margins(NamedTuple):
     dtype: torch.dtype
     score: float
     stability: float
+    pixels: int
     overlap: float
     edge: int
 
@@ -75,10 +78,10 @@ class Margins(NamedTuple):
             return EXACT
         step = torch.finfo(dtype).eps
         score = _SCORE_OF_SCORER if mask_scorer else _SCORE
-        return cls(dtype, score * step, _STABILITY * step, 1 / 3, 4)
+        return cls(dtype, score * step, _STABILITY * step, 1, 1 / 3, 4)
 
 
-EXACT = Margins(torch.float32, 0, 0, 0, 0)
+EXACT = Margins(torch.float32, 0, 0, 0, 0, 0)
 
 
 class Verdict(NamedTuple):
