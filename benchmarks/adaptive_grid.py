@@ -35,10 +35,10 @@ class Counting(Predictor):
 
     n_points = 0
 
-    def iter_points(self, embedding, points, least_iou):
+    def iter_points(self, embedding, points, least_iou, *, screening=False):
         """Decode points, and count them."""
         self.n_points += len(points)
-        yield from super().iter_points(embedding, points, least_iou)
+        yield from super().iter_points(embedding, points, least_iou, screening=screening)
 
 
 def main() -> None:

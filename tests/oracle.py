@@ -21,6 +21,7 @@ from napari_sam.segmentation.full_resolution import FullResolution, LowResMasks,
 from napari_sam.segmentation.images import Geometry
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
+from napari_sam.segmentation.screening import EXACT
 
 SURE = 10.0
 SCORES = (0.95, 0.9, 0.85)
@@ -58,6 +59,7 @@ class OraclePredictor:
 
     model_name = "oracle"
     model_digest = "oracle"
+    screening_margins = EXACT
     device = "cpu"
 
     def __init__(
@@ -102,7 +104,12 @@ class OraclePredictor:
         return logits, scores
 
     def iter_points(
-        self, embedding: OracleEmbedding, points: NDArray[np.floating], least_iou: float
+        self,
+        embedding: OracleEmbedding,
+        points: NDArray[np.floating],
+        least_iou: float,
+        *,
+        screening: bool = False,
     ) -> Iterator[PointMasks]:
         self.n_points += len(points)
         logits, scores = self.decode(embedding, [Prompts(points=[point]) for point in points])

@@ -10,7 +10,7 @@ from napari_sam.segmentation.everything import (
     iter_everything,
     segment_everything,
 )
-from napari_sam.segmentation.grid import crop_boxes, grid_points
+from napari_sam.segmentation.grid_crops import crop_boxes, grid_points
 from napari_sam.segmentation.instances import instances_from_maps, without_debris
 from napari_sam.segmentation.patches import MaskPatch
 from napari_sam.segmentation.progress import run

@@ -7,6 +7,9 @@ n . (W_k^T W_q t), so the few tokens are projected back to the image's width, an
 as it is. The values are averaged before they are projected; and seen from the image, what each
 token adds is projected before it is spread. That costs less as long as heads x tokens are fewer
 than the attention's inner width, and an image that many prompts share is one matrix for all.
+
+The image's tokens may be of half precision, and what is computed of them then is, too. The prompts'
+tokens are few and decide everything: they stay in float32.
 """
 
 from __future__ import annotations
@@ -14,6 +17,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from napari_sam.model.blocks import in_blocks
+from napari_sam.model.layers import linear_like, norm_like
 
 
 class CrossAttention(nn.Module):
@@ -37,13 +43,14 @@ class CrossAttention(nn.Module):
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         """Attend from query (B, T, dim) to key and value (B, N, dim), as it is written down."""
+        keys = self._heads(linear_like(self.k_proj, key))
         attended = functional.scaled_dot_product_attention(
-            self._heads(self.q_proj(query)),
-            self._heads(self.k_proj(key)),
-            self._heads(self.v_proj(value)),
+            self._heads(linear_like(self.q_proj, query)).to(keys.dtype),
+            keys,
+            self._heads(linear_like(self.v_proj, value)).to(keys.dtype),
         )
-        projected: Tensor = self.out_proj(attended.transpose(1, 2).flatten(2))
-        return projected
+        attended = attended.transpose(1, 2).flatten(2).to(query.dtype)
+        return linear_like(self.out_proj, attended)
 
     def _heads(self, x: Tensor) -> Tensor:
         split: Tensor = x.unflatten(2, (self.num_heads, -1))
@@ -51,9 +58,11 @@ class CrossAttention(nn.Module):
 
 
 def attend_to_image(
-    attention: CrossAttention, tokens: Tensor, keys: Tensor, values: Tensor
+    attention: CrossAttention, tokens: Tensor, image: Tensor, positions: Tensor
 ) -> Tensor:
-    """Attend from tokens to an image; equals ``attention(tokens, keys, values)``, folded or not.
+    """Attend from tokens to an image, folded or not.
+
+    Equals ``attention(tokens, image + positions, image)``.
 
     Parameters
     ----------
@@ -61,8 +70,8 @@ def attend_to_image(
         The weights.
     tokens : Tensor
         (B, T, C).
-    keys, values : Tensor
-        (B or 1, N, C).
+    image, positions : Tensor
+        (B or 1, N, C) image tokens, and their positions.
 
     Returns
     -------
@@ -71,14 +80,13 @@ def attend_to_image(
     """
     count, n_tokens, dim = tokens.shape
     if not _folding_pays(attention, n_tokens):
-        plain: Tensor = attention(tokens, _each(keys, count), _each(values, count))
+        keys, values = _each(image + positions, count), _each(image, count)
+        plain: Tensor = attention(tokens, keys, values)
         return plain
     looks = _folded(attention, attention.q_proj(tokens), attention.k_proj.weight)
-    if len(keys) == 1:
-        looks = looks.reshape(1, -1, dim)
-    seen = functional.scaled_dot_product_attention(
-        looks[:, None], keys[:, None], values[:, None], scale=1.0
-    )
+    looks = looks.reshape(len(image), -1, dim)
+    scores = in_blocks(lambda rows: _scores(looks, image, positions, rows), image, count, axis=2)
+    seen = (torch.softmax(scores, -1) @ image).to(tokens.dtype)
     by_head = seen.reshape(count, attention.num_heads, n_tokens, dim).transpose(0, 1).flatten(1, 2)
     weight = attention.v_proj.weight.unflatten(0, (attention.num_heads, -1))
     taken = (by_head @ weight.transpose(1, 2)).unflatten(1, (count, n_tokens))
@@ -88,18 +96,23 @@ def attend_to_image(
 
 
 def attend_from_image(
-    attention: CrossAttention, image: Tensor, queries: Tensor, keys: Tensor, values: Tensor
+    attention: CrossAttention,
+    norm: nn.LayerNorm,
+    image: Tensor,
+    positions: Tensor,
+    keys: Tensor,
+    values: Tensor,
 ) -> Tensor:
-    """Attend from an image to tokens, and add that to the image.
+    """Attend from an image to tokens, add that to the image, and normalise.
 
-    Equals ``image + attention(queries, keys, values)``.
+    Equals ``norm(image + attention(image + positions, keys, values))``.
 
     Parameters
     ----------
-    attention : CrossAttention
+    attention, norm : CrossAttention, nn.LayerNorm
         The weights.
-    image, queries : Tensor
-        (B or 1, N, C) image tokens, and the same with their positions.
+    image, positions : Tensor
+        (B or 1, N, C) image tokens, and their positions.
     keys, values : Tensor
         (B, T, C) tokens.
 
@@ -110,22 +123,25 @@ def attend_from_image(
     """
     heads, (count, n_tokens, dim) = attention.num_heads, keys.shape
     if not _folding_pays(attention, n_tokens):
-        plain: Tensor = image + attention(_each(queries, count), keys, values)
-        return plain
+        told = attention(_each(image + positions, count), keys, values)
+        return norm_like(norm, image + told)
     projected = attention.k_proj(keys)
     looks = _folded(attention, projected, attention.q_proj.weight)
-    if len(queries) == 1:
-        scores = (looks.reshape(-1, dim) @ queries[0].T).unflatten(0, (count, -1))
-    else:
-        scores = looks @ queries.transpose(1, 2)
+    looks = looks.reshape(len(image), -1, dim)
     bias = (projected * attention.q_proj.bias).unflatten(2, (heads, -1)).sum(-1)
-    bias = bias.transpose(1, 2).reshape(count, -1, 1) / _root(attention)
-    shares = torch.softmax((scores + bias).unflatten(1, (heads, n_tokens)), 2).flatten(1, 2)
+    bias = bias.transpose(1, 2)[..., None] / _root(attention)
     given = attention.v_proj(values).unflatten(2, (heads, -1)).permute(2, 0, 1, 3).flatten(1, 2)
     weight = attention.out_proj.weight.unflatten(1, (heads, -1)).permute(1, 2, 0)
     told = (given @ weight).unflatten(1, (count, n_tokens)).transpose(0, 1).flatten(1, 2)
     told = told + attention.out_proj.bias / heads  # the shares of each head add up to one
-    return torch.baddbmm(_each(image, count), shares.transpose(1, 2), told)
+    bias, told = bias.to(image.dtype), told.to(image.dtype)
+
+    def told_to(rows: slice) -> Tensor:
+        scores = _scores(looks, image, positions, rows).reshape(count, heads, n_tokens, -1)
+        shares = torch.softmax(scores + bias, 2).flatten(1, 2)
+        return norm_like(norm, (shares.transpose(1, 2) @ told).add_(image[:, rows]))
+
+    return in_blocks(told_to, image, count)
 
 
 def _folding_pays(attention: CrossAttention, n_tokens: int) -> bool:
@@ -146,6 +162,12 @@ def _folded(attention: CrossAttention, projected: Tensor, weight: Tensor) -> Ten
     folded = by_head @ weight.unflatten(0, (heads, -1)) / _root(attention)
     rows: Tensor = folded.unflatten(1, (count, n_tokens)).transpose(0, 1).flatten(1, 2)
     return rows
+
+
+def _scores(looks: Tensor, image: Tensor, positions: Tensor, rows: slice) -> Tensor:
+    """Return looks (B, L, C) times some of the image tokens (B, N, C), placed: (B, L, n)."""
+    placed = image[:, rows] + positions[:, rows]
+    return looks.to(placed.dtype) @ placed.transpose(1, 2)
 
 
 def _root(attention: CrossAttention) -> float:

@@ -56,7 +56,7 @@ def available_devices() -> tuple[str, ...]:
 
 
 def resolve_encoder_dtype(device: torch.device, precision: str = "auto") -> torch.dtype:
-    """Choose the precision of the image encoder; everything after it stays in float32.
+    """Choose the precision of the image encoder; what it finds is kept in float32.
 
     Parameters
     ----------
@@ -80,6 +80,19 @@ def resolve_encoder_dtype(device: torch.device, precision: str = "auto") -> torc
         return torch.float32
     fast_bfloat16 = torch.cuda.get_device_capability(device)[0] >= 8
     return torch.bfloat16 if fast_bfloat16 else torch.float16
+
+
+def resolve_screening_dtype(device: torch.device, precision: str = "auto") -> torch.dtype:
+    """Choose the precision in which the points of a grid are screened.
+
+    Parameters
+    ----------
+    device, precision
+        As in `resolve_encoder_dtype`; ``"auto"`` is bfloat16 also on processors that compute in it.
+    """
+    if precision == "auto" and device.type == "cpu" and computes_bfloat16(device):
+        return torch.bfloat16
+    return resolve_encoder_dtype(device, precision)
 
 
 def computes_bfloat16(device: torch.device) -> bool:

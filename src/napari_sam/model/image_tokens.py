@@ -35,6 +35,16 @@ class ImageTokens(NamedTuple):
         """Height and width, tokens."""
         return self.features.shape[1], self.features.shape[2]
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Their precision."""
+        return self.features.dtype
+
+    def to(self, dtype: torch.dtype) -> ImageTokens:
+        """Return them in another precision."""
+        skips = tuple(skip.to(dtype) for skip in self.skips)
+        return ImageTokens(self.features.to(dtype), self.positions.to(dtype), skips)
+
     def chosen(self, images: Tensor) -> ImageTokens:
         """Return some of the images (K,); the one image there is where all objects share it."""
         parts = (self.features, self.positions, *self.skips)

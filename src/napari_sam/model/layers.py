@@ -28,11 +28,7 @@ class LayerNorm2d(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalise x (B, C, H, W) over C at every pixel."""
-        return self.over_last(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-
-    def over_last(self, x: Tensor) -> Tensor:
-        """Normalise x (..., C) over C."""
-        return functional.layer_norm(x, self.weight.shape, self.weight, self.bias, self.eps)
+        return norm_like(self, x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class MLPBlock(nn.Module):
@@ -123,6 +119,17 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Map x (B, in_channels, H, W) to (B, out_channels, H / stride, W / stride)."""
         return functional.relu(self.conv2(self.conv1(x)) + self.shortcut(x))
+
+
+def linear_like(layer: nn.Linear, x: Tensor) -> Tensor:
+    """Apply a linear layer in the precision of x (..., C)."""
+    return functional.linear(x, layer.weight.to(x.dtype), layer.bias.to(x.dtype))
+
+
+def norm_like(norm: nn.LayerNorm | LayerNorm2d, x: Tensor) -> Tensor:
+    """Normalise x (..., C) over C, in its precision."""
+    weight, bias = norm.weight.to(x.dtype), norm.bias.to(x.dtype)
+    return functional.layer_norm(x, weight.shape, weight, bias, norm.eps)
 
 
 def upsample_like(x: Tensor, other: Tensor) -> Tensor:

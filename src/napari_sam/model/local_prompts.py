@@ -112,8 +112,8 @@ class LocalPrompts(nn.Module):
         on_tokens = _weighed(self.maps(points, labels, boxes, coarse), self.token_maps)
         on_skips = _weighed(self.maps(points, labels, boxes, fine), self.skip_maps)
         return image._replace(
-            features=image.features + on_tokens,
-            skips=(image.skips[0] + on_skips, image.skips[1]),
+            features=image.features + on_tokens.to(image.dtype),
+            skips=(image.skips[0] + on_skips.to(image.dtype), image.skips[1]),
         )
 
 

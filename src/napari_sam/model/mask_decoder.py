@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from napari_sam.model.blocks import in_blocks
 from napari_sam.model.configs import DecoderConfig
 from napari_sam.model.image_tokens import ImageTokens, as_map
-from napari_sam.model.layers import MLP, LayerNorm2d
+from napari_sam.model.layers import MLP, LayerNorm2d, norm_like
 from napari_sam.model.mask_scorer import MaskScorer
 from napari_sam.model.two_way_transformer import TwoWayTransformer
 
@@ -55,7 +56,8 @@ class MaskDecoder(nn.Module):
         Parameters
         ----------
         image : ImageTokens
-            Of one image for all, or of one for each; dense prompts are added to its features.
+            Of one image for all, or of one for each; dense prompts are added to its features. They
+            may be of half precision; answers are float32.
         sparse : Tensor
             (B, T, C) prompt tokens.
 
@@ -68,7 +70,8 @@ class MaskDecoder(nn.Module):
         """
         tokens, seen = self.exchange(image, sparse)
         pixels = self.upscale(seen, image)
-        logits = self.mask_weights(tokens) @ pixels.flatten(1, -2).transpose(1, 2)
+        weights = self.mask_weights(tokens).to(pixels.dtype)
+        logits = (weights @ pixels.flatten(1, -2).transpose(1, 2)).to(tokens.dtype)
         predicted_iou = self.iou_prediction_head(tokens[:, 0])
         if self.mask_scorer is not None:
             predicted_iou = predicted_iou + self.mask_scorer(tokens, logits, pixels.flatten(1, -2))
@@ -106,16 +109,11 @@ class MaskDecoder(nn.Module):
         some = torch.nonzero(good.any(1))[:, 0]
         if len(some) < len(good):
             seen, image = seen[some], image.chosen(some)
-        pixels = self.upscale(seen, image).flatten(1, -2)
         of_some, candidates = torch.nonzero(good[some], as_tuple=True)
-        weights = self.mask_weights(tokens[some])
-        flat = (weights[:, 1:] @ pixels.transpose(1, 2))[of_some, candidates]
+        flat = self.draw(seen, image, self.mask_weights(tokens[some])[:, 1:])[of_some, candidates]
         objects = some[of_some]
-        logits, chosen_iou = (
-            _as_maps(flat[:, None], image.grid)[:, 0],
-            scores[objects, candidates + 1],
-        )
-        return logits, chosen_iou, objects, scores[:, 1:].amax(1)
+        logits = _as_maps(flat[:, None], image.grid)[:, 0].to(tokens.dtype)
+        return logits, scores[objects, candidates + 1], objects, scores[:, 1:].amax(1)
 
     def exchange(self, image: ImageTokens, sparse: Tensor) -> tuple[Tensor, Tensor]:
         """Let prompts and image tell each other what they know.
@@ -145,10 +143,34 @@ class MaskDecoder(nn.Module):
         mlps = enumerate(self.output_hypernetworks_mlps, start=1)
         return torch.stack([mlp(tokens[:, index]) for index, mlp in mlps], dim=1)
 
+    def draw(self, seen: Tensor, image: ImageTokens, weights: Tensor) -> Tensor:
+        """Draw masks, and keep none of the pixels that they are made of.
+
+        Parameters
+        ----------
+        seen, image
+            As in `upscale`.
+        weights : Tensor
+            (B, M, C / 8), see `mask_weights`.
+
+        Returns
+        -------
+        Tensor
+            (B, M, h w, 2, 2, 2, 2) logits.
+        """
+        skips, doubled = _by_token(image.skips), self._doublings(seen.dtype)
+        weights = weights.to(seen.dtype)
+
+        def drawn(rows: slice) -> Tensor:
+            pixels = self._upscaled(seen[:, rows], tuple(skip[:, rows] for skip in skips), doubled)
+            logits = weights @ pixels.flatten(1, -2).transpose(1, 2)
+            unflattened: Tensor = logits.unflatten(2, pixels.shape[1:-1])
+            return unflattened
+
+        return in_blocks(drawn, seen, len(seen), axis=2)
+
     def upscale(self, seen: Tensor, image: ImageTokens) -> Tensor:
         """Double the resolution of image tokens twice.
-
-        The transposed convolutions have no overlap, so they are matrix products.
 
         Parameters
         ----------
@@ -160,28 +182,56 @@ class MaskDecoder(nn.Module):
         Returns
         -------
         Tensor
-            (B, h, w, 2, 2, 2, 2, C / 8).
+            (B, h w, 2, 2, 2, 2, C / 8).
         """
-        first, norm, act, second, last_act = cast("_Upscaling", tuple(self.output_upscaling))
-        pixels = _doubled(seen.unflatten(1, image.grid), first)
-        if image.skips:
-            pixels = pixels + image.skips[0]
-        pixels = _doubled(act(norm.over_last(pixels)), second)
-        if image.skips:
-            pixels = pixels + image.skips[1]
+        return self._upscaled(seen, _by_token(image.skips), self._doublings(seen.dtype))
+
+    def _doublings(self, dtype: torch.dtype) -> tuple[_Doubling, _Doubling]:
+        first, _, _, second, _ = cast("_Upscaling", tuple(self.output_upscaling))
+        return _Doubling.of(first, dtype), _Doubling.of(second, dtype)
+
+    def _upscaled(
+        self, seen: Tensor, skips: tuple[Tensor, ...], doubled: tuple[_Doubling, _Doubling]
+    ) -> Tensor:
+        """Upscale some tokens (B, n, C), with their skips (B or 1, n, 2, 2, ...)."""
+        _, norm, act, _, last_act = cast("_Upscaling", tuple(self.output_upscaling))
+        pixels = doubled[0](seen)
+        if skips:
+            pixels = pixels + skips[0]
+        pixels = doubled[1](act(norm_like(norm, pixels)))
+        if skips:
+            pixels = pixels + skips[1]
         upscaled: Tensor = last_act(pixels)
         return upscaled
 
 
-def _doubled(pixels: Tensor, conv: nn.ConvTranspose2d) -> Tensor:
-    """Apply a transposed convolution of kernel and stride 2 to (..., C): (..., 2, 2, C')."""
-    matrix = conv.weight.permute(2, 3, 1, 0).flatten(0, 2)
-    bias = None if conv.bias is None else conv.bias.repeat(4)
-    doubled = functional.linear(pixels, matrix, bias)
-    unflattened: Tensor = doubled.unflatten(-1, (2, 2, conv.out_channels))
-    return unflattened
+class _Doubling(NamedTuple):
+    """A transposed convolution of kernel and stride 2: without overlap, so a matrix product.
+
+    `matrix` is (4 C', C) and `bias` (4 C',).
+    """
+
+    matrix: Tensor
+    bias: Tensor
+
+    @classmethod
+    def of(cls, conv: nn.ConvTranspose2d, dtype: torch.dtype) -> _Doubling:
+        """Lay out its weights."""
+        bias = cast("Tensor", conv.bias)
+        matrix = conv.weight.permute(2, 3, 1, 0).flatten(0, 2)
+        return cls(matrix.to(dtype), bias.repeat(4).to(dtype))
+
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """Map pixels (..., C) to (..., 2, 2, C')."""
+        doubled: Tensor = functional.linear(pixels, *self).unflatten(-1, (2, 2, -1))
+        return doubled
+
+
+def _by_token(skips: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Lay skips (B, h, w, ...) out as the tokens are, (B, h w, ...)."""
+    return tuple(skip.flatten(1, 2) for skip in skips)
 
 
 def _as_maps(logits: Tensor, grid: tuple[int, int]) -> Tensor:
     """Bring (B, M, 16 h w) in the order of tokens into maps (B, M, 4 h, 4 w)."""
-    return as_map(logits.transpose(1, 2).unflatten(1, (*grid, 2, 2, 2, 2)))
+    return as_map(logits.flatten(2).transpose(1, 2).unflatten(1, (*grid, 2, 2, 2, 2)))

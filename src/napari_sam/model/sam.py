@@ -181,7 +181,7 @@ class Sam(nn.Module):
         count = max(prompts.n_objects, len(image.features))
         placed = prompts if origin is None else prompts.shifted(origin)
         sparse, dense = self.prompt_encoder(*placed)
-        told = image._replace(features=image.features + dense.permute(0, 2, 3, 1))
+        told = image._replace(features=image.features + dense.permute(0, 2, 3, 1).to(image.dtype))
         local = self.local_prompts
         if local is not None:
             points, labels = prompts.points, prompts.labels

@@ -39,16 +39,15 @@ class TwoWayAttentionBlock(nn.Module):
             placed = tokens + token_pe
             tokens = tokens + self.self_attn(placed, placed, tokens)
         tokens = self.norm1(tokens)
-        placed_image = image + image_pe
         tokens = tokens + attend_to_image(
-            self.cross_attn_token_to_image, tokens + token_pe, placed_image, image
+            self.cross_attn_token_to_image, tokens + token_pe, image, image_pe
         )
         tokens = self.norm2(tokens)
         tokens = self.norm3(tokens + self.mlp(tokens))
         image = attend_from_image(
-            self.cross_attn_image_to_token, image, placed_image, tokens + token_pe, tokens
+            self.cross_attn_image_to_token, self.norm4, image, image_pe, tokens + token_pe, tokens
         )
-        return tokens, self.norm4(image)
+        return tokens, image
 
 
 class TwoWayTransformer(nn.Module):
@@ -94,5 +93,5 @@ class TwoWayTransformer(nn.Module):
         for layer in self.layers:
             tokens, image = layer(tokens, image, token_pe, image_pe)
         tokens, placed = tokens[:, :n_answers], (tokens + token_pe)[:, :n_answers]
-        attended = attend_to_image(self.final_attn_token_to_image, placed, image + image_pe, image)
+        attended = attend_to_image(self.final_attn_token_to_image, placed, image, image_pe)
         return self.norm_final_attn(tokens + attended), image

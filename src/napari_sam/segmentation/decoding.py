@@ -20,7 +20,7 @@ from napari_sam.model.sam import PromptBatch, Sam
 from napari_sam.segmentation.full_resolution import LowResMasks, PointMasks
 from napari_sam.segmentation.images import Geometry
 from napari_sam.segmentation.masks import box_iou, mask_boxes
-from napari_sam.segmentation.prediction import MaskPrediction
+from napari_sam.segmentation.prediction import NOTHING, MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
 from napari_sam.segmentation.upscaling import upscale_window
 
@@ -172,6 +172,22 @@ def decode_in_windows(model: Sam, image: ImageTokens, batch: PromptBatch) -> lis
     ]
 
 
+def whole_answers(windows: Sequence[Window], kept: slice) -> tuple[Tensor, Tensor]:
+    """Lay some of the masks of B answers out at whole low resolution.
+
+    Returns
+    -------
+    logits, predicted_iou : Tensor
+        (B, M, h, w) and (B, M).
+    """
+    scores = torch.stack([window.predicted_iou[kept] for window in windows])
+    logits = scores.new_full((*scores.shape, *windows[0].low_res_shape), NOTHING)
+    for full, window in zip(logits, windows, strict=True):
+        (top, left), (height, width) = window.corner, window.logits.shape[-2:]
+        full[:, top : top + height, left : left + width] = window.logits[kept]
+    return logits, scores
+
+
 def decode_points(
     model: Sam, image: ImageTokens, points: Tensor, least_iou: float
 ) -> Iterator[PointMasks]:
@@ -182,7 +198,7 @@ def decode_points(
     model : Sam
         The network.
     image : ImageTokens
-        Of one image.
+        Of one image, of any precision.
     points : Tensor
         (N, 2) pixels (x, y) of the network's input.
     least_iou : float
@@ -195,7 +211,9 @@ def decode_points(
     """
     height, width = image.grid
     tokens = height * width if not image.skips else min(height, WINDOW) * min(width, WINDOW)
-    step = objects_at_once(model.device, tokens * image.features.shape[-1] * 4)
+    step = objects_at_once(
+        model.device, tokens * image.features.shape[-1] * image.features.element_size()
+    )
     for start in range(0, len(points), step):
         some = points[start : start + step, None]
         batch = PromptBatch(some, torch.ones(len(some), 1, dtype=torch.long, device=some.device))

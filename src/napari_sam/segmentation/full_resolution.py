@@ -7,6 +7,7 @@ products (see `upscaling`).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -140,6 +141,10 @@ class FullResolution:
                 strict=True,
             )
         )
+        self.pixels_each = math.prod(
+            len(weights) / int(weights.any(0).sum()) for weights in (rows, cols)
+        )
+        """Pixels of the image for each low-resolution one."""
         self._axes = _axis(rows), _axis(cols)
         self._groups = Axis.of(rows), Axis.of(cols)
 

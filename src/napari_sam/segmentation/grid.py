@@ -7,26 +7,24 @@ predicted IoU is known before the mask, and everything else is measured within t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from napari_sam.segmentation.everything_config import EverythingConfig
 from napari_sam.segmentation.full_resolution import FullResolution, LowResMasks, PointMasks
+from napari_sam.segmentation.grid_crops import Crop, at_crop_edge, grid_crops
 from napari_sam.segmentation.images import check_image, whole_range
 from napari_sam.segmentation.masks import box_area, non_maximum_suppression
 from napari_sam.segmentation.point_queue import PointQueue
 from napari_sam.segmentation.progress import Progress
 from napari_sam.segmentation.records import MaskRecord
+from napari_sam.segmentation.screening import EXACT, Margins, judge
 from napari_sam.segmentation.seeded import MaskPredictor
 from napari_sam.segmentation.selection import clean_record, without_small_regions
-
-_EDGE_TOLERANCE = 20
 
 
 class EverythingPredictor(MaskPredictor, Protocol):
@@ -35,6 +33,10 @@ class EverythingPredictor(MaskPredictor, Protocol):
     @property
     def has_instance_decoder(self) -> bool:
         """Whether `instance_maps` works."""
+
+    @property
+    def screening_margins(self) -> Margins:
+        """Errors of `iter_points` with `screening`; `EXACT` where that gains nothing."""
 
     def embed(
         self,
@@ -46,7 +48,12 @@ class EverythingPredictor(MaskPredictor, Protocol):
         """Embed an image."""
 
     def iter_points(
-        self, embedding: Any, points: NDArray[np.floating], least_iou: float
+        self,
+        embedding: Any,
+        points: NDArray[np.floating],
+        least_iou: float,
+        *,
+        screening: bool = False,
     ) -> Iterator[PointMasks]:
         """Decode single points (N, 2), (row, col), and draw what is expected to be good."""
 
@@ -60,30 +67,11 @@ class EverythingPredictor(MaskPredictor, Protocol):
         """Predict foreground, closeness to centre and depth."""
 
 
-class Crop(NamedTuple):
-    """A part of the image that is embedded by itself.
-
-    Attributes
-    ----------
-    box : (int, int, int, int)
-        (row_min, col_min, row_max, col_max), the last two one past, pixels.
-    points : ndarray
-        (side ** 2, 2) grid points (row, col) in pixels of the crop, row by row.
-    """
-
-    box: tuple[int, int, int, int]
-    points: NDArray[np.float64]
-
-    @property
-    def side(self) -> int:
-        """Points along one side."""
-        return math.isqrt(len(self.points))
-
-
 class _Found(NamedTuple):
     """Masks of one crop that passed the filters, not drawn yet.
 
-    The masks' origins number the crop's points; `boxes` (K, 4) are in pixels of the crop.
+    The masks' origins number the crop's points; `boxes` (K, 4) are in pixels of the crop. Those
+    that are not `exact` (K,) are of half precision.
     """
 
     crop: Crop
@@ -92,6 +80,7 @@ class _Found(NamedTuple):
     boxes: NDArray[np.int64]
     areas: NDArray[np.int64]
     stability: NDArray[np.float32]
+    exact: NDArray[np.bool_]
 
     @property
     def scores(self) -> NDArray[np.float32]:
@@ -111,7 +100,12 @@ class _Found(NamedTuple):
             boxes=self.boxes[kept],
             areas=self.areas[kept],
             stability=self.stability[kept],
+            exact=self.exact[kept],
         )
+
+    def in_order(self) -> _Found:
+        """Sort the masks by point."""
+        return self.chosen(np.argsort(self.masks.origins.numpy(), kind="stable"))
 
     def covered(self) -> NDArray[np.bool_]:
         """Tell which of the crop's grid points lie in each mask, (K, side ** 2)."""
@@ -120,10 +114,6 @@ class _Found(NamedTuple):
         logits = self.full.at(self.masks, np.floor(rows), np.floor(cols))
         found: NDArray[np.bool_] = (logits > 0).flatten(1).cpu().numpy()
         return found
-
-    def without_duplicates(self, iou_thresh: float) -> _Found:
-        """Drop masks whose boxes overlap better ones."""
-        return self.chosen(non_maximum_suppression(self.inclusive_boxes, self.scores, iou_thresh))
 
     def records(self) -> list[MaskRecord]:
         """Draw the masks."""
@@ -170,9 +160,8 @@ def iter_masks(
     list of MaskRecord
     """
     config = config or EverythingConfig()
-    found = yield from _iter_found(predictor, image, config, contrast_limits)
-    unique = [part.without_duplicates(config.box_nms_thresh) for part in found]
-    records = _across_crops(unique, config) if config.crop_n_layers else unique[0].records()
+    found = yield from _iter_found(predictor, image, config, contrast_limits, unique=True)
+    records = _across_crops(found, config) if config.crop_n_layers else found[0].records()
     if config.min_mask_region_area:
         records = without_small_regions(
             records,
@@ -200,7 +189,8 @@ def iter_candidates(
     list of MaskRecord
         In the order of decoding.
     """
-    found = yield from _iter_found(predictor, image, config or EverythingConfig(), contrast_limits)
+    config = config or EverythingConfig()
+    found = yield from _iter_found(predictor, image, config, contrast_limits, unique=False)
     return [record for part in found for record in part.records()]
 
 
@@ -209,13 +199,15 @@ def _iter_found(
     image: NDArray[np.generic],
     config: EverythingConfig,
     contrast_limits: tuple[float, float] | None,
+    *,
+    unique: bool,
 ) -> Generator[Progress, None, list[_Found]]:
-    """Decode the grids of all crops, and filter masks by their scores."""
+    """Decode the grids of all crops, filter masks by their scores, and drop duplicates if asked."""
     image = np.asarray(image)
     shape = check_image(image)
     if contrast_limits is None:
         contrast_limits = whole_range(image)
-    crops = _crops(shape, config)
+    crops = grid_crops(shape, config)
     done, total = 0, sum(len(crop.points) for crop in crops)
     found = []
     for crop in crops:
@@ -226,29 +218,99 @@ def _iter_found(
             contrast_limits=contrast_limits,
             object_diameter=config.object_diameter,
         )
-        full, parts = predictor.full_resolution(embedding), []
-        adaptive = config.points == "adaptive"
-        features = predictor.point_features(embedding, crop.points) if adaptive else None
-        queue = PointQueue(crop.side, features)
-        while len(queue):
-            yield Progress(done + len(crop.points) - len(queue), total, "decoding")
-            some = queue.take(config.points_per_batch)
-            masks, best_iou = PointMasks.joined(
-                predictor.iter_points(embedding, crop.points[some], config.pred_iou_thresh)
-            )
-            masks = masks._replace(origins=torch.from_numpy(some)[masks.origins.cpu()])
-            parts.append(filtered(masks, full, crop, config, shape))
-            if adaptive:
-                queue.learn(
-                    best_iou.cpu().numpy(),
-                    parts[-1].masks.origins.numpy(),
-                    parts[-1].covered(),
-                    _count_unique(parts, config.box_nms_thresh),
-                )
+        full = predictor.full_resolution(embedding)
+        grid = EmbeddedCrop(predictor, embedding, full, crop, config, shape)
+        screening = unique and grid.can_be_screened
+        part = yield from _after(done, total, grid.iter_found(screening=screening))
+        if unique:
+            part = yield from _after(done, total, grid.iter_unique(part))
         done += len(crop.points)
-        found.append(joined(parts))
+        found.append(part)
     yield Progress(total, total, "done")
     return found
+
+
+def _after(
+    done: int, total: int, decoded: Generator[int, None, _Found]
+) -> Generator[Progress, None, _Found]:
+    """Report points decoded in a crop, after those of other crops."""
+    while True:
+        try:
+            count = next(decoded)
+        except StopIteration as stop:
+            found: _Found = stop.value
+            return found
+        yield Progress(done + count, total, "decoding")
+
+
+class EmbeddedCrop(NamedTuple):
+    """A crop of an image (H, W) `shape` whose points can be decoded."""
+
+    predictor: EverythingPredictor
+    embedding: Any
+    full: FullResolution
+    crop: Crop
+    config: EverythingConfig
+    shape: tuple[int, int]
+
+    @property
+    def can_be_screened(self) -> bool:
+        """Whether half precision gains anything, and no point's choice depends on it."""
+        return self.predictor.screening_margins != EXACT and self.config.points == "full"
+
+    def iter_found(self, *, screening: bool) -> Generator[int, None, _Found]:
+        """Decode the points, screening in half precision or not; yields how many are done."""
+        crop, parts = self.crop, []
+        adaptive = self.config.points == "adaptive"
+        features = self.predictor.point_features(self.embedding, crop.points) if adaptive else None
+        queue = PointQueue(crop.side, features)
+        while len(queue):
+            yield len(crop.points) - len(queue)
+            part, best_iou = self.found(
+                queue.take(self.config.points_per_batch), screening=screening
+            )
+            parts.append(part)
+            if adaptive:
+                count = _count_unique(parts, self.config.box_nms_thresh)
+                queue.learn(best_iou, part.masks.origins.numpy(), part.covered(), count)
+        return joined(parts)
+
+    def found(
+        self, some: NDArray[np.intp], *, screening: bool = False
+    ) -> tuple[_Found, NDArray[np.float32]]:
+        """Decode some points (n,), and drop what misses a threshold, or surely does.
+
+        Returns the rest, and the best predicted IoU of each point.
+        """
+        margins = self.predictor.screening_margins if screening else EXACT
+        least = self.config.pred_iou_thresh - margins.score
+        masks, best_iou = PointMasks.joined(
+            self.predictor.iter_points(
+                self.embedding, self.crop.points[some], least, screening=screening
+            )
+        )
+        placed = masks._replace(origins=torch.from_numpy(some)[masks.origins.cpu()])
+        kept = filtered(placed, self.full, self.crop, self.config, self.shape, margins)
+        return kept, best_iou.cpu().numpy()
+
+    def iter_unique(self, found: _Found) -> Generator[int, None, _Found]:
+        """Drop duplicates, and decode again what half precision leaves open; see `screening`."""
+        margins = self.predictor.screening_margins
+        while True:
+            kept, unsure = judge(
+                found.inclusive_boxes,
+                found.scores,
+                found.exact,
+                self.config.box_nms_thresh,
+                margins,
+            )
+            if not len(unsure):
+                return found.chosen(kept)
+            yield len(self.crop.points)
+            origins = found.masks.origins.numpy()
+            again = np.unique(origins[unsure])[: self.config.points_per_batch]
+            others = found.chosen(np.flatnonzero(~np.isin(origins, again)))
+            found = joined([others, self.found(again)[0]]).in_order()
 
 
 def filtered(
@@ -257,13 +319,20 @@ def filtered(
     crop: Crop,
     config: EverythingConfig,
     shape: tuple[int, int],
+    margins: Margins = EXACT,
 ) -> _Found:
-    """Measure masks and drop those that are unstable, empty, or cut by the edge of their crop."""
+    """Measure masks and drop those that are unstable, empty, or cut by the edge of their crop.
+
+    Masks of half precision are dropped if they are surely so, by the margins.
+    """
     measures = full.measure(masks, config.stability_score_offset)
-    good = (measures.stability >= config.stability_score_thresh) & (measures.areas > 0)
-    good &= ~_at_crop_edge(measures.boxes, crop.box, shape)
-    kept = (part[good].cpu().numpy() for part in measures)
-    return _Found(crop, full, masks.some(good), *kept)
+    pixels = margins.pixels * full.pixels_each / measures.areas.clamp(min=1)
+    highest = measures.stability + margins.stability + pixels
+    good = (highest >= config.stability_score_thresh) & (measures.areas > 0)
+    good &= ~at_crop_edge(measures.boxes, crop.box, shape, margins.edge)
+    boxes, areas, stability = (part[good].cpu().numpy() for part in measures)
+    known = np.full(len(boxes), margins == EXACT)
+    return _Found(crop, full, masks.some(good), boxes, areas, stability, known)
 
 
 def joined(parts: list[_Found]) -> _Found:
@@ -271,7 +340,7 @@ def joined(parts: list[_Found]) -> _Found:
     masks = LowResMasks.joined(part.masks for part in parts)
     measures = (
         np.concatenate([getattr(part, name) for part in parts])
-        for name in ("boxes", "areas", "stability")
+        for name in ("boxes", "areas", "stability", "exact")
     )
     return _Found(parts[0].crop, parts[0].full, masks, *measures)
 
@@ -296,50 +365,3 @@ def _across_crops(found: list[_Found], config: EverythingConfig) -> list[MaskRec
         drawn.update(zip(own.tolist(), part.chosen(own - first).records(), strict=True))
         first += count
     return [drawn[index] for index in kept.tolist()]
-
-
-def grid_points(side: int) -> NDArray[np.float64]:
-    """Return side ** 2 points (row, col) in the unit square, row by row."""
-    steps = (np.arange(side) + 0.5) / side
-    return np.stack(np.meshgrid(steps, steps, indexing="ij"), -1).reshape(-1, 2)
-
-
-def crop_boxes(
-    shape: tuple[int, int], n_layers: int, overlap_ratio: float
-) -> list[tuple[tuple[int, int, int, int], int]]:
-    """Return the boxes of the whole image and of all crops, each with its layer."""
-    height, width = shape
-    boxes = [((0, 0, height, width), 0)]
-    for layer in range(1, n_layers + 1):
-        count = 2**layer
-        overlap = int(overlap_ratio * min(shape) * 2 / count)
-        tall, wide = (math.ceil((overlap * (count - 1) + side) / count) for side in shape)
-        lefts = [int((wide - overlap) * i) for i in range(count)]
-        tops = [int((tall - overlap) * i) for i in range(count)]
-        boxes += [
-            ((top, left, min(top + tall, height), min(left + wide, width)), layer)
-            for left in lefts
-            for top in tops
-        ]
-    return boxes
-
-
-def _crops(shape: tuple[int, int], config: EverythingConfig) -> list[Crop]:
-    """Return the whole image and its crops, each with its grid."""
-    crops = []
-    for box, layer in crop_boxes(shape, config.crop_n_layers, config.crop_overlap_ratio):
-        side = int(config.points_per_side / config.crop_n_points_downscale_factor**layer)
-        sides = (box[2] - box[0], box[3] - box[1])
-        crops.append(Crop(box, grid_points(max(1, side)) * sides))
-    return crops
-
-
-def _at_crop_edge(boxes: Tensor, crop: tuple[int, int, int, int], shape: tuple[int, int]) -> Tensor:
-    """Tell which boxes (N, 4) end at an edge of their crop that is no edge of the image."""
-    inclusive = boxes - torch.tensor([0, 0, 1, 1], device=boxes.device)
-    placed = inclusive + torch.tensor([crop[0], crop[1]] * 2, device=boxes.device)
-    edges = torch.tensor(crop, device=boxes.device)
-    ends = torch.tensor([0, 0, *shape], device=boxes.device)
-    near_crop = (placed - edges).abs() <= _EDGE_TOLERANCE
-    near_image = (placed - ends).abs() <= _EDGE_TOLERANCE
-    return (near_crop & ~near_image).any(1)

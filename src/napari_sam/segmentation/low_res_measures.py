@@ -137,13 +137,13 @@ def iter_cropped(
     indices, logits, corners : Tensor
         (n,) of the windows, and (n, k, l) and (n, 2) of their crops.
     """
-    above = logits > threshold
-    alive = torch.nonzero(above.flatten(1).any(1))[:, 0]
+    highest = logits.amax(2), logits.amax(1)
+    alive = torch.nonzero(highest[0].amax(1) > threshold)[:, 0]
     if not len(alive):
         return
     lows, sides = [], []
-    for axis in (1, 2):
-        first, stop = true_spans(above[alive].any(3 - axis))
+    for along in highest:
+        first, stop = true_spans(along[alive] > threshold)
         lows.append(first - margin)
         sides.append(stop - first + 2 * margin)
     low, side = torch.stack(lows, 1), torch.stack(sides, 1)
@@ -223,14 +223,14 @@ def _with_outlines(
         owner = places[:, 0]
         values = _computed(axes, cells, places)
         lowest = cells.lowest[tuple(places.T)]
+        ones = torch.empty_like(values)  # sums of floats are quicker than those of truth values
         for index, threshold in enumerate(thresholds):
-            found = torch.count_nonzero(values > threshold, dim=(0, 1))
+            found = torch.gt(values, threshold, out=ones).sum((0, 1)).long()
             found = torch.where(lowest > threshold, 0, found)  # counted already
             above[:, index].index_add_(0, owner, found)
-        inside = values > thresholds[0]
         for axis, table in enumerate(axes):
             start = table.starts[cells.groups[axis][owner, places[:, 1 + axis]]]
-            first, last = _ends(inside.any(1 - axis))
+            first, last = _ends(values.amax(1 - axis) > thresholds[0])
             boxes[:, axis].scatter_reduce_(
                 0, owner, torch.where(last > 0, start + first, _FAR), "amin"
             )

@@ -14,16 +14,23 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_sam.model.checkpoints import model_digest
+from napari_sam.model.devices import resolve_screening_dtype
 from napari_sam.model.image_tokens import sample
 from napari_sam.model.registry import lasting_name, load_model
 from napari_sam.model.sam import Sam
 from napari_sam.segmentation.closer_look import CloserLook
-from napari_sam.segmentation.decoding import Window, decode_points, decode_prompts, prediction_of
+from napari_sam.segmentation.decoding import (
+    decode_points,
+    decode_prompts,
+    prediction_of,
+    whole_answers,
+)
 from napari_sam.segmentation.embedder import Embedder
 from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.segmentation.full_resolution import FullResolution, PointMasks
-from napari_sam.segmentation.prediction import NOTHING, MaskPrediction
+from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
+from napari_sam.segmentation.screening import Margins
 from napari_sam.segmentation.upscaling import upscale_whole
 
 
@@ -37,7 +44,7 @@ class Predictor(Embedder):
     device : str
         Where a model given by name or path is loaded to; see `napari_sam.model.load_model`.
     precision : str
-        Of the image encoder: ``"auto"``, ``"float32"``, ``"bfloat16"`` or ``"float16"``.
+        ``"auto"``, ``"float32"``, ``"bfloat16"`` or ``"float16"``: to encode images, screen grids.
     on_progress : callable, optional
         Called with bytes done and in all while a model is downloaded.
     """
@@ -56,6 +63,9 @@ class Predictor(Embedder):
         else:
             loaded = load_model(model, device, on_progress=on_progress)
             super().__init__(loaded, str(model), precision)
+        screening = resolve_screening_dtype(self._model.device, precision)
+        scorer = self._model.config.decoder.mask_scorer
+        self.screening_margins = Margins.of(screening, mask_scorer=scorer)
         self._closer_look = CloserLook(self)
 
     def __repr__(self) -> str:
@@ -97,6 +107,7 @@ class Predictor(Embedder):
         closer_look: bool = False,
     ) -> list[MaskPrediction]: ...
 
+    @torch.inference_mode()
     def predict(
         self,
         embedding: ImageEmbedding,
@@ -136,7 +147,7 @@ class Predictor(Embedder):
         if not prompts:
             return []
         kept = slice(1, None) if multimask_output else slice(0, 1)
-        windows = self._windows(embedding, prompts)
+        windows = decode_prompts(self._model, embedding.tokens, prompts, embedding.geometry)
         answers = [
             prediction_of(window, embedding.geometry, kept, prompt.box)
             for window, prompt in zip(windows, prompts, strict=True)
@@ -172,18 +183,8 @@ class Predictor(Embedder):
             (B, M) float32.
         """
         kept = slice(1, None) if multimask_output else slice(0, 1)
-        windows = self._windows(embedding, prompts)
-        scores = torch.stack([window.predicted_iou[kept] for window in windows])
-        shape = embedding.low_res_shape
-        logits = scores.new_full((*scores.shape, *shape), NOTHING)
-        for full, window in zip(logits, windows, strict=True):
-            (top, left), (height, width) = window.corner, window.logits.shape[-2:]
-            full[:, top : top + height, left : left + width] = window.logits[kept]
-        return logits, scores
-
-    @torch.inference_mode()
-    def _windows(self, embedding: ImageEmbedding, prompts: Sequence[Prompts]) -> list[Window]:
-        return decode_prompts(self._model, embedding.tokens, prompts, embedding.geometry)
+        answers = decode_prompts(self._model, embedding.tokens, prompts, embedding.geometry)
+        return whole_answers(answers, kept)
 
     @torch.inference_mode()
     def upscale(self, embedding: ImageEmbedding, low_res_logits: Tensor) -> Tensor:
@@ -192,25 +193,31 @@ class Predictor(Embedder):
 
     @torch.inference_mode()
     def iter_points(
-        self, embedding: ImageEmbedding, points: NDArray[np.floating], least_iou: float
+        self,
+        embedding: ImageEmbedding,
+        points: NDArray[np.floating],
+        least_iou: float,
+        *,
+        screening: bool = False,
     ) -> Iterator[PointMasks]:
         """Decode single points (N, 2), (row, col), and draw what is expected to be good.
 
         Parameters
         ----------
-        embedding : ImageEmbedding
-            From `embed`.
-        points : ndarray
-            (N, 2) points (row, col), each an object's only prompt.
+        embedding, points : ImageEmbedding, ndarray
+            From `embed`, and (N, 2) points (row, col), each an object's only prompt.
         least_iou : float
             Of the three candidates, those with a higher predicted IoU are drawn.
+        screening : bool
+            Whether to do so in half precision, if that gains; then `screening_margins` apply.
 
         Yields
         ------
         PointMasks, of some points at a time, in their order
         """
+        dtype = self.screening_margins.dtype if screening else torch.float32
         placed = self._to_input(embedding, points)
-        yield from decode_points(self._model, embedding.tokens, placed, least_iou)
+        yield from decode_points(self._model, embedding.tokens.to(dtype), placed, least_iou)
 
     def point_features(
         self, embedding: ImageEmbedding, points: NDArray[np.floating]
@@ -239,8 +246,7 @@ class Predictor(Embedder):
         Returns
         -------
         ndarray
-            (3, H, W) float32 in 0 ... 1: foreground, closeness to the object's centre, depth below
-            its boundary.
+            (3, H, W) float32 in 0 ... 1: foreground, closeness to the centre, depth below the edge.
 
         Raises
         ------
