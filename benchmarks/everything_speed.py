@@ -102,7 +102,7 @@ def plain(predictor, embedding, points, config, watch) -> list[tuple[float, np.n
         watch.lap("run lengths")
     boxes, scores = torch.cat(boxes).numpy() - (0, 0, 1, 1), torch.cat(scores).numpy()
     kept = non_maximum_suppression(boxes, scores, config.box_nms_thresh)
-    watch.lap("suppress")
+    watch.lap("filter")
     return [(float(scores[index]), runs[index]) for index in kept]
 
 
