@@ -64,10 +64,15 @@ def test_annotating_a_kill_and_going_on(tmp_path, journals_folder):
         assert is_drawn(tmp_path / f"{name}.png")
 
 
-def test_propagating_over_eight_slices(tmp_path, journals_folder):
-    result = run_part("propagate", tmp_path, journals_folder)
+def test_propagating_over_eight_slices_a_kill_and_going_on(tmp_path, journals_folder):
+    result = run_part("propagate", tmp_path, journals_folder, killed=True)
     assert result["clicked"] > 50
-    assert 5 <= len(result["slices"]) <= 9
+    assert 8 <= len(result["slices"]) <= 9
     assert result["slices"] == list(range(result["slices"][0], result["slices"][-1] + 1))
     assert result["after_undo"] == 1
-    assert is_drawn(tmp_path / "propagated.png")
+    assert result["after_redo"] == len(result["slices"])
+    again = run_part("reopen_stack", tmp_path, journals_folder)
+    assert again["same"]
+    assert again["after_undo"] == 1
+    for name in ("propagated", "stack_reopened"):
+        assert is_drawn(tmp_path / f"{name}.png")

@@ -20,13 +20,16 @@ from qtpy.QtCore import QPoint, QPointF, Qt
 from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QPushButton
-from scipy import ndimage
+
+from napari_sam.viewer.sample_data import draw_nuclei
 
 COIN = (50, 155)
 OTHER_COIN = (123, 206)
 BOXED_COIN = (45, 210, 22)
 LASSOED_COIN = (50, 265, 24)
 BESIDE = (90, 180)
+DEEP_NUCLEUS = 11
+"""Of the sample stack: it lies on eleven slices."""
 
 NONE = Qt.KeyboardModifier.NoModifier
 ALT = Qt.KeyboardModifier.AltModifier
@@ -265,18 +268,16 @@ def reopen(folder: Path) -> dict[str, object]:
 
 
 def propagate(folder: Path) -> dict[str, object]:
-    """Commit a nucleus on one slice of the sample stack and carry it through eight."""
+    """Carry a nucleus of the sample stack through eight slices; undo, redo; then be killed."""
     viewer, dock, person = open_window("nuclei")
     image = dock.image.layer
-    middle = image.data.shape[0] // 2
+    _, truth = draw_nuclei()
+    inside = truth == DEEP_NUCLEUS
+    occupied = np.flatnonzero(inside.any((1, 2)))
+    middle = int(occupied[len(occupied) // 2])
     viewer.dims.set_current_step(0, middle)
     wait(lambda: dock.session.ahead() is None, "no embedding")
-    plane = np.asarray(image.data[middle])
-    bright = plane > (plane.min() + plane.max()) / 2
-    parts, _ = ndimage.label(bright)
-    sizes = np.bincount(parts.ravel())[1:]
-    depth = ndimage.distance_transform_edt(parts == sizes.argmax() + 1)
-    row, col = np.unravel_index(depth.argmax(), depth.shape)
+    row, col = np.argwhere(inside[middle]).mean(0)
     world = image.data_to_world((middle, row, col))
     person.click((world[-2], world[-1]))
     clicked = answered(dock, "no mask after a click on a nucleus")
@@ -298,11 +299,39 @@ def propagate(folder: Path) -> dict[str, object]:
     }
     person.press(Qt.Key.Key_Z, CONTROL)
     result["after_undo"] = int(labels.any((1, 2)).sum())
+    person.press(Qt.Key.Key_Z, CONTROL | SHIFT)
+    result["after_redo"] = int(labels.any((1, 2)).sum())
+    np.save(folder / "stack.npy", labels)
+    (folder / "propagate.json").write_text(json.dumps(result), encoding="utf-8")
+    QTest.qWait(200)
+    os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+    return result
+
+
+def reopen_stack(folder: Path) -> dict[str, object]:
+    """Open the same stack again: what was propagated is there, and can still be taken back."""
+    viewer, dock, person = open_window("nuclei")
+    wait(lambda: "SAM labels" in viewer.layers, "no objects came back")
+    labels = viewer.layers["SAM labels"].data
+    result: dict[str, object] = {
+        "same": bool(np.array_equal(labels, np.load(folder / "stack.npy"))),
+        "status": dock.status.text(),
+    }
+    viewer.dims.set_current_step(0, int(np.flatnonzero(labels.any((1, 2)))[0]))
+    QTest.qWait(300)
+    viewer.screenshot(str(folder / "stack_reopened.png"), canvas_only=False)
+    person.press(Qt.Key.Key_Z, CONTROL)
+    result["after_undo"] = int(labels.any((1, 2)).sum())
     viewer.close()
     return result
 
 
-PARTS = {"propagate": propagate, "annotate": annotate, "reopen": reopen}
+PARTS = {
+    "annotate": annotate,
+    "reopen": reopen,
+    "propagate": propagate,
+    "reopen_stack": reopen_stack,
+}
 
 if __name__ == "__main__":
     where, part = Path(sys.argv[1]), sys.argv[2]

@@ -134,6 +134,21 @@ def test_small_zooming_embeds_nothing_and_hover_uses_the_same_window(tmp_path):
     assert session.predictor.n_embed == 2
 
 
+def test_what_the_camera_looks_at_is_embedded_ahead(tmp_path):
+    session = session_on(on_disk(tmp_path), seen=512)
+    session.viewer.scene.camera.center = (0, 2600, 3000)
+    session.ahead().embed()
+    assert session.ahead() is None
+    assert session.hover_request((2600, 3000)).is_embedded
+    session.add_point((2600, 3000))
+    session.predict()
+    assert session.predictor.n_embed == 1
+    session.clear()
+    session.viewer.scene.camera.center = (0, -500, 90_000)  # beside the image
+    session.ahead().embed()
+    assert session.hover_request((0, SIDE - 1)).is_embedded
+
+
 def test_a_second_click_refines_at_the_same_zoom_alone(tmp_path):
     session = session_on(on_disk(tmp_path), seen=1024)
     session.add_point((2600, 3000))

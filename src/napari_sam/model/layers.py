@@ -127,8 +127,11 @@ def linear_like(layer: nn.Linear, x: Tensor) -> Tensor:
 
 
 def norm_like(norm: nn.LayerNorm | LayerNorm2d, x: Tensor) -> Tensor:
-    """Normalise x (..., C) over C, in its precision."""
-    weight, bias = norm.weight.to(x.dtype), norm.bias.to(x.dtype)
+    """Normalise x (..., C) over C, in its precision; autocast has its own way."""
+    weight: Tensor = norm.weight
+    bias: Tensor = norm.bias
+    if not torch.is_autocast_enabled(x.device.type):
+        weight, bias = weight.to(x.dtype), bias.to(x.dtype)
     return functional.layer_norm(x, weight.shape, weight, bias, norm.eps)
 
 

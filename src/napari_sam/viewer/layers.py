@@ -145,6 +145,17 @@ def visible_side(viewer: ViewerModel, layer: Image, plane: Plane) -> float | Non
     return float(np.minimum(np.max(sides, axis=0), plane.shape).max())
 
 
+def visible_centre(viewer: ViewerModel, layer: Image, plane: Plane) -> tuple[float, float]:
+    """Return the (row, col) of a plane that the camera looks at, or the nearest one inside."""
+    point = np.array(viewer.dims.point, np.float64)
+    camera = getattr(viewer, "scene", viewer).camera  # napari 0.8: the viewer's camera
+    for axis, at in zip(viewer.dims.displayed[-2:], camera.center[-2:], strict=True):
+        point[axis] = at
+    here = np.asarray(layer.world_to_data(point), np.float64)[-layer.ndim :]
+    row, col = here[list(plane.axes)].clip(0, np.array(plane.shape) - 1)
+    return float(row), float(col)
+
+
 def read_plane(layer: Image | Labels, plane: Plane) -> NDArray[Any]:
     """Read a plane (H, W), or (H, W, 3 or 4) of an RGB layer; slow: not for the GUI thread."""
     return read_array(level_0(layer), plane)

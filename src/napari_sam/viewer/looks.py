@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.viewer.embeddings import BoundedCache
 from napari_sam.viewer.entries import ObjectPrompts
-from napari_sam.viewer.layers import Plane, levels_of, shown_plane, visible_side
+from napari_sam.viewer.layers import Plane, levels_of, shown_plane, visible_centre, visible_side
 from napari_sam.viewer.requests import PredictAnswer, PredictRequest
 from napari_sam.viewer.windows import zoom_of
 
@@ -57,13 +57,13 @@ class Looks:
     @object_diameter.setter
     def object_diameter(self, diameter: float | None) -> None:
         self._diameter = diameter
-        self._sizes.clear()
+        for kept in (self._embeddings, self._sizes):
+            kept.clear()
 
     def forget(self) -> None:
         """Forget all that was seen: the image changed."""
-        for kept in (self._embeddings, self._ranges, self._sizes):
-            kept.clear()
-        self._diameter = None
+        self.object_diameter = None
+        self._ranges.clear()
 
     def request(
         self, asked: ObjectPrompts, serial: int = 0, uncounted: Any = None
@@ -81,9 +81,14 @@ class Looks:
         return dataclasses.replace(request, mask_input=logits)
 
     def ahead(self, steps: int) -> PredictRequest | None:
-        """Return a request to embed a slice `steps` on; None at the end, or where it is kept."""
+        """Return a request to embed a slice `steps` on; None at the end, or where it is kept.
+
+        Of a large plane it looks where the camera does, and is good for nothing but embedding.
+        """
         plane = shown_plane(self._viewer, self._image)
-        request: PredictRequest | None = self.request(ObjectPrompts(plane=plane))
+        here = visible_centre(self._viewer, self._image, plane)
+        about = ObjectPrompts(plane=plane).with_point(here, foreground=True)
+        request: PredictRequest | None = self.request(about)
         if steps and request is not None:
             request = request.neighbour(steps)
         return None if request is None or request.is_embedded else request

@@ -151,7 +151,11 @@ class PredictRequest:
         index[sliced[-1]] = at
         plane = dataclasses.replace(self.plane, index=tuple(index))
         return dataclasses.replace(
-            self, serial=0, plane=plane, asked=ObjectPrompts(plane=plane), mask_input=None
+            self,
+            serial=0,
+            plane=plane,
+            asked=dataclasses.replace(self.asked, plane=plane),
+            mask_input=None,
         )
 
     def about(self, asked: ObjectPrompts) -> PredictRequest:

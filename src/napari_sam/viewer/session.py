@@ -160,6 +160,16 @@ class Session:
         """Return a request to embed a slice `steps` on; None at the end, or where it is kept."""
         return self.looks.ahead(steps)
 
+    def all_ahead(self, steps: int) -> list[PredictRequest]:
+        """Return what is not embedded of the shown slice and so many next; none while prompted."""
+        try:
+            if not self._here().is_empty:
+                return []
+            requests = [self.ahead(step) for step in range(steps + 1)]
+        except ValueError:  # nothing of the image is shown
+            return []
+        return [request for request in requests if request is not None]
+
     def hover_request(self, point: ArrayLike) -> PredictRequest | None:
         """Return a request for what a click at (row, col) would give with the points so far.
 

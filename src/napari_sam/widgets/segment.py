@@ -29,6 +29,7 @@ from napari_sam.widgets.live import LatestWins
 from napari_sam.widgets.models import ModelBox
 from napari_sam.widgets.output_box import OutputBox
 from napari_sam.widgets.prompt_board import PromptBoard
+from napari_sam.widgets.resting import Resting
 from napari_sam.widgets.session_jobs import SessionJobs, close_journals
 from napari_sam.widgets.workers import Runner, report_error
 
@@ -65,6 +66,7 @@ class SegmentWidget(QWidget):
         self._live = LatestWins(("prompt", "hover"), self)
         self._pages = LatestWins(("hovered", "page"), self)
         self._jobs = Runner(self)
+        self._resting = Resting(self.viewer, self._look_ahead, self)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.timeout.connect(self._collect)
@@ -149,8 +151,8 @@ class SegmentWidget(QWidget):
         self.keys.bind_output(None)
         for chooser in (self.image, self.output.labels):
             chooser.detach()
-        for answering in (self._live, self._pages):
-            answering.end()
+        for listening in (self._live, self._pages, self._resting):
+            listening.end()
 
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
         """Leave prompts unanswered while the dock is closed (a minimised window is not)."""
@@ -286,7 +288,7 @@ class SegmentWidget(QWidget):
             return
         if request.asked.is_empty:
             session.drop_answer()
-            self._look_ahead(session)
+            self._look_ahead()
             return
         if not request.is_embedded:
             self._say("Embedding ...")
@@ -338,10 +340,10 @@ class SegmentWidget(QWidget):
     def _failed(self, _: str, error: BaseException) -> None:
         report_error(error)
 
-    def _look_ahead(self, session: Session) -> None:
-        """Embed the shown slice and the next ones while nothing is asked."""
-        requests = [session.ahead(steps) for steps in range(_PAGES_AHEAD + 1)]
-        waiting = [request for request in requests if request is not None]
+    def _look_ahead(self) -> None:
+        """Embed what is shown and the next slices while nothing is asked."""
+        session = self._session
+        waiting = [] if session is None or self._closed else session.all_ahead(_PAGES_AHEAD)
         if waiting:
             self._pages.ask("page", lambda: [request.embed() for request in waiting][:0])
 
