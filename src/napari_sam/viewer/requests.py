@@ -253,9 +253,10 @@ class PredictRequest:
         """Estimate the diameter of the objects that are looked at, pixels of the plane."""
         if self.window is None and self.reading.is_exact:
             return self._diameter_of_whole()
-        pixels = read(self.levels, self.plane, self.reading)
+        seen = plan_reading(self.levels, self.plane, self.window, 2.0**self.zoom)
+        pixels = read(self.levels, self.plane, seen)  # no more than a screen shows of it
         found = self.predictor.estimate_diameter(pixels, contrast_limits=self._limits(pixels))
-        diameter = float(found or 1.0) * self.reading.coarseness
+        diameter = float(found or 1.0) * seen.coarseness
         for zoom in _ZOOMS:  # the same windows, then, and nothing to embed anew
             known = self.sizes.peek(self._size_key(zoom))
             if known is not None and 1 / _NEWS < known / diameter < _NEWS:
