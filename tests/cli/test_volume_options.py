@@ -81,7 +81,7 @@ def test_other_settings_start_from_kept_embeddings(stack, tmp_path):
     assert main([*words, str(tmp_path / "one.zarr")]) == 0
     entries = sorted(path.name for path in (tmp_path / "kept").iterdir())
     assert len(entries) == 3
-    assert main([*words, str(tmp_path / "other.zarr"), "--seed-thresh", "0.6"]) == 0
+    assert main([*words, str(tmp_path / "other.zarr"), "--seed-prominence", "0.3"]) == 0
     assert sorted(path.name for path in (tmp_path / "kept").iterdir()) == entries
 
 

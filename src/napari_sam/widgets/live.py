@@ -6,14 +6,19 @@ urgent kinds go first. There is no queue to fall behind in.
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QApplication
+
+_PATIENCE = 30.0
+"""Seconds that the interpreter waits at its end for what is being answered."""
 
 
 class LatestWins(QObject):
@@ -44,6 +49,7 @@ class LatestWins(QObject):
         self.failed.connect(self._error_arrived)
         self._thread = threading.Thread(target=self._answer, name="napari-sam", daemon=True)
         self._thread.start()
+        atexit.register(_finish, weakref.ref(self))
         parent.destroyed.connect(self._end_by(self._state))
         application = QApplication.instance()
         if application is not None:
@@ -78,6 +84,11 @@ class LatestWins(QObject):
             self._ended = True
             self._waiting.clear()
             self._state.notify()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the thread is over, which `end` asks for; returns whether it is."""
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
 
     def _end_by(self, state: threading.Condition) -> Callable[..., None]:
         """Return a slot that ends the thread without touching the QObject, which is going."""
@@ -131,3 +142,11 @@ class LatestWins(QObject):
                 getattr(self, signal).emit(*values)
             except RuntimeError:  # Qt deleted the object between the question and here
                 self._ended = True
+
+
+def _finish(reference: weakref.ref[LatestWins]) -> None:
+    """Wait for the answer in flight: a thread stopped in the middle of torch ends in an abort."""
+    answering = reference()
+    if answering is not None:
+        answering.end()
+        answering.wait(_PATIENCE)
