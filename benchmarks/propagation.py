@@ -27,7 +27,7 @@ from napari_sam.segmentation.images import contrast_range
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.segmentation.progress import run
 from napari_sam.segmentation.propagation import PropagateConfig, PropagatedSlice, iter_propagate
-from napari_sam.training.crops import typical_diameter
+from napari_sam.training.samples import typical_diameter
 
 Embeddings = Callable[[int], ImageEmbedding]
 Annotated = Mapping[int, Mapping[int, NDArray[np.bool_]]]
