@@ -20,7 +20,7 @@ from napari_sam.segmentation.grid_crops import Crop, at_crop_edge, grid_crops
 from napari_sam.segmentation.images import check_image, whole_range
 from napari_sam.segmentation.masks import box_area, non_maximum_suppression
 from napari_sam.segmentation.point_queue import PointQueue
-from napari_sam.segmentation.progress import Progress
+from napari_sam.segmentation.progress import Progress, retold
 from napari_sam.segmentation.records import MaskRecord
 from napari_sam.segmentation.screening import EXACT, Margins, judge
 from napari_sam.segmentation.seeded import MaskPredictor
@@ -210,6 +210,10 @@ def _iter_found(
     crops = grid_crops(shape, config)
     done, total = 0, sum(len(crop.points) for crop in crops)
     found = []
+
+    def decoding(count: int) -> Progress:
+        return Progress(done + count, total, "decoding")
+
     for crop in crops:
         yield Progress(done, total, "embedding")
         top, left, bottom, right = crop.box
@@ -221,26 +225,13 @@ def _iter_found(
         full = predictor.full_resolution(embedding)
         grid = EmbeddedCrop(predictor, embedding, full, crop, config, shape)
         screening = unique and grid.can_be_screened
-        part = yield from _after(done, total, grid.iter_found(screening=screening))
+        part = yield from retold(grid.iter_found(screening=screening), decoding)
         if unique:
-            part = yield from _after(done, total, grid.iter_unique(part))
+            part = yield from retold(grid.iter_unique(part), decoding)
         done += len(crop.points)
         found.append(part)
     yield Progress(total, total, "done")
     return found
-
-
-def _after(
-    done: int, total: int, decoded: Generator[int, None, _Found]
-) -> Generator[Progress, None, _Found]:
-    """Report points decoded in a crop, after those of other crops."""
-    while True:
-        try:
-            count = next(decoded)
-        except StopIteration as stop:
-            found: _Found = stop.value
-            return found
-        yield Progress(done + count, total, "decoding")
 
 
 class EmbeddedCrop(NamedTuple):

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 Event = TypeVar("Event")
 Result = TypeVar("Result")
+Told = TypeVar("Told")
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,25 @@ class Progress:
     done: int
     total: int
     stage: str
+
+
+def retold(
+    job: Generator[Event, Any, Result], retell: Callable[[Event], Told]
+) -> Generator[Told, None, Result]:
+    """Run a job as a part of another: yields what `retell` makes of its events.
+
+    Returns
+    -------
+    object
+        What the job returned.
+    """
+    while True:
+        try:
+            event = next(job)
+        except StopIteration as stop:
+            result: Result = stop.value
+            return result
+        yield retell(event)
 
 
 def run(

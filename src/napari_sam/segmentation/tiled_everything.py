@@ -21,7 +21,7 @@ from napari_sam.segmentation.instances import consecutive, instances_from_maps, 
 from napari_sam.segmentation.labels import MaskRecord
 from napari_sam.segmentation.mosaic import Mosaic
 from napari_sam.segmentation.patches import MaskPatch
-from napari_sam.segmentation.progress import Progress
+from napari_sam.segmentation.progress import Progress, retold
 from napari_sam.segmentation.record_seams import merge_records
 from napari_sam.segmentation.seeded import Drawn, draw, iter_drawn, patches_of
 from napari_sam.segmentation.tiles import LARGE, Tile, plan_tiles, tile_overlap
@@ -258,13 +258,7 @@ def _tile_side(
 
 def _within_step(job: Steps[Result], done: int, total: int) -> Steps[Result]:
     """Let a job's events stand where they can cancel, but count none of its pieces."""
-    while True:
-        try:
-            event = next(job)
-        except StopIteration as stop:
-            result: Result = stop.value
-            return result
-        yield Progress(done, total, event.stage)
+    return retold(job, lambda event: Progress(done, total, event.stage))
 
 
 def _placed(record: MaskRecord, tile: Tile) -> MaskRecord:
