@@ -1,4 +1,4 @@
-"""Training batches: views of samples, the objects chosen in them, and the right answers."""
+"""Drawing of training batches: views of samples, and the objects chosen in them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import math
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeVar
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from napari_sam.training.batch import Batch, Regions
 from napari_sam.training.crops import Crop, draw_crop
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.samples import Sample
@@ -27,98 +28,11 @@ _SMALLEST_OBJECT = 24
 _REGIONS = 8
 """Objects, and pieces of background, of a view that embeddings of kinds are compared on."""
 _WIDE = math.log(5)
+_SCENES = 500
+"""How many scenes are generated: so many that each can be drawn again, and kept."""
 _TRIES = 1000
 _WHOLES = 0.3
 """How often an object that contains others is asked for, to one of those others."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Regions:
-    """Objects and pieces of background, by what kind they are.
-
-    Attributes
-    ----------
-    weights : Tensor
-        (R, S / 8, S / 8) share of each token that the region covers.
-    views : Tensor
-        (R,) index of the view that each region is in.
-    kinds : Tensor
-        (R,) equal for objects of one kind in one view; 0 is background.
-    sources : Tensor
-        (R,) a number for the source of the view.
-    """
-
-    weights: Tensor
-    views: Tensor
-    kinds: Tensor
-    sources: Tensor
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Batch:
-    """One part of a step: views and objects.
-
-    As drawn, images are bytes and other values of pixels in half precision, since batches travel
-    between processes and devices; `to` makes them float32.
-
-    Attributes
-    ----------
-    images : Tensor
-        (B, 3, S, S), 0 ... 255.
-    instances : Tensor
-        (B, 3, S, S) targets of the instance decoder.
-    octaves : Tensor
-        (B,) binary logarithm of the typical diameter over the network's own.
-    judged : Tensor
-        (B, S / 32, S / 32) share of each cell that shows the sample and not its surroundings; zero
-        in views whose scale was not drawn widely, from which only what is usual would be learned.
-    regions : Regions
-        Where the kind decoder's embeddings are compared.
-    object_masks : Tensor
-        (K, 4 w, 4 w) targets of the mask decoder in 0 ... 1, at a quarter of the tokens' stride.
-    object_images : Tensor
-        (K,) index of the view that each object is in.
-    object_windows : Tensor
-        (K, 2) row and column of each object's window, tokens.
-    window : int
-        Side of the windows, w, tokens.
-    rounds : int
-        Prompt rounds.
-    seed : int
-        For the chances inside the step.
-    """
-
-    images: Tensor
-    instances: Tensor
-    octaves: Tensor
-    judged: Tensor
-    regions: Regions
-    object_masks: Tensor
-    object_images: Tensor
-    object_windows: Tensor
-    window: int
-    rounds: int
-    seed: int
-
-    def to(self, device: torch.device) -> Batch:
-        """Return the batch on a device, pixels in float32."""
-        moved = _moved(self, device, regions=_moved(self.regions, device))
-        return dataclasses.replace(
-            moved,
-            images=moved.images.float(),
-            instances=moved.instances.float(),
-            object_masks=moved.object_masks.float(),
-        )
-
-
-Moved = TypeVar("Moved", "Regions", "Batch")
-
-
-def _moved(values: Moved, device: torch.device, **given: Any) -> Moved:
-    """Return a dataclass with its tensors on a device."""
-    fields = {name: value for name, value in vars(values).items() if isinstance(value, Tensor)}
-    moved: dict[str, Any] = {name: value.to(device) for name, value in fields.items()}
-    return dataclasses.replace(values, **moved, **given)
 
 
 class SampleSource:
@@ -150,26 +64,56 @@ class SampleSource:
         """Draw a sample."""
         name = self._names[rng.choice(len(self._names), p=self._weights)]
         if name == "synthetic" and name not in self._groups:
-            return draw_scene(int(rng.integers(2**31)))
+            return _scene(int(rng.integers(_SCENES)))
         clusters = sorted(self._groups[name])
         sizes = np.sqrt([len(self._groups[name][cluster]) for cluster in clusters])
         items = self._groups[name][clusters[rng.choice(len(clusters), p=sizes / sizes.sum())]]
         return items[rng.integers(len(items))]
 
 
-def draw_batch(
-    source: SampleSource, recipe: Recipe, views: ViewConfig, step: int, part: int = 0
-) -> Batch:
-    """Draw a part of a step's batch; the same part of the same recipe is always the same.
+def draw_batches(
+    source: SampleSource, recipe: Recipe, views: ViewConfig, draw: int, part: int = 0
+) -> list[Batch]:
+    """Draw views, and objects in them for each of the steps that they are used in.
 
-    Parts of a step have windows and rounds in common, so that none waits for another. Where views
-    show few objects, some are asked for again: a GPU plans anew for every new shape of tensors.
+    The same part of the same draw of the same recipe is always the same. Parts of a step have
+    windows and rounds in common, so that none waits for another.
     """
-    common = np.random.default_rng([recipe.seed, step])
-    window, rounds = _choose(views.windows, common), _choose(recipe.rounds, common)
-    rng = np.random.default_rng([recipe.seed, step, 1 + part])
+    rng = np.random.default_rng([recipe.seed, draw, 1 + part])
+    common = np.random.default_rng([recipe.seed, draw])
     drawn = [_draw_view(source, recipe, views, rng) for _ in range(recipe.part_size)]
     crops = [view.crop for view in drawn]
+    cells = np.stack([view.crop.inside & view.wide for view in drawn])
+    known = views.diameter or recipe.diameter
+    shown: dict[str, Any] = {
+        "images": torch.from_numpy(np.stack([_as_bytes(crop.image) for crop in crops])),
+        "grays": tuple(len(crop.image) == 1 for crop in crops),
+        "inside": torch.from_numpy(np.stack([crop.inside for crop in crops])),
+        "instances": _instance_targets(crops) if views.instances else torch.empty(0),
+        "octaves": torch.tensor([math.log2(crop.diameter / known) for crop in crops]),
+        "judged": functional.avg_pool2d(torch.from_numpy(cells).float(), 32),
+        "regions": _choose_regions(drawn, rng),
+    }
+    return [
+        Batch(
+            **shown,
+            **_objects(crops, recipe, views, _choose(views.windows, common), rng),
+            rounds=_choose(recipe.rounds, common),
+            seed=int(rng.integers(2**31)),
+            turned=turn > 0,
+        )
+        for turn in range(recipe.repeats)
+    ]
+
+
+def _objects(
+    crops: Sequence[Crop], recipe: Recipe, views: ViewConfig, window: int, rng: np.random.Generator
+) -> dict[str, Any]:
+    """Choose the objects of a batch.
+
+    Where views show few objects, some are asked for again: a GPU plans anew for every new shape of
+    tensors.
+    """
     count = max(recipe.part_size, int(recipe.objects_per_part * (16 / window) ** 1.4))
     chosen = [
         (image, *found)
@@ -178,26 +122,33 @@ def draw_batch(
     ]
     missing = -(-count // len(crops)) * len(crops) - len(chosen)
     chosen += [chosen[again] for again in rng.choice(len(chosen), missing)]
-    masks = torch.from_numpy(np.stack([mask for _, mask, _ in chosen])).float()
-    cells = np.stack([view.crop.inside & view.wide for view in drawn])
-    known = views.diameter or recipe.diameter
-    return Batch(
-        images=torch.from_numpy(np.stack([crop.image for crop in crops])).round().byte(),
-        instances=_instance_targets(crops) if views.instances else torch.empty(0),
-        octaves=torch.tensor([math.log2(crop.diameter / known) for crop in crops]),
-        judged=functional.avg_pool2d(torch.from_numpy(cells).float(), 32),
-        regions=_choose_regions(drawn, rng),
-        object_masks=functional.avg_pool2d(masks, views.pooling).half(),
-        object_images=torch.tensor([image for image, _, _ in chosen]),
-        object_windows=torch.tensor(np.array([corner for _, _, corner in chosen])),
-        window=window,
-        rounds=rounds,
-        seed=int(rng.integers(2**31)),
-    )
+    masks = np.stack([_pooled(mask, views.pooling) for _, mask, _ in chosen])
+    return {
+        "object_masks": torch.from_numpy(np.rint(masks * 255).astype(np.uint8)),
+        "object_images": torch.tensor([image for image, _, _ in chosen]),
+        "object_windows": torch.tensor(np.array([corner for _, _, corner in chosen])),
+        "window": window,
+        "stride": views.stride,
+    }
+
+
+def _as_bytes(image: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return an image (1 or 3, S, S) in 0 ... 1 as bytes (3, S, S)."""
+    return np.broadcast_to(np.rint(image * 255).astype(np.uint8), (3, *image.shape[1:]))
+
+
+@lru_cache(maxsize=_SCENES)
+def _scene(seed: int) -> Sample:
+    scene = draw_scene(seed)
+    narrow: dict[str, Any] = {"labels": scene.labels.astype(np.uint16)}
+    if scene.nested is not None:
+        narrow["nested"] = scene.nested.astype(np.uint16)
+    return dataclasses.replace(scene, **narrow)
 
 
 def _instance_targets(crops: Sequence[Crop]) -> Tensor:
-    return torch.from_numpy(np.stack([instance_targets(crop.labels) for crop in crops])).half()
+    targets = [np.rint(instance_targets(crop.labels) * 255).astype(np.uint8) for crop in crops]
+    return torch.from_numpy(np.stack(targets))
 
 
 def _choose(options: Sequence[tuple[int, float]], rng: np.random.Generator) -> int:
@@ -266,8 +217,16 @@ def _choose_regions(views: Sequence[_View], rng: np.random.Generator) -> Regions
 
 def _cover(mask: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Return the share of each token (S / 8, S / 8) that a mask (S, S) covers."""
-    side = mask.shape[0] // 8
-    return np.asarray(mask.reshape(side, 8, side, 8).mean((1, 3)), np.float32)
+    return _pooled(mask, 8)
+
+
+def _pooled(mask: NDArray[np.bool_], side: int) -> NDArray[np.float32]:
+    """Return the share that a mask covers of each square of this side: 1, 2, 4 or 8 pixels."""
+    counts = mask.astype(np.uint8)
+    for _ in range(side.bit_length() - 1):
+        counts = counts[::2] + counts[1::2]
+        counts = counts[:, ::2] + counts[:, 1::2]
+    return np.asarray(counts / np.float32(side**2), np.float32)
 
 
 def _choose_objects(

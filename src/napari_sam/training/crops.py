@@ -1,4 +1,4 @@
-"""Random views of samples: scaled, turned, and changed in look."""
+"""Random views of samples: scaled and turned."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from napari_sam.training.appearance import wear
 from napari_sam.training.samples import GRAYS, Sample
 
 _OVERHANG = 1.5
 """A view may be this much larger than the sample's shorter side."""
-PADDING_COLOUR = np.array([[123.675], [116.28], [103.53]], np.float32)
-"""What lies outside an image: zero after normalisation, as where an image is padded in use."""
+_MARGIN = 4
+"""Pixels kept around what a view shows of a sample."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -25,7 +24,7 @@ class Crop:
     Attributes
     ----------
     image : ndarray
-        (3, S, S) float32, 0 ... 255.
+        (1 or 3, S, S) float32 in 0 ... 1, gray or colour.
     labels : ndarray
         (S, S) int32.
     nested : ndarray or None
@@ -72,18 +71,17 @@ def draw_crop(
     scale = diameter / typical * np.exp(rng.normal(0, spread))
     whole = size / min(sample.labels.shape)
     scale = float(np.clip(scale, max(0.25, whole / _OVERHANG), max(4, whole / _OVERHANG)))
-    grid = _view(sample, rng, size, scale)
-    outside = (grid[0].abs() > 1).any(-1).numpy()
-    image = _resample(_as_float(sample, rng), grid, scale, "bilinear")
-    labels = _resample(sample.labels[..., None], grid, 1, "nearest")[0].astype(np.int32)
+    places = _look(sample.labels.shape, rng, size, scale)
+    extent = torch.tensor(sample.labels.shape)
+    outside = ((places < 0) | (places > extent)).any(-1).numpy()
+    seen = _seen(places, sample.labels.shape)
+    grid = _grid(places, seen)
     nested = None
     if sample.nested is not None:
-        nested = _resample(sample.nested[..., None], grid, 1, "nearest")[0].astype(np.int32)
-    worn = wear(image, rng)
-    worn[:, outside] = PADDING_COLOUR
+        nested = _resample_labels(sample.nested[seen], grid)
     return Crop(
-        image=worn,
-        labels=labels,
+        image=_resample(_as_float(sample, seen, rng), grid, scale, "bilinear"),
+        labels=_resample_labels(sample.labels[seen], grid),
         nested=nested,
         kinds=sample.kinds_of_labels(),
         diameter=typical * scale,
@@ -91,9 +89,11 @@ def draw_crop(
     )
 
 
-def _as_float(sample: Sample, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return (H, W, 1 or 3) float32 in 0 ... 1; gray images are stretched, nearly as in use."""
-    image = sample.image
+def _as_float(
+    sample: Sample, seen: tuple[slice, slice], rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Return (h, w, 1 or 3) float32 in 0 ... 1; gray images are stretched, nearly as in use."""
+    image = sample.image[seen]
     if image.ndim == 3:
         return np.asarray(image[..., :3], np.float32) / np.float32(255)
     at = rng.uniform(0, 2), rng.uniform(98.5, 100)
@@ -102,9 +102,11 @@ def _as_float(sample: Sample, rng: np.random.Generator) -> NDArray[np.float32]:
     return np.asarray(np.clip(stretched, 0, 1)[..., None], np.float32)
 
 
-def _view(sample: Sample, rng: np.random.Generator, size: int, scale: float) -> torch.Tensor:
-    """Return a sampling grid (1, size, size, 2) that looks at the sample around some object."""
-    height, width = sample.labels.shape
+def _look(
+    shape: tuple[int, ...], rng: np.random.Generator, size: int, scale: float
+) -> torch.Tensor:
+    """Return which place (size, size, 2), row and column, each pixel of a random view shows."""
+    height, width = shape
     angle = rng.choice([0, 90, 180, 270]) + (rng.uniform(-45, 45) if rng.random() < 0.5 else 0)
     turn = np.deg2rad(angle)
     flip = rng.choice([-1, 1])
@@ -115,7 +117,25 @@ def _view(sample: Sample, rng: np.random.Generator, size: int, scale: float) -> 
     cos, sin = float(np.cos(turn)), float(np.sin(turn))
     rows = centre[0] + cos * down - sin * right
     cols = centre[1] + sin * down + cos * right
-    return torch.stack([cols / width * 2 - 1, rows / height * 2 - 1], -1)[None]
+    return torch.stack([rows, cols], -1)
+
+
+def _seen(places: torch.Tensor, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """Return the rows and columns of a sample that a view shows, and a margin."""
+    low = (places.amin((0, 1)) - _MARGIN).int().tolist()
+    high = (places.amax((0, 1)) + _MARGIN).int().tolist()
+    rows, cols = (
+        slice(max(first, 0), min(last, length))
+        for first, last, length in zip(low, high, shape, strict=True)
+    )
+    return rows, cols
+
+
+def _grid(places: torch.Tensor, seen: tuple[slice, slice]) -> torch.Tensor:
+    """Return a sampling grid (1, size, size, 2), x and y, of what is seen of a sample."""
+    starts = torch.tensor([part.start for part in seen])
+    lengths = torch.tensor([part.stop - part.start for part in seen])
+    return ((places - starts) / lengths * 2 - 1).flip(-1)[None]
 
 
 def _along(rng: np.random.Generator, length: int, span: float) -> float:
@@ -123,6 +143,11 @@ def _along(rng: np.random.Generator, length: int, span: float) -> float:
     if span >= length:
         return length / 2
     return float(rng.uniform(span / 2, length - span / 2))
+
+
+def _resample_labels(labels: NDArray[np.integer], grid: torch.Tensor) -> NDArray[np.int32]:
+    """Look at labels (h, w) through a grid; returns (size, size). Outside is zero."""
+    return np.asarray(_resample(labels[..., None], grid, 1, "nearest")[0], np.int32)
 
 
 def _resample(

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_sam.model.size_decoder import bin_octaves
-from napari_sam.training.batches import Regions
+from napari_sam.training.batch import Regions
 
 FOCAL_WEIGHT = 20.0
 """Focal to dice, as in the paper."""

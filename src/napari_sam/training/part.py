@@ -7,7 +7,7 @@ from torch import Tensor
 
 from napari_sam.model.devices import mixed_precision
 from napari_sam.model.sam import EncodedImage, PromptBatch, Sam
-from napari_sam.training.batches import Batch
+from napari_sam.training.batch import Batch
 from napari_sam.training.losses import instance_loss, kind_loss, prompt_loss, size_loss
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.simulated_prompts import corrections, first_points, jittered_boxes

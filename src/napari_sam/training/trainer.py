@@ -94,7 +94,9 @@ class Trainer:
         self._changing = changing_names(self.model)
         self.averaged = {name: value.clone() for name, value in self._state().items()}
         self.optimizer = torch.optim.AdamW(
-            _parameter_groups(self.model, recipe.weight_decay), lr=recipe.learning_rate
+            _parameter_groups(self.model, recipe.weight_decay),
+            lr=recipe.learning_rate,
+            fused=self.model.device.type == "cuda",
         )
 
     @property

@@ -96,12 +96,12 @@ class LocalWorker:
         for batch in batches:
             _copy(before, statistics)
             total, losses = part_losses(
-                model, batch.to(model.device), recipe, prompted=order.prompted
+                model, batch.seen_on(model.device), recipe, prompted=order.prompted
             )
             (total / recipe.parts).backward()
-            seen.append({name: float(loss.detach()) for name, loss in losses.items()})
-            for index, buffer in enumerate(statistics):
-                after[index] += buffer / len(batches)
+            told = torch.stack([loss.detach() for loss in losses.values()]).tolist()
+            seen.append(dict(zip(losses, told, strict=True)))
+            torch._foreach_add_(after, statistics, alpha=1 / len(batches))
         _copy(after, statistics)
         return seen
 
@@ -286,13 +286,11 @@ def _set_mode(model: Sam, *, frozen_norms: bool) -> None:
 
 
 def _zero_gradients(model: Sam) -> None:
-    for parameter in model.parameters():
-        if not parameter.requires_grad:
-            continue
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in trained:
         if parameter.grad is None:
             parameter.grad = torch.zeros_like(parameter)
-        else:
-            parameter.grad.zero_()
+    torch._foreach_zero_([parameter.grad for parameter in trained if parameter.grad is not None])
 
 
 def _statistics(model: Sam) -> list[Tensor]:
@@ -302,5 +300,4 @@ def _statistics(model: Sam) -> list[Tensor]:
 
 @torch.no_grad()
 def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
-    for source, target in zip(sources, targets, strict=True):
-        target.copy_(source)
+    torch._foreach_copy_(list(targets), list(sources))

@@ -1,0 +1,142 @@
+"""A training batch: views, the objects chosen in them, and the right answers."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from napari_sam.training.appearance import wear
+
+PADDING_COLOUR = (123.675, 116.28, 103.53)
+"""What lies outside an image: zero after normalisation, as where an image is padded in use."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Regions:
+    """Objects and pieces of background, by what kind they are.
+
+    Attributes
+    ----------
+    weights : Tensor
+        (R, S / 8, S / 8) share of each token that the region covers.
+    views : Tensor
+        (R,) index of the view that each region is in.
+    kinds : Tensor
+        (R,) equal for objects of one kind in one view; 0 is background.
+    sources : Tensor
+        (R,) a number for the source of the view.
+    """
+
+    weights: Tensor
+    views: Tensor
+    kinds: Tensor
+    sources: Tensor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Batch:
+    """One part of a step: views and objects.
+
+    As drawn, all values of pixels are bytes, since batches travel between processes and devices;
+    `seen_on` makes them float32 and varies how the images look.
+
+    Attributes
+    ----------
+    images : Tensor
+        (B, 3, S, S), 0 ... 255.
+    grays : tuple of bool
+        Which of them are gray pictures.
+    inside : Tensor
+        (B, S, S) bool, where the views show their samples and not what lies around.
+    instances : Tensor
+        (B, 3, S, S) targets of the instance decoder in 0 ... 1.
+    octaves : Tensor
+        (B,) binary logarithm of the typical diameter over the network's own.
+    judged : Tensor
+        (B, S / 32, S / 32) share of each cell that shows the sample and not its surroundings; zero
+        in views whose scale was not drawn widely, from which only what is usual would be learned.
+    regions : Regions
+        Where the kind decoder's embeddings are compared.
+    object_masks : Tensor
+        (K, 4 w, 4 w) targets of the mask decoder in 0 ... 1, at a quarter of the tokens' stride.
+    object_images : Tensor
+        (K,) index of the view that each object is in.
+    object_windows : Tensor
+        (K, 2) row and column of each object's window, tokens.
+    window, stride : int
+        Side of the windows, w, tokens; and of a token, pixels.
+    rounds : int
+        Prompt rounds.
+    seed : int
+        For the chances inside the step.
+    turned : bool
+        Whether the views are turned or mirrored by chance: they were seen before.
+    """
+
+    images: Tensor
+    grays: tuple[bool, ...]
+    inside: Tensor
+    instances: Tensor
+    octaves: Tensor
+    judged: Tensor
+    regions: Regions
+    object_masks: Tensor
+    object_images: Tensor
+    object_windows: Tensor
+    window: int
+    stride: int
+    rounds: int
+    seed: int
+    turned: bool = False
+
+    def seen_on(self, device: torch.device) -> Batch:
+        """Return the batch on a device as the network sees it, pixels in float32."""
+        moved = _moved(self, device, regions=_moved(self.regions, device))
+        worn = wear(moved.images.float() / 255, self.grays, self.seed) * 255
+        padding = torch.tensor(PADDING_COLOUR, device=device)[:, None, None]
+        seen = dataclasses.replace(
+            moved,
+            images=torch.where(moved.inside[:, None], worn, padding),
+            instances=moved.instances.float() / 255,
+            object_masks=moved.object_masks.float() / 255,
+        )
+        return _turned(seen, self.seed % 8) if self.turned else seen
+
+
+Moved = TypeVar("Moved", "Regions", "Batch")
+
+
+def _moved(values: Moved, device: torch.device, **given: Any) -> Moved:
+    """Return a dataclass with its tensors on a device."""
+    fields = {name: value for name, value in vars(values).items() if isinstance(value, Tensor)}
+    moved: dict[str, Any] = {
+        name: value.to(device, non_blocking=True) for name, value in fields.items()
+    }
+    return dataclasses.replace(values, **moved, **given)
+
+
+def _turned(batch: Batch, way: int) -> Batch:
+    """Return a batch turned or mirrored in one of eight ways, its pixels in float32."""
+
+    def turn(maps: Tensor) -> Tensor:
+        maps = maps.mT if way & 4 else maps
+        sides = [axis for axis, bit in ((-2, 1), (-1, 2)) if way & bit]
+        return maps.flip(sides).contiguous()
+
+    corners = batch.object_windows.flip(1) if way & 4 else batch.object_windows
+    farthest = batch.images.shape[-1] // batch.stride - batch.window
+    mirrored = torch.tensor([bool(way & 1), bool(way & 2)], device=corners.device)
+    return dataclasses.replace(
+        batch,
+        images=turn(batch.images),
+        inside=turn(batch.inside),
+        instances=turn(batch.instances) if batch.instances.ndim > 1 else batch.instances,
+        judged=turn(batch.judged),
+        regions=dataclasses.replace(batch.regions, weights=turn(batch.regions.weights)),
+        object_masks=turn(batch.object_masks),
+        object_windows=torch.where(mirrored, farthest - corners, corners),
+    )
