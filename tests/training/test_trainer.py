@@ -8,41 +8,13 @@ import torch
 from napari_sam.model import read_checkpoint
 from napari_sam.segmentation.progress import run
 from napari_sam.training import drawing
-from napari_sam.training.batches import SampleSource, draw_batch
-from napari_sam.training.drawing import ProcessDrawer, ThreadDrawer
+from napari_sam.training.batches import SampleSource, draw_batches
 from napari_sam.training.recipe import Recipe, read_recipe
 from napari_sam.training.samples import Sample
 from napari_sam.training.synthetic import draw_scene
 from napari_sam.training.trainer import Trainer, iter_train
-from napari_sam.training.views import view_config
 from napari_sam.training.workers import LocalWorker
-
-TINY = Recipe(
-    network={
-        "object_diameter": 24.0,
-        "encoder": {
-            "channels": [16, 16, 16, 16, 16],
-            "blocks": [1, 1, 1, 1, 1],
-            "out_channels": 32,
-        },
-        "decoder": {
-            "num_heads": 2,
-            "mlp_dim": 32,
-            "attention_dim": 16,
-            "iou_head_hidden_dim": 32,
-        },
-    },
-    steps=4,
-    encoder_share=0.25,
-    frozen_norm_share=0.25,
-    parts=2,
-    part_size=1,
-    crop_size=64,
-    objects_per_part=4,
-    windows=((4, 0.5), (8, 0.5)),
-    warmup=2,
-    checkpoint_every=2,
-)
+from tests.training.toys import TINY
 
 
 def train(path, recipe=TINY, samples=(), **options):
@@ -107,33 +79,11 @@ def test_the_loss_falls_on_one_batch(tmp_path, monkeypatch):
     recipe = dataclasses.replace(TINY, steps=1000, encoder_share=0, learning_rate=3e-3)
     trainer = Trainer(recipe, tmp_path / "tiny.safetensors")
     worker = LocalWorker(trainer.model, recipe, SampleSource([], recipe.sources))
-    monkeypatch.setattr(drawing, "draw_batch", lambda *given: draw_batch(*given[:3], 0, given[4]))
+    again = lambda *given: draw_batches(*given[:3], 0, given[4])  # noqa: E731
+    monkeypatch.setattr(drawing, "draw_batches", again)
     losses = [sum(trainer.train_step(worker).values()) for _ in range(25)]
     worker.close()
     assert losses[-1] < 0.8 * losses[0]
-
-
-def test_batches_are_the_same_from_the_same_step():
-    source = SampleSource([], TINY.sources)
-    views = view_config(TINY, TINY.sam_config())
-    one, same, other = (draw_batch(source, TINY, views, step) for step in (5, 5, 6))
-    assert torch.equal(one.images, same.images)
-    assert torch.equal(one.object_masks, same.object_masks)
-    assert not torch.equal(one.images, other.images)
-
-
-def test_processes_draw_what_a_thread_draws():
-    given = SampleSource([], TINY.sources), TINY, view_config(TINY, TINY.sam_config()), (0, 1)
-    drawers = ThreadDrawer(*given), ProcessDrawer(*given, processes=2)
-    for step in (1, 2, 0):
-        one, other = (drawer.draw(step) for drawer in drawers)
-        for here, there in zip(one, other, strict=True):
-            assert here.seed == there.seed
-            assert torch.equal(here.images, there.images)
-            assert torch.equal(here.object_masks, there.object_masks)
-            assert torch.equal(here.regions.weights, there.regions.weights)
-    for drawer in drawers:
-        drawer.close()
 
 
 def test_a_deeper_network_begins_as_the_given_one(tmp_path):

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import os
+import signal
+import threading
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import parent_process
 
 import torch
-from torch.utils.data import DataLoader, Dataset
+from torch import multiprocessing as mp
 
 from napari_sam.training.batch import Batch
 from napari_sam.training.batches import SampleSource, draw_batches
+from napari_sam.training.packing import Packed, pack, unpack
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.views import ViewConfig
 
@@ -116,26 +123,34 @@ class ProcessDrawer(Drawer):
         processes: int,
     ) -> None:
         super().__init__(source, recipe, views, parts)
-        self._last = draw_of_step(recipe.steps, recipe.repeats)[0] + _GROUP
-        self._processes = processes
+        self._ahead = processes + _GROUP
+        self._pool = ProcessPoolExecutor(
+            processes, mp.get_context("spawn"), initializer=_prepare, initargs=(self._draws,)
+        )
 
     def close(self) -> None:
         """See `Drawer`."""
-        self._coming = None
+        self._pool.shutdown(cancel_futures=True)
 
     def _from(self, first: int) -> Iterator[Draw]:
-        loader = DataLoader(
-            self._draws,
-            batch_size=None,
-            sampler=range(first, max(self._last, first + 1)),
-            num_workers=self._processes,
-            multiprocessing_context="spawn",
-            worker_init_fn=_be_modest,
-        )
-        return iter(loader)
+        coming: deque[Future[Packed]] = deque()
+        for following in itertools.count(first):
+            coming.append(self._pool.submit(_draw_packed, following))
+            if len(coming) > self._ahead:
+                yield self._unpacked(coming.popleft())
+
+    @staticmethod
+    def _unpacked(coming: Future[Packed]) -> Draw:
+        try:
+            drawn: Draw = unpack(coming.result())
+        except BrokenProcessPool:
+            raise RuntimeError(
+                "A process that draws views died (out of memory?); start again to resume"
+            ) from None
+        return drawn
 
 
-class _Draws(Dataset[Draw]):
+class _Draws:
     """All draws, by their number."""
 
     def __init__(
@@ -148,5 +163,25 @@ class _Draws(Dataset[Draw]):
         return [draw_batches(*self._given, draw, part) for part in self._parts]
 
 
-def _be_modest(_worker: int) -> None:
+_drawn_from: list[_Draws] = []
+"""In a process that draws: what it draws from."""
+
+
+def _prepare(draws: _Draws) -> None:
+    """Begin a process that draws; it ends with the one that began it."""
     torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _drawn_from[:] = [draws]
+
+
+def _end_with_parent() -> None:
+    """Do not stay behind when the process that trains is killed."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _draw_packed(draw: int) -> Packed:
+    return pack(_drawn_from[0][draw])
