@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from napari_sam.model.configs import ConvEncoderConfig, SamConfig
 from napari_sam.model.sam import Sam
-from napari_sam.segmentation.closer_look import _moved, _part_around, _placed
+from napari_sam.segmentation.closer_look import _moved, _placed
 from napari_sam.segmentation.embedding import Picture
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.segmentation.prompts import Prompts
@@ -147,18 +147,3 @@ def test_logits_keep_their_place(diameter):
     assert known.sum() >= inside[0] * inside[1]
     assert np.allclose(placed.low_res_logits[0][known], plane(whole, (0, 0))[known], atol=1e-3)
     assert np.array_equal(placed.masks[(slice(None), *tile.region)], seen.masks)
-
-
-def test_parts_cover_what_they_are_for():
-    shape = 1000, 1500
-    for extent in [(0, 0, 5, 5), (990, 1490, 999, 1499), (400, 700, 470, 710), (0, 0, 999, 1499)]:
-        part = _part_around(extent, shape, 200)
-        assert part.top <= extent[0]
-        assert part.left <= extent[1]
-        assert part.bottom >= extent[2]
-        assert part.right >= extent[3]
-        assert part.bottom <= shape[0]
-        assert part.right <= shape[1]
-    middle = _part_around((500, 700, 500, 700), shape, 200)
-    assert min(500 - middle.top, middle.bottom - 500) >= 60
-    assert middle == _part_around((505, 705, 505, 705), shape, 200)

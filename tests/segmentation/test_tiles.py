@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_sam.segmentation.tiles import Tile, plan_tiles, tile_overlap
+from napari_sam.segmentation.tiles import Tile, plan_tiles, side_around, tile_around, tile_overlap
 
 
 def test_tiles_come_row_by_row_and_are_evenly_spaced():
@@ -60,3 +60,26 @@ def test_depth_counts_edges_inside_the_image_alone():
     assert tile.depths(boxes, (20, 40)).tolist() == [5, 0, 0, -2]
     assert np.isinf(Tile(0, 0, 20, 40).depths(boxes, (20, 40))).all()
     assert tile.depths([], (20, 40)).shape == (0,)
+
+
+@pytest.mark.parametrize("steps", [2, 3])
+def test_a_tile_around_an_extent_covers_it(steps):
+    shape = 1000, 1500
+    for extent in [(0, 0, 5, 5), (990, 1490, 999, 1499), (400, 700, 470, 710), (0, 0, 999, 1499)]:
+        side = int(side_around(extent, shape, 200))
+        tile = tile_around(extent, shape, side, steps=steps)
+        assert tile.top <= extent[0]
+        assert tile.left <= extent[1]
+        assert tile.bottom >= extent[2]
+        assert tile.right >= extent[3]
+        assert tile.bottom <= shape[0]
+        assert tile.right <= shape[1]
+    middle = tile_around((500, 700, 500, 700), shape, 200, steps=steps)
+    assert min(500 - middle.top, middle.bottom - 500) >= 200 * (1 - 1 / steps) / 2 - 1
+    assert middle == tile_around((505, 705, 505, 705), shape, 200, steps=steps)
+
+
+def test_a_side_is_doubled_until_an_extent_fits_its_half():
+    assert side_around((0, 0, 100, 20), (1000, 1000), 200) == 200
+    assert side_around((0, 0, 101, 20), (1000, 1000), 200) == 400
+    assert side_around((0, 0, 299, 20), (300, 30), 200) == 400

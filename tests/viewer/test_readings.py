@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import zarr
 
+from napari_sam.segmentation.tiles import Tile
 from napari_sam.viewer.layers import Plane
 from napari_sam.viewer.readings import (
     at_full_resolution,
@@ -11,7 +12,6 @@ from napari_sam.viewer.readings import (
     read,
     sampled_range,
 )
-from napari_sam.viewer.windows import Window
 
 
 def plane_of(array, *index):
@@ -59,7 +59,7 @@ def test_the_coarsest_level_that_will_do(coarseness, level, block):
 def test_a_window_is_read_from_where_it_lies(levels):
     rows, cols = np.mgrid[:256, :320].astype(np.float32)
     arrays = pyramid(rows + 1000 * cols, levels)
-    window = Window(64, 96, 128, 64)
+    window = Tile(64, 96, 128, 64)
     reading = plan_reading(arrays, plane_of(arrays[0]), window, 8)
     seen = read(arrays, plane_of(arrays[0]), reading)
     assert seen.shape == (16, 8)
@@ -111,7 +111,7 @@ def test_masks_come_back_to_full_resolution(factor):
     rows, cols = np.mgrid[:240, :240]
     disc = np.hypot(rows - 100, cols - 130) < 60
     square = (rows >= 48) & (rows < 96) & (cols >= 24) & (cols < 72)
-    reading = plan_reading([disc], plane_of(disc), Window(0, 0, 240, 240), factor)
+    reading = plan_reading([disc], plane_of(disc), Tile(0, 0, 240, 240), factor)
     masks = np.stack([disc, square])
     coarse = np.stack([read([one.astype(float)], plane_of(one), reading) > 0.5 for one in masks])
     found, corner = at_full_resolution(coarse, (0, 0), reading, disc.shape)

@@ -7,9 +7,10 @@ from napari.components import ViewerModel
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.segmentation.progress import run
 from napari_sam.segmentation.prompts import Prompts
+from napari_sam.segmentation.tiles import Tile
 from napari_sam.viewer.drafts import each_alone, iter_each
 from napari_sam.viewer.session import Session
-from napari_sam.viewer.windows import Window, window_around
+from napari_sam.viewer.windows import window_around
 from tests.oracle import OraclePredictor
 
 
@@ -38,7 +39,7 @@ def test_windows_grow_with_the_prompts():
 
 
 def test_a_narrow_plane():
-    assert window_around((50, 3000, 50, 3000), (100, 6000), 1000) == Window(0, 2500, 100, 1000)
+    assert window_around((50, 3000, 50, 3000), (100, 6000), 1000) == Tile(0, 2500, 100, 1000)
 
 
 def large():

@@ -27,20 +27,20 @@ from napari_sam.segmentation.embedding import ImageEmbedding, Picture
 from napari_sam.segmentation.fit import fitted_geometry
 from napari_sam.segmentation.prediction import NOTHING, MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
-from napari_sam.segmentation.tiles import Tile
+from napari_sam.segmentation.tiles import Extent, Tile, side_around, tile_around
 
 _MOST_OCTAVES = 3
 """No look is nearer or further than so many octaves."""
 _LEAST_GAIN = 1.25
 """Ratio of scales that makes a look worth its while."""
 _SIDE = 384
-"""Of the part that is looked at, network input pixels; parts lie on a grid of a third of it."""
+"""Of the part that is looked at, network input pixels; larger for long objects."""
+_STEPS = 3
+"""Of the grid that parts lie on, on a side."""
 _KEPT = 12
 _ROUNDS = 2
 """A look can show the object to be of another size again."""
 _DOUBTFUL = 0.6
-
-Extent = tuple[float, float, float, float]
 
 
 class _Look(NamedTuple):
@@ -130,7 +130,8 @@ class CloserLook:
         config, shape = self._embedder.model.config, embedding.image_shape
         diameter = (embedding.object_diameter or 1.0) * 2.0**octave
         scale = fitted_geometry(config, shape, diameter).scale[0]
-        tile = _part_around(extent, shape, _SIDE / scale)
+        side = math.ceil(side_around(extent, shape, _SIDE / scale))
+        tile = tile_around(extent, shape, max(1, side), steps=_STEPS)
         scale = fitted_geometry(config, (tile.height, tile.width), diameter).scale[0]
         gain = scale / embedding.geometry.scale[0]
         return _Look(tile, diameter) if max(gain, 1 / gain) >= _LEAST_GAIN else None
@@ -195,26 +196,6 @@ def _extent(prompt: Prompts, answer: MaskPrediction) -> Extent | None:
     corners = np.concatenate(given)
     (top, left), (bottom, right) = corners.min(0).tolist(), corners.max(0).tolist()
     return top, left, bottom, right
-
-
-def _part_around(extent: Extent, shape: tuple[int, int], side: float) -> Tile:
-    """Choose a part of an image, of a given side (pixels) or, for long extents, larger ones."""
-    top, left, bottom, right = extent
-    while max(bottom - top, right - left) > side / 2 and side < max(shape):
-        side *= 2
-    whole = max(1, math.ceil(side))
-    row, height = _placed_along((top + bottom) / 2, shape[0], whole)
-    col, width = _placed_along((left + right) / 2, shape[1], whole)
-    return Tile(row, col, height, width)
-
-
-def _placed_along(centre: float, length: int, side: int) -> tuple[int, int]:
-    """Return start and length of the span on the grid whose middle is nearest to a centre."""
-    if length <= side:
-        return 0, length
-    step = max(1, side // 3)
-    start = round((centre - side / 2) / step) * step
-    return min(max(0, start), length - side), side
 
 
 def _moved(prompt: Prompts, whole: ImageEmbedding, near: ImageEmbedding, tile: Tile) -> Prompts:

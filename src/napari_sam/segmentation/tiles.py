@@ -21,6 +21,10 @@ _SHARE = 4
 """Where no diameter is known, tiles overlap by one so-many-th of their side."""
 
 
+Extent = tuple[float, float, float, float]
+"""Bounds (row_min, col_min, row_max, col_max), pixels."""
+
+
 class Tile(NamedTuple):
     """A part of an image, pixels."""
 
@@ -72,6 +76,43 @@ class Tile(NamedTuple):
         high[:, np.array(self.box[2:]) == shape] = np.inf
         nearest: NDArray[np.float64] = np.minimum(low, high).min(1)
         return nearest
+
+
+def side_around(extent: Extent, shape: tuple[int, int], side: float) -> float:
+    """Double a side until what is around an extent shows it well inside, or the whole image."""
+    top, left, bottom, right = extent
+    while max(bottom - top, right - left) > side / 2 and side < max(shape):
+        side *= 2
+    return side
+
+
+def tile_around(extent: Extent, shape: tuple[int, int], side: int, *, steps: int) -> Tile:
+    """Choose the tile of a grid whose middle is nearest to that of an extent.
+
+    Parameters
+    ----------
+    extent : (row_min, col_min, row_max, col_max)
+        What the tile is for.
+    shape : (int, int)
+        Of the image.
+    side : int
+        Of the tile, pixels; an axis that is shorter is taken whole.
+    steps : int
+        Of the grid on a side: what lies near has a tile in common.
+    """
+    top, left, bottom, right = extent
+    row, height = _placed((top + bottom) / 2, shape[0], side, steps)
+    col, width = _placed((left + right) / 2, shape[1], side, steps)
+    return Tile(row, col, height, width)
+
+
+def _placed(centre: float, length: int, side: int, steps: int) -> tuple[int, int]:
+    """Return start and length of a span on an axis of the grid."""
+    if length <= side:
+        return 0, length
+    step = max(1, side // steps)
+    start = round((centre - side / 2) / step) * step
+    return min(max(0, start), length - side), side
 
 
 def tile_overlap(side: int, object_diameter: float | None) -> int:

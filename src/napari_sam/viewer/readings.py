@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.segmentation.images import contrast_range
+from napari_sam.segmentation.tiles import Tile
 from napari_sam.viewer.layers import Plane, read_array
-from napari_sam.viewer.windows import Window
 
 _TOLERANCE = 1.01
 _STRIP_PIXELS = 2**23
@@ -69,7 +69,7 @@ class Reading:
 def plan_reading(
     levels: Sequence[Any],
     plane: Plane,
-    window: Window | None,
+    window: Tile | None,
     coarseness: float,
     longest: int = 0,
 ) -> Reading:
@@ -81,14 +81,14 @@ def plan_reading(
         The pyramid, the finest first; one level for other images.
     plane : Plane
         Of the finest level.
-    window : Window or None
+    window : Tile or None
         The part of the plane; None for all of it.
     coarseness : float
         How many pixels of the plane may become one, along rows and columns; 1 keeps them all.
     longest : int
         A side of the level's pixels up to which they are read as they are, not averaged.
     """
-    top, left, height, width = window or Window(0, 0, *plane.shape)
+    top, left, height, width = window or Tile(0, 0, *plane.shape)
     sizes = [_pixel(level, levels[0], plane) for level in levels]
     fitting = [n for n, pixel in enumerate(sizes) if max(pixel) <= coarseness * _TOLERANCE]
     level = max(fitting, key=lambda n: sizes[n], default=0)

@@ -16,7 +16,7 @@ from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.segmentation.mask_prompts import prompts_from_mask
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
-from napari_sam.segmentation.tiles import LARGE
+from napari_sam.segmentation.tiles import LARGE, Tile
 from napari_sam.viewer.embeddings import BoundedCache
 from napari_sam.viewer.entries import ObjectPrompts
 from napari_sam.viewer.layers import Plane
@@ -27,7 +27,7 @@ from napari_sam.viewer.readings import (
     read,
     sampled_range,
 )
-from napari_sam.viewer.windows import Window, window_around
+from napari_sam.viewer.windows import window_around
 
 if TYPE_CHECKING:
     from napari_sam.segmentation.predictor import Predictor
@@ -62,7 +62,7 @@ class PredictRequest:
     cache, ranges, sizes : BoundedCache
         Where embeddings, the contrast of planes that are seen in windows, and estimated diameters
         are kept.
-    window : Window or None
+    window : Tile or None
         The part of the plane that is looked at, full-resolution pixels; None for all of it.
     uncounted : array or None
         The output's data, where its highest label is not known yet.
@@ -87,7 +87,7 @@ class PredictRequest:
     sizes: BoundedCache[float] = field(repr=False)
     uncounted: Any = field(default=None, repr=False)
     object_diameter: float | None = None
-    window: Window | None = None
+    window: Tile | None = None
     zoom: int = 0
     finest: bool = False
     closer_look: bool = True
@@ -204,7 +204,7 @@ class PredictRequest:
         (top, bottom), (left, right) = view
         is_all = (top, left) == (0, 0) and (bottom, right) == self.plane.shape
         if whole.window is not None or not is_all:
-            window = Window(top, left, bottom - top, right - left)
+            window = Tile(top, left, bottom - top, right - left)
             whole = dataclasses.replace(whole, window=window)
         if object_diameter is None:
             return whole.cache.get(whole.key, whole.embed_anew)
@@ -240,7 +240,7 @@ class PredictRequest:
         own = self.predictor.field_of_view(self.object_diameter)
         return max(1.0, own / view, longest / (_LARGEST_INPUT * view))
 
-    def _window(self, asked: ObjectPrompts, diameter: float | None) -> Window | None:
+    def _window(self, asked: ObjectPrompts, diameter: float | None) -> Tile | None:
         """Return the window for prompts: as wide as what is looked at, or as the objects want."""
         by_size = diameter is not None and self._sees_sizes
         view = self.predictor.field_of_view(diameter)
