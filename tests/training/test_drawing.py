@@ -56,6 +56,15 @@ def test_processes_draw_what_a_thread_draws(recipe):
         drawer.close()
 
 
+def test_whoever_starts_in_the_middle_gets_the_same():
+    drawer = ThreadDrawer(SampleSource([], ECHOED.sources), ECHOED, VIEWS, (0,))
+    in_a_row = [drawer.draw(step)[0].seed for step in range(30)]
+    drawer.close()
+    late = ThreadDrawer(SampleSource([], ECHOED.sources), ECHOED, VIEWS, (0,))
+    assert [late.draw(step)[0].seed for step in range(11, 30)] == in_a_row[11:]
+    late.close()
+
+
 def test_a_process_that_draws_and_dies_is_told_of():
     drawer = ProcessDrawer(*GIVEN, processes=1)
     drawer.draw(0)

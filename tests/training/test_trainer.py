@@ -25,14 +25,16 @@ def weights(path):
     return read_checkpoint(path).state_dict()
 
 
-def test_a_stopped_and_resumed_run_equals_one_in_a_piece(tmp_path):
-    whole = train(tmp_path / "whole.safetensors")
-    job = iter_train(TINY, [], tmp_path / "parts.safetensors")
+@pytest.mark.parametrize(("repeats", "steps", "stop"), [(1, 4, 3), (2, 12, 11)])
+def test_a_stopped_and_resumed_run_equals_one_in_a_piece(tmp_path, repeats, steps, stop):
+    recipe = dataclasses.replace(TINY, repeats=repeats, steps=steps)
+    whole = train(tmp_path / "whole.safetensors", recipe)
+    job = iter_train(recipe, [], tmp_path / "parts.safetensors")
     for event in job:
-        if event.step == 3:
+        if event.step == stop:
             break
     job.close()
-    parts = train(tmp_path / "parts.safetensors")
+    parts = train(tmp_path / "parts.safetensors", recipe)
     one, other = weights(whole), weights(parts)
     assert all(torch.allclose(one[name], other[name], atol=1e-5) for name in one)
 

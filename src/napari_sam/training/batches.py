@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch import Tensor
 from torch.nn import functional
 
@@ -94,10 +95,11 @@ def draw_batches(
         "judged": functional.avg_pool2d(torch.from_numpy(cells).float(), 32),
         "regions": _choose_regions(drawn, rng),
     }
+    candidates = [_candidates(crop) for crop in crops]
     return [
         Batch(
             **shown,
-            **_objects(crops, recipe, views, _choose(views.windows, common), rng),
+            **_objects(candidates, recipe, views, _choose(views.windows, common), rng),
             rounds=_choose(recipe.rounds, common),
             seed=int(rng.integers(2**31)),
             turned=turn > 0,
@@ -107,7 +109,11 @@ def draw_batches(
 
 
 def _objects(
-    crops: Sequence[Crop], recipe: Recipe, views: ViewConfig, window: int, rng: np.random.Generator
+    candidates: Sequence[list[_Candidate]],
+    recipe: Recipe,
+    views: ViewConfig,
+    window: int,
+    rng: np.random.Generator,
 ) -> dict[str, Any]:
     """Choose the objects of a batch.
 
@@ -115,12 +121,13 @@ def _objects(
     tensors.
     """
     count = max(recipe.part_size, int(recipe.objects_per_part * (16 / window) ** 1.4))
+    each = -(-count // len(candidates))
     chosen = [
         (image, *found)
-        for image, crop in enumerate(crops)
-        for found in _choose_objects(crop, rng, -(-count // len(crops)), window, views.stride)
+        for image, there in enumerate(candidates)
+        for found in _choose_objects(there, rng, each, window, views.stride)
     ]
-    missing = -(-count // len(crops)) * len(crops) - len(chosen)
+    missing = each * len(candidates) - len(chosen)
     chosen += [chosen[again] for again in rng.choice(len(chosen), missing)]
     masks = np.stack([_pooled(mask, views.pooling) for _, mask, _ in chosen])
     return {
@@ -229,26 +236,42 @@ def _pooled(mask: NDArray[np.bool_], side: int) -> NDArray[np.float32]:
     return np.asarray(counts / np.float32(side**2), np.float32)
 
 
-def _choose_objects(
-    crop: Crop, rng: np.random.Generator, count: int, window: int, stride: int
-) -> list[tuple[NDArray[np.bool_], tuple[int, ...]]]:
-    """Choose objects (with repetition if there are few) and a window that shows part of each."""
+class _Candidate(NamedTuple):
+    """An object that may be asked for: its label in a layer (S, S), its bounds, and how often."""
+
+    layer: NDArray[np.int32]
+    label: int
+    box: tuple[slice, slice]
+    weight: float
+
+
+def _candidates(crop: Crop) -> list[_Candidate]:
     layers = [(crop.labels, 1.0)]
     if crop.nested is not None:
         layers.append((crop.nested, _WHOLES))
-    candidates = []
-    for layer, weight in layers:
-        areas = np.bincount(layer.ravel())
-        areas[0] = 0
-        large = np.flatnonzero(areas >= _SMALLEST_OBJECT)
-        candidates += [(layer, label, weight) for label in large]
-    shares = np.array([weight for _, _, weight in candidates])
+    return [
+        _Candidate(layer, label, box, weight)
+        for layer, weight in layers
+        for label, box in enumerate(ndimage.find_objects(layer), start=1)
+        if box is not None and (layer[box] == label).sum() >= _SMALLEST_OBJECT
+    ]
+
+
+def _choose_objects(
+    candidates: Sequence[_Candidate],
+    rng: np.random.Generator,
+    count: int,
+    window: int,
+    stride: int,
+) -> list[tuple[NDArray[np.bool_], tuple[int, ...]]]:
+    """Choose objects (with repetition if there are few) and a window that shows part of each."""
+    shares = np.array([candidate.weight for candidate in candidates])
     number = min(count, 3 * len(candidates))
     chosen = []
     for index in rng.choice(len(candidates), number, replace=True, p=shares / shares.sum()):
-        layer, label, _ = candidates[index]
-        pixels = np.flatnonzero(layer.ravel() == label)
-        row, col = divmod(int(pixels[rng.integers(len(pixels))]), layer.shape[1])
+        layer, label, box, _ = candidates[index]
+        pixels = np.argwhere(layer[box] == label)
+        row, col = pixels[rng.integers(len(pixels))] + [side.start for side in box]
         tokens = layer.shape[0] // stride
         corner = tuple(_place_window(at // stride, tokens, rng, window) for at in (row, col))
         top, left, side = corner[0] * stride, corner[1] * stride, window * stride
