@@ -1,5 +1,7 @@
 """A second look at objects of another size than the image was scaled for."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -55,7 +57,7 @@ def test_objects_of_other_sizes_are_seen_well(nano, embedding, field, centre, le
     was, found = (mask_iou(answer.masks[answer.best], truth) for answer in (first, closer))
     assert found > 0.9
     assert found - was > least_gain
-    assert closer.ratings.max() > first.ratings.max()
+    assert closer.ratings.max() >= first.ratings.max()
 
 
 def test_a_correction_goes_on_from_the_closer_look(nano, embedding, field):
@@ -79,6 +81,24 @@ def test_objects_of_the_usual_size_are_not_looked_at_again(nano, embedding, monk
         assert np.array_equal(one.low_res_logits, other.low_res_logits)
 
 
+def test_only_boxes_alone_are_filled(nano, embedding):
+    box = (24, 96, 62, 142)
+    for prompts, filled in (
+        (Prompts(box=box), True),
+        (Prompts(box=box, points=[(40, 120)]), False),
+        (Prompts(points=[(40, 120)]), False),
+    ):
+        first = nano.predict(embedding, prompts)
+        closer = nano.predict(embedding, prompts, closer_look=True)
+        assert np.array_equal(first.masks, closer.masks) is not filled
+        if filled:
+            assert all(ndimage.label(mask)[1] == 1 for mask in closer.masks)
+            assert (closer.box_fit >= first.box_fit).all()
+        unscaled = dataclasses.replace(embedding, object_diameter=None)
+        stands = nano.predict(unscaled, prompts, closer_look=True)
+        assert np.array_equal(first.masks, stands.masks)
+
+
 def test_neighbours_share_a_look(nano, field, monkeypatch):
     embedding = nano.embed(field[0], object_diameter=USUAL)
     made = []
@@ -90,7 +110,8 @@ def test_neighbours_share_a_look(nano, field, monkeypatch):
     monkeypatch.setattr(nano, "embed", counted)
     row, col = SMALL
     box = row - 5, col - 5, row + 5, col + 5
-    prompts = [Prompts(box=box), Prompts(box=box, points=[SMALL]), Prompts(box=box)]
+    beside = row - 5, col - 6, row + 4, col + 5
+    prompts = [Prompts(box=box), Prompts(box=beside), Prompts(box=box)]
     nano.predict(embedding, prompts, closer_look=True)
     nano.predict(embedding, prompts[:1], closer_look=True)
     assert made == [USUAL / 4]

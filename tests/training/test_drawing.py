@@ -70,6 +70,7 @@ def test_a_process_that_draws_and_dies_is_told_of():
     drawer.draw(0)
     for process in multiprocessing.active_children():
         process.kill()
+        process.join()
     with pytest.raises(RuntimeError, match="start again to resume"):
         list(map(drawer.draw, range(1, 40)))
     drawer.close()

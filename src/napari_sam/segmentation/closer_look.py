@@ -4,7 +4,7 @@ A small network sees best what has the size that it knows. An image is scaled so
 object has that size; the one large cell, or nuclei of a tenth of the area, are then seen less well.
 What a box, or a first answer, shows to be of another size is looked at again: the part of the image
 around the prompts is embedded at a scale that is off by at most half an octave, and the better
-rated of both answers stands.
+rated of both answers stands. Boxes are filled (`box_filling`).
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from napari_sam.segmentation.box_filling import fill_box
 from napari_sam.segmentation.decoding import decode_prompts, prediction_of
 from napari_sam.segmentation.embedder import Embedder
 from napari_sam.segmentation.embedding import ImageEmbedding, Picture
@@ -91,8 +92,10 @@ class CloserLook:
         list of MaskPrediction
             In the order of the prompts.
         """
-        best = list(answers)
-        if embedding.picture is None or embedding.object_diameter is None:
+        if embedding.object_diameter is None:
+            return list(answers)
+        best = [_filled(*one, embedding) for one in zip(answers, prompts, strict=True)]
+        if embedding.picture is None:
             return best
         looked: list[set[int]] = [{0} for _ in prompts]
         for _ in range(_ROUNDS):
@@ -152,7 +155,8 @@ class CloserLook:
             prediction_of(window, near.geometry, kept, prompt.box)
             for window, prompt in zip(windows, moved, strict=True)
         ]
-        return [_placed(one, embedding, near, look.tile) for one in seen]
+        filled = [_filled(*one, near) for one in zip(seen, moved, strict=True)]
+        return [_placed(one, embedding, near, look.tile) for one in filled]
 
     def _embed_part(self, picture: Picture, look: _Look) -> ImageEmbedding:
         return self._embedder.embed(
@@ -160,6 +164,13 @@ class CloserLook:
             contrast_limits=picture.contrast_limits,
             object_diameter=look.diameter,
         )
+
+
+def _filled(answer: MaskPrediction, prompt: Prompts, embedding: ImageEmbedding) -> MaskPrediction:
+    """Let the answer to a box alone fill it."""
+    if prompt.box is None or prompt.points is not None:
+        return answer
+    return fill_box(answer, prompt.box, embedding.geometry)
 
 
 def _octaves(prompt: Prompts, answer: MaskPrediction, usual: float) -> list[int]:

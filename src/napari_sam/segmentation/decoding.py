@@ -307,7 +307,7 @@ def prediction_of(
     logits = window.logits[kept]
     patch = upscale_window(logits, window.corner, window.low_res_shape, geometry)
     masks = patch.values > 0
-    fit = None if box is None else _box_fit(masks, patch.corner, _inside(box, geometry))
+    fit = None if box is None else _box_fit(masks, patch.corner, inside_image(box, geometry))
     return MaskPrediction(
         predicted_iou=window.predicted_iou[kept].cpu().numpy(),
         patches=masks.cpu().numpy(),
@@ -328,7 +328,7 @@ def _box_fit(
     return box_iou(box + np.array([0, 0, 1, 1]), bounds.astype(np.float64)).astype(np.float32)
 
 
-def _inside(box: ArrayLike, geometry: Geometry) -> NDArray[np.float64]:
+def inside_image(box: ArrayLike, geometry: Geometry) -> NDArray[np.float64]:
     """Return the part of a box that lies in the image."""
     last = np.tile(np.array(geometry.image_shape, np.float64) - 1, 2)
     return np.clip(np.asarray(box, np.float64), 0, last)

@@ -134,20 +134,15 @@ class ProcessDrawer(Drawer):
 
     def _from(self, first: int) -> Iterator[Draw]:
         coming: deque[Future[Packed]] = deque()
-        for following in itertools.count(first):
-            coming.append(self._pool.submit(_draw_packed, following))
-            if len(coming) > self._ahead:
-                yield self._unpacked(coming.popleft())
-
-    @staticmethod
-    def _unpacked(coming: Future[Packed]) -> Draw:
         try:
-            drawn: Draw = unpack(coming.result())
+            for following in itertools.count(first):
+                coming.append(self._pool.submit(_draw_packed, following))
+                if len(coming) > self._ahead:
+                    yield unpack(coming.popleft().result())
         except BrokenProcessPool:
             raise RuntimeError(
                 "A process that draws views died (out of memory?); start again to resume"
             ) from None
-        return drawn
 
 
 class _Draws:
