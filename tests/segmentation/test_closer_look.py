@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from skimage.data import cell
 
 from napari_sam.model.configs import ConvEncoderConfig, SamConfig
 from napari_sam.model.sam import Sam
@@ -79,6 +80,17 @@ def test_objects_of_the_usual_size_are_not_looked_at_again(nano, embedding, monk
     first = nano.predict(embedding, prompts)
     for one, other in zip(first, nano.predict(embedding, prompts, closer_look=True), strict=True):
         assert np.array_equal(one.low_res_logits, other.low_res_logits)
+
+
+def test_a_doubtful_look_from_further_away_does_not_stand(nano):
+    """A click on flat ground is answered with a patch around it, not with half of the picture."""
+    picture = cell()
+    embedding = nano.embed(picture)
+    ground = Prompts(points=[(100, 450)])
+    first = nano.predict(embedding, ground)
+    assert first.ratings.max() < 0.4
+    closer = nano.predict(embedding, ground, closer_look=True)
+    assert closer.areas[closer.best] < 0.05 * picture.size
 
 
 def test_only_boxes_alone_are_filled(nano, embedding):

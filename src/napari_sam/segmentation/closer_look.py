@@ -42,6 +42,8 @@ _KEPT = 12
 _ROUNDS = 2
 """A look can show the object to be of another size again."""
 _DOUBTFUL = 0.6
+_LEAST_RATING = 0.4
+"""A look at what clicks are on that is rated less is of no object, but of the ground around it."""
 
 
 class _Look(NamedTuple):
@@ -103,7 +105,9 @@ class CloserLook:
                 asked = [prompts[index] for index in indices]
                 seen = self._answers(embedding, embedding.picture, look, asked, kept)
                 for index, answer in zip(indices, seen, strict=True):
-                    if answer.ratings.max() > best[index].ratings.max():
+                    if answer.ratings.max() > max(
+                        best[index].ratings.max(), _least(prompts[index])
+                    ):
                         best[index] = answer
         return best
 
@@ -164,6 +168,11 @@ class CloserLook:
             contrast_limits=picture.contrast_limits,
             object_diameter=look.diameter,
         )
+
+
+def _least(prompt: Prompts) -> float:
+    """Return which rating a look must exceed to stand."""
+    return _LEAST_RATING if prompt.box is None else 0.0
 
 
 def _filled(answer: MaskPrediction, prompt: Prompts, embedding: ImageEmbedding) -> MaskPrediction:

@@ -128,8 +128,9 @@ class Predictor(Embedder):
             Three candidates (whole, part, sub-part) or one mask.
         closer_look : bool
             Whether objects whose size is far from the embedding's `object_diameter` are looked at
-            again at a scale of their own. Better, and slower where there are such objects; the
-            official networks see all sizes at one scale.
+            again at a scale of their own, and masks made to fill boxes that come without points.
+            Better, and slower where there are such objects; answers of the official networks, which
+            see all sizes at one scale, stay as they are.
 
         Returns
         -------
