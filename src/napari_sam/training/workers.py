@@ -101,7 +101,8 @@ class LocalWorker:
             (total / recipe.parts).backward()
             told = torch.stack([loss.detach() for loss in losses.values()]).tolist()
             seen.append(dict(zip(losses, told, strict=True)))
-            torch._foreach_add_(after, statistics, alpha=1 / len(batches))
+            if statistics:
+                torch._foreach_add_(after, statistics, alpha=1 / len(batches))
         _copy(after, statistics)
         return seen
 
@@ -300,4 +301,5 @@ def _statistics(model: Sam) -> list[Tensor]:
 
 @torch.no_grad()
 def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
-    torch._foreach_copy_(list(targets), list(sources))
+    if sources:
+        torch._foreach_copy_(list(targets), list(sources))
