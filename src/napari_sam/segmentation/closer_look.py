@@ -105,9 +105,8 @@ class CloserLook:
                 asked = [prompts[index] for index in indices]
                 seen = self._answers(embedding, embedding.picture, look, asked, kept)
                 for index, answer in zip(indices, seen, strict=True):
-                    if answer.ratings.max() > max(
-                        best[index].ratings.max(), _least(prompts[index])
-                    ):
+                    to_beat = max(best[index].ratings.max(), _least(prompts[index]))
+                    if answer.ratings.max() > to_beat:
                         best[index] = answer
         return best
 

@@ -58,9 +58,9 @@ def wear(images: Tensor, grays: Sequence[bool], seed: int) -> Tensor:
 
 def _each(values: NDArray[np.generic], images: Tensor) -> Tensor:
     """Return one value for each image, (B, 1, 1, 1), or (B, C, 1, 1) for its channels."""
-    given = torch.from_numpy(values).to(images.device)
+    given = torch.from_numpy(values)
     given = given.float() if given.is_floating_point() else given
-    return given.reshape(*values.shape, *(1,) * (4 - values.ndim))
+    return given.to(images.device).reshape(*values.shape, *(1,) * (4 - values.ndim))
 
 
 def _mixed(images: Tensor, mix: NDArray[np.floating]) -> Tensor:
@@ -142,7 +142,7 @@ def _compressed(images: Tensor, steps: NDArray[np.floating]) -> Tensor:
     """Round the cosine coefficients of 8 x 8 blocks, the lowest to the step, as JPEG does."""
     height, width = images.shape[-2:]
     blocks = images.unflatten(3, (width // _BLOCK, _BLOCK)).unflatten(2, (height // _BLOCK, _BLOCK))
-    waves = torch.from_numpy(_cosines()).to(images)
+    waves = torch.from_numpy(_cosines()).float().to(images.device)
     frequency = torch.arange(_BLOCK, device=images.device)
     slope = 1 + _LUMINANCE_SLOPE * (frequency[:, None] + frequency)
     rounding = _each(steps, images)[..., None, None] * slope[:, None]
