@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from napari_sam.segmentation.decoding import inside_image
 from napari_sam.segmentation.images import Geometry
+from napari_sam.segmentation.masks import box_iou
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.upscaling import upscale_window
 
@@ -95,9 +96,6 @@ def _best_piece(
 
 def _agreement(bounds: tuple[slice, slice], box: NDArray[np.float64]) -> float:
     """Return the IoU of bounds with a box whose last row and column belong to it."""
-    low = np.array([side.start for side in bounds])
-    high = np.array([side.stop for side in bounds])
-    shared = np.minimum(high, box[2:] + 1) - np.maximum(low, box[:2])
-    overlap = float(np.prod(shared.clip(min=0)))
-    union = float(np.prod(high - low) + np.prod(box[2:] - box[:2] + 1)) - overlap
-    return overlap / union
+    rows, cols = bounds
+    found = np.array([[rows.start, cols.start, rows.stop, cols.stop]], np.float64)
+    return float(box_iou(box + np.array([0, 0, 1, 1]), found)[0])
