@@ -14,9 +14,9 @@ def discs(diameter: float, side: int = 400, spacing: int = 80) -> np.ndarray:
 
 
 def threshold(part, scale):
-    """Segment exactly, at any scale."""
+    """Segment exactly, and surely, at any scale."""
     zoomed = ndimage.zoom(part[..., 0], scale, order=0)
-    return ndimage.label(zoomed > 0.5)[0]
+    return ndimage.label(zoomed > 0.5)[0], zoomed
 
 
 @pytest.mark.parametrize("diameter", [12, 25, 50])
@@ -27,11 +27,11 @@ def test_discs_are_measured(diameter):
 
 def test_scales_where_objects_merge_hardly_count():
     def short_sighted(part, scale):
-        labels = threshold(part, scale)
+        labels, foreground = threshold(part, scale)
         if scale >= 2:
-            return labels
-        height, width = labels.shape  # from too far, everything is three large stripes
-        return np.repeat(np.array([[1], [2], [3]]), height // 3, axis=0) * np.ones(width, int)
+            return labels, foreground
+        stripes = 1 + np.arange(len(labels)) // (len(labels) // 3 + 1)  # from too far: three
+        return np.broadcast_to(stripes[:, None], labels.shape), np.ones(labels.shape)
 
     found = diameter_of_instances(discs(16), short_sighted, 36.0)
     assert found == pytest.approx(16, rel=0.25)
@@ -42,12 +42,26 @@ def test_nothing_seen_is_none():
     assert diameter_of_instances(empty, threshold, 36.0) is None
 
 
-def test_typical_size_needs_three_objects():
+def test_scales_where_little_is_sure_hardly_count():
+    def doubtful_from_afar(part, scale):
+        labels, foreground = threshold(part, scale)
+        if scale >= 1:
+            return labels, foreground
+        specks = 1 + np.arange(labels.size).reshape(labels.shape) // 20
+        return specks, np.full(labels.shape, 0.55)
+
+    found = diameter_of_instances(discs(50), doubtful_from_afar, 16.0)  # in between
+    assert found == pytest.approx(50, rel=0.2)
+
+
+def test_typical_size_needs_two_objects():
     labels = np.zeros((40, 40), int)
-    labels[:10, :10], labels[20:30, :10] = 1, 2
-    assert typical_size(labels) is None
-    labels[20:30, 20:30] = 3
-    assert typical_size(labels) == pytest.approx(2 * np.sqrt(100 / np.pi))
+    labels[:10, :10] = 1
+    assert typical_size(labels, np.ones(labels.shape)) is None
+    labels[20:30, :10] = 2
+    diameter, sure = typical_size(labels, np.ones(labels.shape))
+    assert diameter == pytest.approx(2 * np.sqrt(100 / np.pi))
+    assert sure == pytest.approx(1)
 
 
 def areas_as_labels(areas: list[int]) -> np.ndarray:
@@ -62,4 +76,15 @@ def areas_as_labels(areas: list[int]) -> np.ndarray:
     ],
 )
 def test_neither_specks_nor_merged_objects_decide(areas, typical):
-    assert typical_size(areas_as_labels(areas)) == pytest.approx(2 * np.sqrt(typical / np.pi))
+    labels = areas_as_labels(areas)
+    diameter, _ = typical_size(labels, np.ones(labels.shape))
+    assert diameter == pytest.approx(2 * np.sqrt(typical / np.pi))
+
+
+def test_many_doubtful_specks_do_not_decide_over_few_sure_objects():
+    labels = areas_as_labels([16] * 200 + [900] * 3)
+    foreground = np.where(labels > 200, 0.98, 0.6)
+    diameter, sure = typical_size(labels, foreground)
+    assert diameter == pytest.approx(2 * np.sqrt(900 / np.pi))
+    assert 0.3 < sure < 0.6
+    assert typical_size(labels, np.ones(labels.shape))[0] == pytest.approx(2 * np.sqrt(16 / np.pi))

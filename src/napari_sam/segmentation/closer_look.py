@@ -1,10 +1,11 @@
-"""A second look at objects that are much larger or smaller than an image was scaled for.
+"""Answers that take what is cheap to see besides into account: other scales, instances, boxes.
 
 A small network sees best what has the size that it knows. An image is scaled so that its typical
 object has that size; the one large cell, or nuclei of a tenth of the area, are then seen less well.
 What a box, or a first answer, shows to be of another size is looked at again: the part of the image
 around the prompts is embedded at a scale that is off by at most half an octave, and the better
-rated of both answers stands. Boxes are filled (`box_filling`).
+rated of both answers stands. At every scale, what the instance decoder sees under a click or in a
+box is a hint (`instance_hints`), and boxes are filled (`box_filling`).
 """
 
 from __future__ import annotations
@@ -22,10 +23,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from napari_sam.segmentation.box_filling import fill_box
-from napari_sam.segmentation.decoding import decode_prompts, prediction_of
+from napari_sam.segmentation.decoding import Window, decode_prompts, prediction_of
 from napari_sam.segmentation.embedder import Embedder
 from napari_sam.segmentation.embedding import ImageEmbedding, Picture
 from napari_sam.segmentation.fit import fitted_geometry
+from napari_sam.segmentation.instance_hints import InstanceHints
 from napari_sam.segmentation.prediction import NOTHING, MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
 from napari_sam.segmentation.tiles import Extent, Tile, side_around, tile_around
@@ -42,8 +44,10 @@ _KEPT = 12
 _ROUNDS = 2
 """A look can show the object to be of another size again."""
 _DOUBTFUL = 0.6
+_BOXED = 0.8
+"""IoU that is expected of an instance that a box fits."""
 _LEAST_RATING = 0.4
-"""A look at what clicks are on that is rated less is of no object, but of the ground around it."""
+"""Another answer to clicks that is rated less is of no object, but of the ground around it."""
 
 
 class _Look(NamedTuple):
@@ -64,6 +68,7 @@ class CloserLook:
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
+        self._hints = InstanceHints(embedder.model)
         self._embedded = lru_cache(_KEPT)(self._embed_part)
 
     def __reduce__(self) -> tuple[type[CloserLook], tuple[Embedder]]:
@@ -96,7 +101,7 @@ class CloserLook:
         """
         if embedding.object_diameter is None:
             return list(answers)
-        best = [_filled(*one, embedding) for one in zip(answers, prompts, strict=True)]
+        best = self._hinted(embedding, prompts, answers, kept)
         if embedding.picture is None:
             return best
         looked: list[set[int]] = [{0} for _ in prompts]
@@ -105,9 +110,7 @@ class CloserLook:
                 asked = [prompts[index] for index in indices]
                 seen = self._answers(embedding, embedding.picture, look, asked, kept)
                 for index, answer in zip(indices, seen, strict=True):
-                    to_beat = max(best[index].ratings.max(), _least(prompts[index]))
-                    if answer.ratings.max() > to_beat:
-                        best[index] = answer
+                    best[index] = _better(best[index], answer, prompts[index])
         return best
 
     def _looks(
@@ -158,8 +161,30 @@ class CloserLook:
             prediction_of(window, near.geometry, kept, prompt.box)
             for window, prompt in zip(windows, moved, strict=True)
         ]
-        filled = [_filled(*one, near) for one in zip(seen, moved, strict=True)]
-        return [_placed(one, embedding, near, look.tile) for one in filled]
+        hinted = self._hinted(near, moved, seen, kept)
+        return [_placed(one, embedding, near, look.tile) for one in hinted]
+
+    def _hinted(
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[Prompts],
+        answers: Sequence[MaskPrediction],
+        kept: slice,
+    ) -> list[MaskPrediction]:
+        """Fill boxes, and answer again where there is a hint; the better rated answer stands."""
+        best = [_filled(*one, embedding) for one in zip(answers, prompts, strict=True)]
+        hints = {
+            index: hint
+            for index, prompt in enumerate(prompts)
+            if (hint := self._hints.find(embedding, prompt)) is not None
+        }
+        again = [dataclasses.replace(prompts[index], mask_input=hints[index]) for index in hints]
+        windows = decode_prompts(self._embedder.model, embedding.tokens, again, embedding.geometry)
+        for index, window, prompt in zip(hints, windows, again, strict=True):
+            seen = window if prompt.box is None else _with_hint(window, hints[index], kept)
+            answer = prediction_of(seen, embedding.geometry, kept, prompt.box)
+            best[index] = _better(best[index], _filled(answer, prompt, embedding), prompt)
+        return best
 
     def _embed_part(self, picture: Picture, look: _Look) -> ImageEmbedding:
         return self._embedder.embed(
@@ -169,9 +194,24 @@ class CloserLook:
         )
 
 
-def _least(prompt: Prompts) -> float:
-    """Return which rating a look must exceed to stand."""
-    return _LEAST_RATING if prompt.box is None else 0.0
+def _rating(answer: MaskPrediction) -> float:
+    return float(answer.ratings.max())
+
+
+def _with_hint(window: Window, hint: NDArray[np.float32], kept: slice) -> Window:
+    """Let a hint (h, w) be the least expected of an answer's masks."""
+    logits, expected = window.logits.clone(), window.predicted_iou.clone()
+    least = range(len(expected))[kept][int(expected[kept].argmin())]
+    (top, left), (height, width) = window.corner, logits.shape[-2:]
+    logits[least] = torch.from_numpy(hint[top : top + height, left : left + width])
+    expected[least] = _BOXED
+    return window._replace(logits=logits, predicted_iou=expected)
+
+
+def _better(best: MaskPrediction, answer: MaskPrediction, prompt: Prompts) -> MaskPrediction:
+    """Return the better rated answer; what clicks are answered with anew must be of an object."""
+    to_beat = max(_rating(best), _LEAST_RATING if prompt.box is None else 0.0)
+    return answer if _rating(answer) > to_beat else best
 
 
 def _filled(answer: MaskPrediction, prompt: Prompts, embedding: ImageEmbedding) -> MaskPrediction:
@@ -194,7 +234,7 @@ def _octaves(prompt: Prompts, answer: MaskPrediction, usual: float) -> list[int]
         diameter = 2 * math.sqrt(float(answer.areas[answer.best]) / math.pi)
     octave = round(math.log2(max(diameter, 1.0) / usual))
     wanted = [octave]
-    if prompt.box is None and answer.ratings.max() < _DOUBTFUL:
+    if prompt.box is None and _rating(answer) < _DOUBTFUL:
         wanted.append(octave + 1)
     return [max(-_MOST_OCTAVES, min(one, _MOST_OCTAVES)) for one in wanted]
 

@@ -12,7 +12,7 @@ from napari_sam.model.sam import Sam
 from napari_sam.model.size_decoder import bin_octaves
 from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.segmentation.instances import instances_from_maps
-from napari_sam.segmentation.scale import diameter_of_instances
+from napari_sam.segmentation.scale import Instances, diameter_of_instances
 from napari_sam.segmentation.sizes import estimate_diameter
 
 _SEED_PROMINENCE = 0.2
@@ -50,13 +50,14 @@ def object_size(
         return seen[scale]
 
     @torch.inference_mode()
-    def instances_at(part: NDArray[np.float32], scale: float) -> NDArray[np.uint32]:
+    def instances_at(part: NDArray[np.float32], scale: float) -> Instances:
         embedding = at(part, scale)
         height, width = embedding.geometry.input_shape
-        maps = model.instance_maps(embedding.image)[0].sigmoid()[:, :height, :width]
-        return instances_from_maps(
-            maps.cpu().numpy(), seed_prominence=_SEED_PROMINENCE, smoothing=_SEED_SMOOTHING
+        maps = model.instance_maps(embedding.image)[0].sigmoid()[:, :height, :width].cpu().numpy()
+        labels = instances_from_maps(
+            maps, seed_prominence=_SEED_PROMINENCE, smoothing=_SEED_SMOOTHING
         )
+        return labels, maps[0]
 
     @torch.inference_mode()
     def votes_at(part: NDArray[np.float32], scale: float) -> NDArray[np.float64]:

@@ -18,11 +18,17 @@ from napari_sam.segmentation.sizes import SCALES, richest_part
 
 _LOOK = 512
 _SMALLEST_LOOK = 48
-_FEWEST = 3
+_FEWEST = 2
 _SMALLEST_AREA = 12
 _WEIGHT = 0.25
 """Power of the area that an object's say in the typical size grows with."""
+_SURENESS = 8
+"""Power of the foreground's probability in it: noise looks like specks that are hardly there."""
 _TOLERANCE = 0.3
+_AT_LEAST = 1e-6
+
+Instances = tuple[NDArray[np.integer], NDArray[np.floating]]
+"""Labels (H, W), and the probability of foreground (H, W)."""
 
 
 def _looks(
@@ -39,29 +45,41 @@ def _looks(
         yield scale, richest_part(image, side)
 
 
-def typical_size(labels: NDArray[np.integer]) -> float | None:
-    """Return a typical equivalent diameter of the objects of labels (H, W), pixels.
+def typical_size(
+    labels: NDArray[np.integer], foreground: NDArray[np.floating]
+) -> tuple[float, float] | None:
+    """Return a typical equivalent diameter of the objects of labels, and how sure they are.
 
-    The median over objects, each weighing as much as the root of its diameter: specks pull down a
-    plain median, merged objects push up one over pixels.
+    The median over objects, each weighing as much as the root of its diameter (specks pull down a
+    plain median, merged objects push up one over pixels) and as it is surely there.
+
+    Parameters
+    ----------
+    labels, foreground : ndarray
+        (H, W) objects, and the probability that there is one, 0 ... 1.
 
     Returns
     -------
-    float or None
-        None where there are fewer than three objects to judge by.
+    (diameter, sureness) or None
+        Pixels, and 0 ... 1, of the objects' pixels; None where there are fewer than two objects to
+        judge by.
     """
-    areas = np.bincount(labels.ravel())[1:]
-    areas = np.sort(areas[areas >= _SMALLEST_AREA])
+    pixels = np.bincount(labels.ravel())[1:]
+    seen = np.bincount(labels.ravel(), foreground.ravel())[1:]
+    large = pixels >= _SMALLEST_AREA
+    areas = pixels[large]
     if len(areas) < _FEWEST:
         return None
-    weights = (areas**_WEIGHT).cumsum()
-    median = areas[np.searchsorted(weights, weights[-1] / 2)]
-    return float(2 * np.sqrt(median / np.pi))
+    sure = (seen[large] / areas) ** _SURENESS
+    rising = np.argsort(areas)
+    weights = (areas**_WEIGHT * sure)[rising].cumsum()
+    median = areas[rising][np.searchsorted(weights, weights[-1] / 2)]
+    return float(2 * np.sqrt(median / np.pi)), float(np.average(sure, weights=areas))
 
 
 def diameter_of_instances(
     image: NDArray[np.float32],
-    segment: Callable[[NDArray[np.float32], float], NDArray[np.integer]],
+    segment: Callable[[NDArray[np.float32], float], Instances],
     known_diameter: float,
 ) -> float | None:
     """Estimate the diameter of an image's objects.
@@ -71,7 +89,8 @@ def diameter_of_instances(
     image : ndarray
         (H, W, C).
     segment : callable
-        Segments a part of the image at a scale; returns labels in pixels of the scaled part.
+        Segments a part of the image at a scale; returns labels and the foreground's probability,
+        both in pixels of the scaled part.
     known_diameter : float
         The diameter that the network knows best, pixels.
 
@@ -82,12 +101,13 @@ def diameter_of_instances(
     """
     weights, logarithms = [], []
     for scale, part in _looks(image):
-        seen = typical_size(segment(part, scale))
-        if seen is None:
+        found = typical_size(*segment(part, scale))
+        if found is None:
             continue
-        off = math.log(seen / known_diameter) / _TOLERANCE
-        weights.append(math.exp(-(off**2) / 2) + 1e-6)
-        logarithms.append(math.log(seen / scale))
+        diameter, sure = found
+        off = math.log(diameter / known_diameter) / _TOLERANCE
+        weights.append(sure * (math.exp(-(off**2) / 2) + _AT_LEAST))
+        logarithms.append(math.log(diameter / scale))
     if not weights:
         return None
     return math.exp(float(np.average(logarithms, weights=weights)))
