@@ -30,8 +30,8 @@ _HEIGHT = 8.0
 """Logits are so far from zero, inside and outside."""
 
 
-class _Instances(NamedTuple):
-    """All objects of an embedded image.
+class Instances(NamedTuple):
+    """All objects that an instance decoder sees.
 
     Attributes
     ----------
@@ -43,6 +43,27 @@ class _Instances(NamedTuple):
 
     labels: NDArray[np.uint32]
     bounds: NDArray[np.float64]
+
+    @classmethod
+    def of_maps(cls, maps: NDArray[np.float32]) -> Instances:
+        """Separate the objects of an instance decoder's maps (3, H, W) in 0 ... 1."""
+        labels = instances_from_maps(maps, smoothing=_SMOOTHING)
+        bounds = [
+            (rows.start, cols.start, rows.stop, cols.stop)
+            for rows, cols in ndimage.find_objects(labels.astype(np.int32))
+        ]
+        return cls(labels, np.asarray(bounds, np.float64).reshape(-1, 4))
+
+    def at(self, row: float, col: float) -> int:
+        """Return the object nearest a place; 0 where there is none."""
+        last = np.subtract(self.labels.shape, 1)
+        place = np.clip(np.rint([row, col]).astype(int), 0, last)
+        return int(self.labels[tuple(place)])
+
+    def fitting(self, box: NDArray[np.float64]) -> int:
+        """Return the object whose bounds agree best with a box (4,); 0 where none agrees."""
+        fits = box_iou(box, self.bounds)
+        return int(fits.argmax()) + 1 if fits.max(initial=0) >= _LEAST_FIT else 0
 
 
 class InstanceHints:
@@ -56,7 +77,7 @@ class InstanceHints:
 
     def __init__(self, model: Sam) -> None:
         self._model = model
-        self._seen: WeakKeyDictionary[ImageEmbedding, _Instances] = WeakKeyDictionary()
+        self._seen: WeakKeyDictionary[ImageEmbedding, Instances] = WeakKeyDictionary()
 
     def find(self, embedding: ImageEmbedding, prompt: Prompts) -> NDArray[np.float32] | None:
         """Find the object that a single click is on, or that a box without points is around.
@@ -79,20 +100,25 @@ class InstanceHints:
         seen = self._seen.get(embedding)
         if seen is None:
             seen = self._seen[embedding] = self._separate(embedding)
-        choose = _clicked if prompt.box is None else _boxed
-        label = choose(prompt, embedding, seen)
-        return _as_logits(seen.labels == label, embedding) if label else None
+        rows, cols = embedding.geometry.scale
+        if prompt.box is not None:
+            box = np.asarray(prompt.box) + np.array([0, 0, 1, 1])
+            label = seen.fitting(box * (rows, cols, rows, cols))
+        else:
+            row, col = np.asarray(prompt.points)[0]
+            label = seen.at(row * rows, col * cols)
+        if not label:
+            return None
+        mask = np.zeros(embedding.geometry.padded_shape, bool)
+        height, width = seen.labels.shape
+        mask[:height, :width] = seen.labels == label
+        return as_logits(mask, len(mask) // embedding.low_res_shape[0])
 
     @torch.inference_mode()
-    def _separate(self, embedding: ImageEmbedding) -> _Instances:
+    def _separate(self, embedding: ImageEmbedding) -> Instances:
         height, width = embedding.geometry.input_shape
         maps = self._model.instance_maps(embedding.image)[0, :, :height, :width].sigmoid()
-        labels = instances_from_maps(maps.cpu().numpy(), smoothing=_SMOOTHING)
-        bounds = [
-            (rows.start, cols.start, rows.stop, cols.stop)
-            for rows, cols in ndimage.find_objects(labels.astype(np.int32))
-        ]
-        return _Instances(labels, np.asarray(bounds, np.float64).reshape(-1, 4))
+        return Instances.of_maps(maps.cpu().numpy())
 
 
 def _says_little(prompt: Prompts) -> bool:
@@ -103,25 +129,8 @@ def _says_little(prompt: Prompts) -> bool:
     return clicks == ([1] if prompt.box is None else [])
 
 
-def _clicked(prompt: Prompts, embedding: ImageEmbedding, seen: _Instances) -> int:
-    """Return the object under a click; 0 where there is none."""
-    place = np.rint(np.asarray(prompt.points)[0] * embedding.geometry.scale).astype(int)
-    row, col = np.clip(place, 0, np.subtract(seen.labels.shape, 1))
-    return int(seen.labels[row, col])
-
-
-def _boxed(prompt: Prompts, embedding: ImageEmbedding, seen: _Instances) -> int:
-    """Return the object whose bounds agree best with a box; 0 where none agrees."""
-    box = np.asarray(prompt.box) + np.array([0, 0, 1, 1])
-    fits = box_iou(box * np.tile(embedding.geometry.scale, 2), seen.bounds)
-    return int(fits.argmax()) + 1 if fits.max(initial=0) >= _LEAST_FIT else 0
-
-
-def _as_logits(mask: NDArray[np.bool_], embedding: ImageEmbedding) -> NDArray[np.float32]:
-    """Bring a mask (H, W) in pixels of the network's input to low resolution (h, w)."""
-    height, width = embedding.low_res_shape
-    rows, cols = embedding.geometry.padded_shape
-    padded = np.zeros((rows, cols), np.float32)
-    padded[: mask.shape[0], : mask.shape[1]] = mask
-    cover = padded.reshape(height, rows // height, width, cols // width).mean((1, 3))
+def as_logits(mask: NDArray[np.bool_], step: int) -> NDArray[np.float32]:
+    """Return a mask (H, W) as logits (H / step, W / step) of low-resolution pixels."""
+    height, width = np.array(mask.shape) // step
+    cover = mask.reshape(height, step, width, step).mean((1, 3))
     return np.asarray(_HEIGHT * (2 * cover - 1), np.float32)

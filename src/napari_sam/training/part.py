@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from napari_sam.model.devices import mixed_precision
 from napari_sam.model.sam import EncodedImage, PromptBatch, Sam
+from napari_sam.segmentation.instance_hints import Instances
 from napari_sam.training.batch import Batch
+from napari_sam.training.hints import hint_logits, seen_instances
 from napari_sam.training.losses import instance_loss, kind_loss, prompt_loss, size_loss
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.simulated_prompts import corrections, first_points, jittered_boxes
@@ -42,7 +46,8 @@ def part_losses(
     with mixed_precision(model.device):
         pixels = model.normalise(batch.images).contiguous(memory_format=torch.channels_last)
         image = model.encode(pixels)
-    losses = _head_losses(model, image, batch)
+    maps = _instance_maps(model, image)
+    losses = _head_losses(model, image, maps, batch)
     weights = {
         "masks": 1.0,
         "iou": recipe.iou_weight,
@@ -51,20 +56,28 @@ def part_losses(
         "kinds": recipe.kind_weight,
     }
     if prompted:
-        losses |= _prompt_losses(model, image, batch, recipe)
+        hints = seen_instances(maps) if recipe.hint_share and maps is not None else None
+        losses |= _prompt_losses(model, image, batch, recipe, hints)
     total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
     return total, losses
 
 
-def _head_losses(model: Sam, image: EncodedImage, batch: Batch) -> dict[str, Tensor]:
+def _instance_maps(model: Sam, image: EncodedImage) -> Tensor | None:
+    if model.instance_decoder is None:
+        return None
+    with mixed_precision(model.device):
+        maps = model.instance_maps(image)
+    return maps.float()
+
+
+def _head_losses(
+    model: Sam, image: EncodedImage, maps: Tensor | None, batch: Batch
+) -> dict[str, Tensor]:
     losses = {}
-    half = mixed_precision(model.device)
-    if model.instance_decoder is not None:
-        with half:
-            maps = model.instance_maps(image)
-        losses["instances"] = instance_loss(maps.float(), batch.instances)
+    if maps is not None:
+        losses["instances"] = instance_loss(maps, batch.instances)
     if model.size_decoder is not None:
-        with half:
+        with mixed_precision(model.device):
             votes = model.size_decoder(image.features)
         losses["sizes"] = size_loss(votes.float(), batch.octaves, batch.judged)
     if model.kind_decoder is not None:
@@ -73,32 +86,52 @@ def _head_losses(model: Sam, image: EncodedImage, batch: Batch) -> dict[str, Ten
 
 
 def _prompt_losses(
-    model: Sam, image: EncodedImage, batch: Batch, recipe: Recipe
+    model: Sam,
+    image: EncodedImage,
+    batch: Batch,
+    recipe: Recipe,
+    hints: Sequence[Instances] | None,
 ) -> dict[str, Tensor]:
     """Decode the batch's objects over its rounds of prompts; the mean of the rounds' losses."""
     device = batch.object_masks.device
     generator = torch.Generator(device).manual_seed(batch.seed)
     count = len(batch.object_masks)
     shuffled = torch.randperm(count, generator=generator, device=device)
-    parts = shuffled.tensor_split([round(recipe.box_share * count)])
     masks, iou = [], []
-    for with_box, part in zip((True, False), parts, strict=True):
-        if len(part):
-            rounds = _rounds(
-                model,
-                _windows(image, batch, part),
-                batch,
-                part,
-                generator,
-                recipe.silent_share,
-                with_box=with_box,
-            )
-            masks.append(len(part) * rounds[0])
-            iou.append(len(part) * rounds[1])
+    for with_box, boxed in zip((True, False), _split(shuffled, recipe.box_share), strict=True):
+        for seen, part in zip(
+            (hints, None), _split(boxed, recipe.hint_share if hints else 0.0), strict=True
+        ):
+            if len(part):
+                prompts = _first_prompts(batch, part, generator, with_box=with_box)
+                if seen:
+                    prompts = prompts._replace(masks=hint_logits(seen, prompts, batch, part))
+                losses = _rounds(model, image, batch, part, prompts, generator, recipe.silent_share)
+                masks.append(len(part) * losses[0])
+                iou.append(len(part) * losses[1])
     return {
         "masks": torch.stack(masks).sum() / count,
         "iou": torch.stack(iou).sum() / count,
     }
+
+
+def _split(indices: Tensor, share: float) -> tuple[Tensor, ...]:
+    """Return the first share of indices, and the others."""
+    return indices.tensor_split([round(share * len(indices))])
+
+
+def _first_prompts(
+    batch: Batch, part: Tensor, generator: torch.Generator, *, with_box: bool
+) -> PromptBatch:
+    """Draw a box around each object, or a point in it, in pixels of its window."""
+    target = batch.object_masks[part]
+    scale = batch.stride / 4
+    if with_box:
+        boxes = (jittered_boxes(target, generator) + 0.5) * scale - 0.5
+        return PromptBatch(None, None, boxes, None)
+    points = _to_pixels(first_points(target, generator), scale)[:, None]
+    labels = torch.ones(len(part), 1, dtype=torch.long, device=target.device)
+    return PromptBatch(points, labels, None, None)
 
 
 def _rounds(
@@ -106,43 +139,42 @@ def _rounds(
     image: EncodedImage,
     batch: Batch,
     part: Tensor,
+    prompts: PromptBatch,
     generator: torch.Generator,
     silent_share: float,
-    *,
-    with_box: bool,
 ) -> tuple[Tensor, Tensor]:
+    """Decode some objects over the batch's rounds; returns the means of both losses."""
+    pieces = _windows(image, batch, part)
     target = batch.object_masks[part]
     device = target.device
-    scale = model.prompt_encoder.stride / 4
+    scale = batch.stride / 4
     origin = None
-    if image.skips:
+    if pieces.skips:
         origin = torch.rand(len(part), 2, generator=generator, device=device) * _FARTHEST
-    boxes, points, labels, previous = None, None, None, None
     silences = _silences(batch, silent_share)
-    if with_box:
-        boxes = (jittered_boxes(target, generator) + 0.5) * scale - 0.5
-    else:
-        points = _to_pixels(first_points(target, generator), scale)[:, None]
-        labels = torch.ones(len(part), 1, dtype=torch.long, device=device)
     masks, ious = [], []
     for turn in range(batch.rounds):
         with mixed_precision(device):
-            prompts = PromptBatch(points, labels, boxes, previous)
-            logits, predicted = model.decode(image, prompts, origin)
+            logits, predicted = model.decode(pieces, prompts, origin)
         logits = logits.float()
         losses = prompt_loss(logits, predicted.float(), target)
         masks.append(losses[0])
         ious.append(losses[1])
         if turn + 1 < batch.rounds:
             shown = logits.detach()[torch.arange(len(part), device=device), predicted.argmax(1)]
-            previous = shown[:, None].clamp(-32, 32)
-            if silences[turn]:
-                continue
-            more, kinds = corrections(shown, target, generator)
-            new = _to_pixels(more, scale)[:, None]
-            points = new if points is None else torch.cat([points, new], 1)
-            labels = kinds[:, None] if labels is None else torch.cat([labels, kinds[:, None]], 1)
+            prompts = prompts._replace(masks=shown[:, None].clamp(-32, 32))
+            if not silences[turn]:
+                more, kinds = corrections(shown, target, generator)
+                prompts = _with_points(prompts, _to_pixels(more, scale)[:, None], kinds[:, None])
     return torch.stack(masks).mean(), torch.stack(ious).mean()
+
+
+def _with_points(prompts: PromptBatch, points: Tensor, labels: Tensor) -> PromptBatch:
+    """Add a point (B, 1, 2) with its label (B, 1) to each object's prompts."""
+    if prompts.points is not None and prompts.labels is not None:
+        points = torch.cat([prompts.points, points], 1)
+        labels = torch.cat([prompts.labels, labels], 1)
+    return prompts._replace(points=points, labels=labels)
 
 
 def _silences(batch: Batch, share: float) -> list[bool]:

@@ -51,6 +51,8 @@ class Recipe:
         Rounds that bring no new point but only the previous logits.
     box_share : float
         Objects whose first prompt is a box.
+    hint_share : float
+        Objects whose first answer begins from what the instance decoder sees under the prompt.
     spread : float
         Standard deviation of the logarithm of the views' scale.
     wide_share : float
@@ -84,6 +86,7 @@ class Recipe:
     rounds: tuple[tuple[int, float], ...] = ((1, 0.3), (2, 0.4), (3, 0.3))
     silent_share: float = 0.15
     box_share: float = 0.35
+    hint_share: float = 0.0
     spread: float = 0.45
     wide_share: float = 0.2
     sources: dict[str, float] = field(default_factory=lambda: {"synthetic": 1.0})

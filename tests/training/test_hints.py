@@ -1,0 +1,106 @@
+"""Masks that answers begin from in training: what the instance decoder sees under prompts."""
+
+import dataclasses
+
+import pytest
+import torch
+
+from napari_sam.model.sam import PromptBatch, Sam
+from napari_sam.training.batch import Batch
+from napari_sam.training.batches import SampleSource, draw_batches
+from napari_sam.training.hints import hint_logits, seen_instances
+from napari_sam.training.part import part_losses
+from napari_sam.training.simulated_prompts import first_points, jittered_boxes
+from napari_sam.training.views import view_config
+from tests.training.toys import TINY
+
+RECIPE = dataclasses.replace(
+    TINY, part_size=3, crop_size=128, objects_per_part=12, windows=((16, 1.0),)
+)
+
+
+@pytest.fixture(scope="module")
+def batch() -> Batch:
+    views = view_config(RECIPE, RECIPE.sam_config())
+    drawn = draw_batches(SampleSource([], RECIPE.sources), RECIPE, views, 0)[0]
+    return drawn.seen_on(torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def objects(batch):
+    """Indices of objects that are large enough to be told apart."""
+    return torch.nonzero(batch.object_masks.flatten(1).sum(1) > 20)[:, 0]
+
+
+def prompts_for(batch: Batch, objects, *, boxes: bool) -> PromptBatch:
+    """Click on objects, or box them closely, in pixels of their windows."""
+    target, scale = batch.object_masks[objects], batch.stride / 4
+    generator = torch.Generator().manual_seed(0)
+    if boxes:
+        return PromptBatch(boxes=jittered_boxes(target, generator, jitter=0) * scale)
+    points = (first_points(target, generator).float() + 0.5) * scale - 0.5
+    return PromptBatch(points[:, None], torch.ones(len(target), 1, dtype=torch.long))
+
+
+@pytest.mark.parametrize("boxes", [True, False])
+def test_from_maps_that_are_right_the_hints_are_the_objects(batch, objects, boxes):
+    seen = seen_instances(torch.logit(batch.instances, eps=1e-4))
+    prompts = prompts_for(batch, objects, boxes=boxes)
+    hints = hint_logits(seen, prompts, batch, objects)
+    target = batch.object_masks[objects] > 0.5
+    assert hints.shape == (len(objects), 1, *target.shape[1:])
+    found = hints[:, 0] > 0
+    ious = (found & target).sum((1, 2)) / (found | target).sum((1, 2))
+    assert len(objects) >= 6
+    assert ious.median() > 0.8
+
+
+def test_where_nothing_is_seen_masks_are_empty(batch, objects):
+    seen = seen_instances(torch.full_like(batch.instances, -9))
+    for boxes in (True, False):
+        hints = hint_logits(seen, prompts_for(batch, objects, boxes=boxes), batch, objects)
+        assert (hints < 0).all()
+
+
+def test_a_hint_needs_something_to_look_at(batch, objects):
+    seen = seen_instances(torch.zeros_like(batch.instances))
+    with pytest.raises(ValueError, match="point or a box"):
+        hint_logits(seen, PromptBatch(), batch, objects)
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Note what the decoder is asked with in each round."""
+    noted = []
+    decode = Sam.decode
+
+    def noting(model, image, prompts, origin=None):
+        noted.append(prompts)
+        return decode(model, image, prompts, origin)
+
+    monkeypatch.setattr(Sam, "decode", noting)
+    return noted
+
+
+@pytest.mark.parametrize(("share", "hinted"), [(0.0, 0), (0.5, 6), (1.0, 12)])
+def test_so_many_first_answers_begin_from_hints(batch, asked, share, hinted):
+    torch.manual_seed(0)
+    model = Sam(RECIPE.sam_config()).train()
+    one_round = dataclasses.replace(batch, rounds=1)
+    recipe = dataclasses.replace(RECIPE, hint_share=share, box_share=0.5)
+    total, losses = part_losses(model, one_round, recipe, prompted=True)
+    total.backward()
+    assert torch.isfinite(losses["masks"])
+    assert sum(prompts.n_objects for prompts in asked) == 12
+    assert sum(p.n_objects for p in asked if p.masks is not None) == hinted
+
+
+def test_later_rounds_go_on_from_answers_not_hints(batch, asked):
+    torch.manual_seed(0)
+    model = Sam(RECIPE.sam_config()).train()
+    recipe = dataclasses.replace(RECIPE, hint_share=1.0, box_share=0.0, silent_share=0.0)
+    part_losses(model, dataclasses.replace(batch, rounds=2), recipe, prompted=True)
+    first, second = asked
+    assert first.points.shape[1] == 1
+    assert second.points.shape[1] == 2
+    assert not torch.equal(first.masks, second.masks)
