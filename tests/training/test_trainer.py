@@ -99,8 +99,9 @@ def test_a_deeper_network_begins_as_the_given_one(tmp_path):
     assert len(grown.state_dict()) > len(given.state_dict())
 
 
-def test_the_shipped_recipe_reads():
-    recipe = read_recipe("nano")
+@pytest.mark.parametrize("name", ["nano", "nano_late", "nano_heads", "nano_hints", "nano_cpu"])
+def test_the_shipped_recipes_read(name):
+    recipe = read_recipe(name)
     assert recipe.sam_config().instances
     assert sum(recipe.sources.values()) == pytest.approx(1)
 

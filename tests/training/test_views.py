@@ -39,6 +39,8 @@ def test_scattered_objects_have_kinds_and_some_scenes_are_stained():
     scenes = [draw_scene(seed, size=96) for seed in range(40)]
     scattered = [scene for scene in scenes if scene.tags["modality"] == "scattered"]
     assert {int(scene.kinds_of_labels().max()) for scene in scattered} == {1, 2}
+    few = [scene for scene in scattered if scene.labels.max() <= 6]
+    assert 0 < len(few) < len(scattered)
     assert all(len(scene.kinds_of_labels()) > scene.labels.max() for scene in scenes)
     assert any(scene.image.ndim == 3 for scene in scenes)
 

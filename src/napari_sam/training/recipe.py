@@ -162,7 +162,7 @@ def read_recipe(path: str | Path) -> Recipe:
     ----------
     path : str or Path
         A TOML file, or the name of a recipe of the package: ``"nano"``, ``"nano_cpu"``,
-        ``"nano_late"``, ``"nano_heads"``, ``"finetune"``.
+        ``"nano_late"``, ``"nano_heads"``, ``"nano_hints"``, ``"finetune"``.
 
     Raises
     ------

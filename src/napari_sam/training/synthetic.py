@@ -19,6 +19,8 @@ from napari_sam.training.synthetic_objects import dye, scatter
 
 _SMOOTHNESS = 0.35
 _STAINED = 0.3
+_MOST_NOISE = 0.15
+"""Standard deviation, where light reaches from 0 to 1; mostly it is much less."""
 
 
 def draw_scene(seed: int | list[int], *, size: int = 384) -> Sample:
@@ -157,9 +159,8 @@ def _expose(picture: NDArray[np.float32], rng: np.random.Generator) -> NDArray[n
     if gray:
         image = (image - image.min()) / (np.ptp(image) + 1e-6)
     photons = np.exp(rng.uniform(np.log(15), np.log(400)))
-    image = rng.poisson(np.clip(image, 0, None) * photons) / photons + rng.normal(
-        0, rng.uniform(0, 0.06), image.shape
-    )
+    noise = rng.normal(0, _MOST_NOISE * rng.random() ** 3, image.shape)
+    image = rng.poisson(np.clip(image, 0, None) * photons) / photons + noise
     if gray and rng.random() < 0.4:
         image = 1 - image
     return np.asarray(np.clip(image, 0, 1) * 255, np.uint8)

@@ -18,6 +18,8 @@ Image = NDArray[np.float32]
 
 _FORMS = ("blob", "blob", "filament", "ring")
 _HARMONICS = 5
+_SPARSE = 0.35
+_FEW = 6
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class _Kind:
 def scatter(
     rng: np.random.Generator, size: int
 ) -> tuple[Image, NDArray[np.int32], NDArray[np.int64]]:
-    """Scatter objects, later ones over earlier ones.
+    """Scatter objects, later ones over earlier ones; at times only a few on much ground.
 
     Parameters
     ----------
@@ -57,8 +59,10 @@ def scatter(
     kinds = [_draw_kind(rng) for _ in range(int(rng.integers(1, 3)))]
     picture = (0.08 * smooth_noise(rng, size, rng.uniform(8, 60))).astype(np.float32)
     labels = np.zeros((size, size), np.int32)
-    area = np.pi * np.mean([kind.radius**2 for kind in kinds])
-    count = int(np.clip(rng.uniform(0.15, 0.9) * size**2 / area, 4, 160))
+    count = int(rng.integers(1, _FEW + 1))
+    if rng.random() > _SPARSE:
+        area = np.pi * np.mean([kind.radius**2 for kind in kinds])
+        count = int(np.clip(rng.uniform(0.15, 0.9) * size**2 / area, 4, 160))
     textures = [smooth_noise(rng, size, kind.grain) for kind in kinds]
     kind_of = [0]
     for label in range(1, count + 1):
