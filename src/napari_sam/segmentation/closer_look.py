@@ -58,7 +58,7 @@ class _Look(NamedTuple):
 
 
 class CloserLook:
-    """Answers prompts again where the object's size asks for another scale.
+    """Answers prompts again from hints, and where the object's size asks for another scale.
 
     Parameters
     ----------
@@ -83,12 +83,12 @@ class CloserLook:
         answers: Sequence[MaskPrediction],
         kept: slice,
     ) -> list[MaskPrediction]:
-        """Return the better rated of a first and a closer look at each object.
+        """Return the best rated of what is seen of each object, with and without hints.
 
         Parameters
         ----------
         embedding : ImageEmbedding
-            Of the image; without its picture, the first answers stand.
+            Of the image; without its picture, nothing is looked at again.
         prompts, answers : sequence
             What was asked, and the first answers.
         kept : slice

@@ -36,7 +36,7 @@ class Instances(NamedTuple):
     Attributes
     ----------
     labels : ndarray
-        (H, W) ids 1 ... n, in pixels of the network's input.
+        (H, W) ids 1 ... n, in pixels of the network's padded input.
     bounds : ndarray
         (n, 4) boxes (row_min, col_min, row_max, col_max), the last two one past.
     """
@@ -109,15 +109,19 @@ class InstanceHints:
             label = seen.at(row * rows, col * cols)
         if not label:
             return None
-        mask = np.zeros(embedding.geometry.padded_shape, bool)
-        height, width = seen.labels.shape
-        mask[:height, :width] = seen.labels == label
-        return as_logits(mask, len(mask) // embedding.low_res_shape[0])
+        logits = np.full(embedding.low_res_shape, -_HEIGHT, np.float32)
+        step = len(seen.labels) // len(logits)
+        low, high = np.split(seen.bounds[label - 1].astype(int), 2)
+        (top, left), (bottom, right) = low // step, -(-high // step)
+        region = seen.labels[top * step : bottom * step, left * step : right * step]
+        logits[top:bottom, left:right] = as_logits(region == label, step)
+        return logits
 
     @torch.inference_mode()
     def _separate(self, embedding: ImageEmbedding) -> Instances:
         height, width = embedding.geometry.input_shape
-        maps = self._model.instance_maps(embedding.image)[0, :, :height, :width].sigmoid()
+        maps = self._model.instance_maps(embedding.image)[0].sigmoid()
+        maps[:, height:], maps[..., width:] = 0, 0
         return Instances.of_maps(maps.cpu().numpy())
 
 
