@@ -54,3 +54,11 @@ def test_a_click_on_each_coin(truth):
         for number, answer in zip(numbers, answers, strict=True)
     ]
     assert np.mean(ious) >= 0.8
+
+
+def test_few_objects_on_noisy_ground_are_not_taken_for_specks():
+    image = np.random.default_rng(0).normal(100, 8, (1700, 1700)).astype(np.float32)
+    rows, cols = np.ogrid[:1700, :1700]
+    for row, col in [(256, 256), (512, 768), (1200, 1000)]:
+        image[np.hypot(rows - row, cols - col) < 18] += 90
+    assert 18 < Predictor("nano", "cpu").estimate_diameter(image) < 60
