@@ -21,6 +21,7 @@ from qtpy.QtGui import QMouseEvent, QWheelEvent
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QPushButton
 
+from napari_sam.viewer.layers import camera_of
 from napari_sam.viewer.sample_data import draw_nuclei
 
 COIN = (50, 155)
@@ -210,7 +211,7 @@ def click_and_choose(folder: Path, viewer: Any, dock: Any, person: Person) -> di
 def box_and_lasso(folder: Path, viewer: Any, dock: Any, person: Person) -> dict[str, object]:
     """Drag a box around a coin and a lasso around another; the view stays where it is."""
     result: dict[str, object] = {}
-    centre = viewer.scene.camera.center if hasattr(viewer, "scene") else viewer.camera.center
+    centre = camera_of(viewer).center
     row, col, radius = BOXED_COIN
     person.drag([(row - radius, col - radius), (row, col), (row + radius, col + radius)])
     result["boxed"] = answered(dock, "no mask after a box")
@@ -220,7 +221,7 @@ def box_and_lasso(folder: Path, viewer: Any, dock: Any, person: Person) -> dict[
     viewer.screenshot(str(folder / "lasso.png"), canvas_only=False)
     person.press(Qt.Key.Key_N)
     result["objects"] = len(dock.session.objects.table)
-    now = viewer.scene.camera.center if hasattr(viewer, "scene") else viewer.camera.center
+    now = camera_of(viewer).center
     result["view_stays"] = bool(np.allclose(centre, now))
     return result
 

@@ -10,7 +10,7 @@ from napari.components import ViewerModel
 
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.viewer.entries import ObjectPrompts
-from napari_sam.viewer.layers import Plane, shown_plane, visible_side
+from napari_sam.viewer.layers import Plane, camera_of, shown_plane, visible_side
 from napari_sam.viewer.session import Session
 from napari_sam.viewer.windows import window_around, zoom_of
 from tests.oracle import OraclePredictor
@@ -78,11 +78,15 @@ def test_what_the_canvas_shows_follows_from_the_camera(scale):
     layer = viewer.add_image(np.zeros((5, 3000, 8000), np.uint8), scale=(4, scale, scale))
     plane = shown_plane(viewer, layer)
     assert visible_side(viewer, layer, plane) is None  # nothing was drawn yet
-    viewer.canvas.size = (600, 900)
-    viewer.scene.camera.zoom = 0.5 / scale
+    if hasattr(viewer, "canvas"):
+        viewer.canvas.size = (600, 900)
+    else:  # napari 0.8
+        viewer._canvas_size = (600, 900)
+    camera = camera_of(viewer)
+    camera.zoom = 0.5 / scale
     layer.scale_factor = 2.0 * scale
     assert visible_side(viewer, layer, plane) == pytest.approx(1800)
-    viewer.scene.camera.zoom = 0.01 / scale
+    camera.zoom = 0.01 / scale
     assert visible_side(viewer, layer, plane) == 8000
 
 
@@ -137,7 +141,7 @@ def test_small_zooming_embeds_nothing_and_hover_uses_the_same_window(tmp_path):
 
 def test_what_the_camera_looks_at_is_embedded_ahead(tmp_path):
     session = session_on(on_disk(tmp_path), seen=512)
-    session.viewer.scene.camera.center = (0, 2600, 3000)
+    camera_of(session.viewer).center = (0, 2600, 3000)
     session.ahead().embed()
     assert session.ahead() is None
     assert session.hover_request((2600, 3000)).is_embedded
@@ -145,7 +149,7 @@ def test_what_the_camera_looks_at_is_embedded_ahead(tmp_path):
     session.predict()
     assert session.predictor.n_embed == 1
     session.clear()
-    session.viewer.scene.camera.center = (0, -500, 90_000)  # beside the image
+    camera_of(session.viewer).center = (0, -500, 90_000)  # beside the image
     session.ahead().embed()
     assert session.hover_request((0, SIDE - 1)).is_embedded
 

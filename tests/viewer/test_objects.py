@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from napari.components import ViewerModel
 
 from napari_sam.viewer.entries import ObjectPrompts
+from napari_sam.viewer.layers import camera_of
 from napari_sam.viewer.session import Session
 from tests.oracle import OraclePredictor
 
@@ -205,11 +206,11 @@ def test_the_camera_goes_where_the_object_is_out_of_sight():
     commit(session, (30, 30))
     session.labels.corner_pixels = np.array([[0, 0], [12, 12]])
     session.objects.jump_to(1)
-    assert session.viewer.scene.camera.center[-2:] == (27, 32)
+    assert camera_of(session.viewer).center[-2:] == (27, 32)
     session.labels.corner_pixels = np.array([[0, 0], [39, 49]])
-    session.viewer.scene.camera.center = (0, 20, 20)
+    camera_of(session.viewer).center = (0, 20, 20)
     session.objects.jump_to(1)
-    assert session.viewer.scene.camera.center[-2:] == (20, 20)
+    assert camera_of(session.viewer).center[-2:] == (20, 20)
 
 
 def test_the_size_that_was_accepted_is_shown_first():

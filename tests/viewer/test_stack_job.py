@@ -6,7 +6,7 @@ import zarr
 from napari.components import ViewerModel
 
 from napari_sam.segmentation.everything import EverythingConfig
-from napari_sam.viewer.layers import shown_plane
+from napari_sam.viewer.layers import camera_of, shown_plane
 from napari_sam.viewer.results import StackResult
 from napari_sam.viewer.stack_job import (
     StackForecast,
@@ -124,7 +124,7 @@ def test_a_doubt_is_found_again_in_time_and_space(tmp_path, ndisplay):
     )
     assert viewer.dims.ndisplay == 2
     assert tuple(viewer.dims.current_step[:2]) == (1, 2)
-    camera = getattr(viewer, "scene", viewer).camera
+    camera = camera_of(viewer)
     assert tuple(camera.center[-2:]) == (10, 15)
     assert run.result.layer.selected_label == 1
     assert viewer.layers.selection.active is run.result.layer

@@ -7,6 +7,7 @@ pytest.importorskip("qtpy.QtWidgets", reason="there is no Qt")
 from napari.components import ViewerModel
 from qtpy.QtCore import QObject
 
+from napari_sam.viewer.layers import camera_of
 from napari_sam.widgets.resting import Resting
 
 
@@ -15,13 +16,13 @@ def test_a_moving_camera_is_noticed_when_it_rests(qtbot):
     parent = QObject()
     resting = Resting(viewer, lambda: calls.append(1), parent)
     for zoom in (2.0, 3.0, 4.0):
-        viewer.scene.camera.zoom = zoom
+        camera_of(viewer).zoom = zoom
         qtbot.wait(20)
     assert not calls
     qtbot.waitUntil(lambda: calls == [1], timeout=2000)
-    viewer.scene.camera.center = (0, 5, 5)
+    camera_of(viewer).center = (0, 5, 5)
     resting.end()
     resting.end()
-    viewer.scene.camera.zoom = 9.0
+    camera_of(viewer).zoom = 9.0
     qtbot.wait(400)
     assert calls == [1]

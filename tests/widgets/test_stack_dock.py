@@ -12,6 +12,7 @@ from qtpy.QtWidgets import QApplication
 
 from napari_sam.cli.main import build_parser
 from napari_sam.cli.volumes import run_config, volume_config
+from napari_sam.viewer.layers import camera_of
 from napari_sam.volume import segment_volume
 from napari_sam.volume.lock import JobLock
 from tests.oracle import OraclePredictor
@@ -194,7 +195,7 @@ def test_the_copied_command_reproduces_the_job_and_the_report_leads_to_its_doubt
     person.qtbot.mouseClick(report.table.viewport(), Qt.MouseButton.LeftButton, pos=cell)
     layer = layer_of(viewer)
     assert viewer.dims.current_step[0] == 5
-    camera = getattr(viewer, "scene", viewer).camera
+    camera = camera_of(viewer)
     np.testing.assert_allclose(camera.center[-2:], doubt.centre)
     assert layer.selected_label in doubt.objects
     viewer.layers.remove(layer)

@@ -123,6 +123,11 @@ def visible_part(layer: Image, plane: Plane) -> tuple[tuple[int, int], tuple[int
     return sides[0], sides[1]
 
 
+def camera_of(viewer: ViewerModel) -> Any:
+    """Return a viewer's camera, which napari 0.9 moved into its scene."""
+    return getattr(viewer, "scene", viewer).camera
+
+
 def visible_side(viewer: ViewerModel, layer: Image, plane: Plane) -> float | None:
     """Return the longer side of what the canvas shows of a plane, pixels of the plane.
 
@@ -130,7 +135,7 @@ def visible_side(viewer: ViewerModel, layer: Image, plane: Plane) -> float | Non
     canvas has drawn the layer, as in a script.
     """
     size = canvas_size(viewer)
-    zoom = float(getattr(viewer, "scene", viewer).camera.zoom)  # napari 0.8: the viewer's camera
+    zoom = float(camera_of(viewer).zoom)
     is_drawn = layer.scale_factor != 1.0 or zoom == 1.0
     if size is None or not is_drawn:
         return None
@@ -148,8 +153,8 @@ def visible_side(viewer: ViewerModel, layer: Image, plane: Plane) -> float | Non
 def visible_centre(viewer: ViewerModel, layer: Image, plane: Plane) -> tuple[float, float]:
     """Return the (row, col) of a plane that the camera looks at, or the nearest one inside."""
     point = np.array(viewer.dims.point, np.float64)
-    camera = getattr(viewer, "scene", viewer).camera  # napari 0.8: the viewer's camera
-    for axis, at in zip(viewer.dims.displayed[-2:], camera.center[-2:], strict=True):
+    centre = camera_of(viewer).center[-2:]
+    for axis, at in zip(viewer.dims.displayed[-2:], centre, strict=True):
         point[axis] = at
     here = np.asarray(layer.world_to_data(point), np.float64)[-layer.ndim :]
     row, col = here[list(plane.axes)].clip(0, np.array(plane.shape) - 1)

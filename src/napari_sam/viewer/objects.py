@@ -17,7 +17,7 @@ from napari_sam.viewer.entries import EntryChange, ObjectEntry, ObjectPrompts, O
 from napari_sam.viewer.history import Change, History, LabelPatch
 from napari_sam.viewer.journal import Journal, Recovered
 from napari_sam.viewer.labels_output import LabelsOutput
-from napari_sam.viewer.layers import Plane, shown_plane, to_data
+from napari_sam.viewer.layers import Plane, camera_of, shown_plane, to_data
 from napari_sam.viewer.propagate import CarriedSlice, carried_change, chosen_objects
 
 if TYPE_CHECKING:
@@ -299,7 +299,7 @@ class Objects:
         at = np.asarray(layer.world_to_data(world), np.float64)[-layer.ndim :][shown]
         if ((at >= corners[0]) & (at <= corners[1])).all():
             return
-        camera = getattr(self._viewer, "scene", self._viewer).camera  # napari 0.8: the viewer's
+        camera = camera_of(self._viewer)
         centre = list(camera.center)
         centre[-len(shown) :] = [world[axis] for axis in dims.displayed]
         camera.center = tuple(centre)

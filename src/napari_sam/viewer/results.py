@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam.viewer.layers import Plane, level_0, new_labels_like, placement
+from napari_sam.viewer.layers import Plane, camera_of, level_0, new_labels_like, placement
 from napari_sam.viewer.napari_private import unwrapped
 from napari_sam.viewer.stack_job import StackOutcome, StackStep
 from napari_sam.volume import LinkDoubt
@@ -125,7 +125,7 @@ class StackResult:
         world = np.asarray(layer.data_to_world((doubt.z, *doubt.centre)), np.float64)
         point[ndim - 3 :] = world
         viewer.dims.point = tuple(point)
-        camera = getattr(viewer, "scene", viewer).camera  # napari 0.8: the viewer's
+        camera = camera_of(viewer)
         camera.center = (*tuple(camera.center)[:-2], world[-2], world[-1])
         known = [number for number in doubt.objects if number]
         if known:

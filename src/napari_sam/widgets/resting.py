@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer
 
+from napari_sam.viewer.layers import camera_of
+
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
@@ -33,7 +35,7 @@ class Resting(QObject):
         self._timer.setSingleShot(True)
         self._timer.setInterval(_REST)
         self._timer.timeout.connect(call)
-        self._camera = getattr(viewer, "scene", viewer).camera  # napari 0.8: the viewer's camera
+        self._camera = camera_of(viewer)
         self._camera.events.connect(self._moved)
 
     def end(self) -> None:
