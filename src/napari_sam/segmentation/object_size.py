@@ -12,7 +12,7 @@ from napari_sam.model.sam import Sam
 from napari_sam.model.size_decoder import bin_octaves
 from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.segmentation.instances import instances_from_maps
-from napari_sam.segmentation.scale import Instances, diameter_of_instances
+from napari_sam.segmentation.scale import Segmented, diameter_of_instances
 from napari_sam.segmentation.sizes import estimate_diameter
 
 _SEED_PROMINENCE = 0.2
@@ -50,7 +50,7 @@ def object_size(
         return seen[scale]
 
     @torch.inference_mode()
-    def instances_at(part: NDArray[np.float32], scale: float) -> Instances:
+    def instances_at(part: NDArray[np.float32], scale: float) -> Segmented:
         embedding = at(part, scale)
         height, width = embedding.geometry.input_shape
         maps = model.instance_maps(embedding.image)[0].sigmoid()[:, :height, :width].cpu().numpy()

@@ -27,7 +27,7 @@ _SURENESS = 8
 _TOLERANCE = 0.3
 _AT_LEAST = 1e-6
 
-Instances = tuple[NDArray[np.integer], NDArray[np.floating]]
+Segmented = tuple[NDArray[np.integer], NDArray[np.floating]]
 """Labels (H, W), and the probability of foreground (H, W)."""
 
 
@@ -79,7 +79,7 @@ def typical_size(
 
 def diameter_of_instances(
     image: NDArray[np.float32],
-    segment: Callable[[NDArray[np.float32], float], Instances],
+    segment: Callable[[NDArray[np.float32], float], Segmented],
     known_diameter: float,
 ) -> float | None:
     """Estimate the diameter of an image's objects.

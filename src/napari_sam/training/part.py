@@ -98,10 +98,10 @@ def _prompt_losses(
     count = len(batch.object_masks)
     shuffled = torch.randperm(count, generator=generator, device=device)
     masks, iou = [], []
-    for with_box, boxed in zip((True, False), _split(shuffled, recipe.box_share), strict=True):
-        for seen, part in zip(
-            (hints, None), _split(boxed, recipe.hint_share if hints else 0.0), strict=True
-        ):
+    boxed, clicked = _split(shuffled, recipe.box_share)
+    for with_box, objects in ((True, boxed), (False, clicked)):
+        hinted, plain = _split(objects, recipe.hint_share if hints else 0.0)
+        for seen, part in ((hints, hinted), (None, plain)):
             if len(part):
                 prompts = _first_prompts(batch, part, generator, with_box=with_box)
                 if seen:
