@@ -1,6 +1,7 @@
 """What the instance decoder sees under a click or in a box."""
 
 import gc
+import pickle
 
 import numpy as np
 import pytest
@@ -45,7 +46,7 @@ def embedding(nano):
 
 @pytest.fixture
 def hints(nano):
-    return InstanceHints(nano.model)
+    return InstanceHints(nano)
 
 
 @pytest.mark.parametrize("prompts", [Prompts(points=[CENTRE]), Prompts(box=box_of(disc(CENTRE)))])
@@ -80,7 +81,7 @@ def test_networks_without_an_instance_decoder_have_no_hints():
     encoder = ConvEncoderConfig(channels=(16, 16, 32), blocks=(1, 1, 1), out_channels=32)
     bare = Predictor(Sam(SamConfig(encoder=encoder, object_diameter=40.0)))
     embedding = bare.embed(np.random.default_rng(0).random((40, 50)))
-    assert InstanceHints(bare.model).find(embedding, Prompts(points=[(20, 20)])) is None
+    assert InstanceHints(bare).find(embedding, Prompts(points=[(20, 20)])) is None
 
 
 def test_objects_are_separated_once_and_forgotten_with_the_embedding(nano, hints, monkeypatch):
@@ -98,6 +99,13 @@ def test_objects_are_separated_once_and_forgotten_with_the_embedding(nano, hints
     del embedding
     gc.collect()
     assert not hints._seen
+
+
+def test_a_predictor_with_hints_goes_to_another_process(nano, embedding):
+    prompts = Prompts(points=[CENTRE])
+    here = nano.predict(embedding, prompts, closer_look=True)
+    there = pickle.loads(pickle.dumps(nano)).predict(embedding, prompts, closer_look=True)
+    assert np.array_equal(here.masks, there.masks)
 
 
 def nothing(model, tokens, prompts, geometry):

@@ -68,7 +68,7 @@ class CloserLook:
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
-        self._hints = InstanceHints(embedder.model)
+        self._hints = InstanceHints(embedder)
         self._embedded = lru_cache(_KEPT)(self._embed_part)
 
     def __reduce__(self) -> tuple[type[CloserLook], tuple[Embedder]]:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_sam.model.sam import Sam
+from napari_sam.segmentation.embedder import Embedder
 from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.segmentation.instances import instances_from_maps
 from napari_sam.segmentation.masks import box_iou
@@ -71,12 +71,12 @@ class InstanceHints:
 
     Parameters
     ----------
-    model : Sam
-        The network. One without an instance decoder has no hints.
+    embedder : Embedder
+        Of the network. One without an instance decoder has no hints.
     """
 
-    def __init__(self, model: Sam) -> None:
-        self._model = model
+    def __init__(self, embedder: Embedder) -> None:
+        self._embedder = embedder
         self._seen: WeakKeyDictionary[ImageEmbedding, Instances] = WeakKeyDictionary()
 
     def find(self, embedding: ImageEmbedding, prompt: Prompts) -> NDArray[np.float32] | None:
@@ -95,7 +95,7 @@ class InstanceHints:
             (h, w) low-resolution logits. None where nothing is seen, and for other prompts: these
             say more than a hint could add.
         """
-        if self._model.instance_decoder is None or not _says_little(prompt):
+        if self._embedder.model.instance_decoder is None or not _says_little(prompt):
             return None
         seen = self._seen.get(embedding)
         if seen is None:
@@ -120,7 +120,7 @@ class InstanceHints:
     @torch.inference_mode()
     def _separate(self, embedding: ImageEmbedding) -> Instances:
         height, width = embedding.geometry.input_shape
-        maps = self._model.instance_maps(embedding.image)[0].sigmoid()
+        maps = self._embedder.model.instance_maps(embedding.image)[0].sigmoid()
         maps[:, height:], maps[..., width:] = 0, 0
         return Instances.of_maps(maps.cpu().numpy())
 
