@@ -14,11 +14,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_sam.segmentation.embedder import Embedder
 from napari_sam.segmentation.embedding import ImageEmbedding
-from napari_sam.segmentation.instances import instances_from_maps
+from napari_sam.segmentation.instances import instances_from_maps, label_boxes
 from napari_sam.segmentation.masks import box_iou
 from napari_sam.segmentation.prompts import Prompts
 
@@ -42,17 +41,13 @@ class Instances(NamedTuple):
     """
 
     labels: NDArray[np.uint32]
-    bounds: NDArray[np.float64]
+    bounds: NDArray[np.int64]
 
     @classmethod
     def of_maps(cls, maps: NDArray[np.float32]) -> Instances:
         """Separate the objects of an instance decoder's maps (3, H, W) in 0 ... 1."""
         labels = instances_from_maps(maps, smoothing=_SMOOTHING)
-        bounds = [
-            (rows.start, cols.start, rows.stop, cols.stop)
-            for rows, cols in ndimage.find_objects(labels.astype(np.int32))
-        ]
-        return cls(labels, np.asarray(bounds, np.float64).reshape(-1, 4))
+        return cls(labels, label_boxes(labels))
 
     def at(self, row: float, col: float) -> int:
         """Return the object nearest a place; 0 where there is none."""
@@ -62,7 +57,7 @@ class Instances(NamedTuple):
 
     def fitting(self, box: NDArray[np.float64]) -> int:
         """Return the object whose bounds agree best with a box (4,); 0 where none agrees."""
-        fits = box_iou(box, self.bounds)
+        fits = box_iou(box, self.bounds.astype(np.float64))
         return int(fits.argmax()) + 1 if fits.max(initial=0) >= _LEAST_FIT else 0
 
 
@@ -111,7 +106,7 @@ class InstanceHints:
             return None
         logits = np.full(embedding.low_res_shape, -_HEIGHT, np.float32)
         step = len(seen.labels) // len(logits)
-        low, high = np.split(seen.bounds[label - 1].astype(int), 2)
+        low, high = np.split(seen.bounds[label - 1], 2)
         (top, left), (bottom, right) = low // step, -(-high // step)
         region = seen.labels[top * step : bottom * step, left * step : right * step]
         logits[top:bottom, left:right] = as_logits(region == label, step)

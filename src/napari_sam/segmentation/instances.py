@@ -111,6 +111,15 @@ def without_debris(labels: NDArray[np.integer], share: float) -> NDArray[np.uint
     return consecutive(labels, min_area=math.ceil(share * median))
 
 
+def label_boxes(labels: NDArray[np.integer]) -> NDArray[np.int64]:
+    """Return the boxes (n, 4) of labels 1 ... n of (H, W), the last two values one past."""
+    boxes = [
+        (rows.start, cols.start, rows.stop, cols.stop)
+        for rows, cols in ndimage.find_objects(labels)
+    ]
+    return np.array(boxes, np.int64).reshape(-1, 4)
+
+
 def label_areas(labels: NDArray[np.integer], count: int = 0) -> NDArray[np.int64]:
     """Return the pixels of every label, (n,) from that of 0 on, with room for at least `count`.
 

@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
-from napari_sam.segmentation.instances import label_areas
+from napari_sam.segmentation.instances import label_areas, label_boxes
 from napari_sam.segmentation.matching import DisjointSets, match_labels
 from napari_sam.segmentation.tiles import Tile
 
@@ -97,11 +96,8 @@ class Mosaic:
 
     def _append(self, tile: Tile, labels: Labels) -> None:
         """Make room for the pieces of a tile."""
-        boxes = [
-            (rows.start, cols.start, rows.stop, cols.stop)
-            for rows, cols in ndimage.find_objects(labels)
-        ]
-        placed = np.array(boxes, np.int64).reshape(-1, 4) + (tile.top, tile.left) * 2
+        boxes = label_boxes(labels)
+        placed = boxes + (tile.top, tile.left) * 2
         depths = tile.depths(placed, self._shape)
         areas = np.bincount(labels.ravel(), minlength=len(boxes) + 1)[1:]
         self._depths = np.append(self._depths, np.where(depths <= self._margin, 0, depths))

@@ -127,11 +127,10 @@ def _first_prompts(
     target = batch.object_masks[part]
     scale = batch.stride / 4
     if with_box:
-        boxes = (jittered_boxes(target, generator) + 0.5) * scale - 0.5
-        return PromptBatch(None, None, boxes, None)
+        return PromptBatch(boxes=_to_pixels(jittered_boxes(target, generator), scale))
     points = _to_pixels(first_points(target, generator), scale)[:, None]
     labels = torch.ones(len(part), 1, dtype=torch.long, device=target.device)
-    return PromptBatch(points, labels, None, None)
+    return PromptBatch(points, labels)
 
 
 def _rounds(
@@ -198,5 +197,5 @@ def _windows(image: EncodedImage, batch: Batch, part: Tensor) -> EncodedImage:
 
 
 def _to_pixels(points: Tensor, scale: float) -> Tensor:
-    """Map pixels of the low-resolution mask to pixels of the image, centre to centre."""
+    """Map coordinates in the low-resolution mask to those in the image, centre to centre."""
     return (points.float() + 0.5) * scale - 0.5
