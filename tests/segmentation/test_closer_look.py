@@ -10,9 +10,10 @@ from skimage.data import cell
 
 from napari_sam.model.configs import ConvEncoderConfig, SamConfig
 from napari_sam.model.sam import Sam
-from napari_sam.segmentation.closer_look import _moved, _placed
+from napari_sam.segmentation import closer_look
 from napari_sam.segmentation.embedding import Picture
 from napari_sam.segmentation.instance_hints import InstanceHints
+from napari_sam.segmentation.part_views import PartView
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.segmentation.prompts import Prompts
 from napari_sam.segmentation.tiles import Tile
@@ -120,22 +121,48 @@ def test_only_boxes_alone_are_filled(nano, embedding):
         assert np.array_equal(first.masks, stands.masks)
 
 
-def test_neighbours_share_a_look(nano, field, monkeypatch):
-    embedding = nano.embed(field[0], object_diameter=USUAL)
+@pytest.fixture
+def looks(nano, monkeypatch):
+    """Diameters that parts are embedded for."""
     made = []
 
-    def counted(*args, **options):
+    def noted(*args, **options):
         made.append(options["object_diameter"])
         return Predictor.embed(nano, *args, **options)
 
-    monkeypatch.setattr(nano, "embed", counted)
+    monkeypatch.setattr(nano, "embed", noted)
+    return made
+
+
+def test_neighbours_share_a_look(nano, field, looks, monkeypatch):
+    embedding = nano.embed(field[0], object_diameter=USUAL)
+    looks.clear()
+    monkeypatch.setattr(closer_look, "_SURE", 0)
     row, col = SMALL
     box = row - 5, col - 5, row + 5, col + 5
     beside = row - 5, col - 6, row + 4, col + 5
     prompts = [Prompts(box=box), Prompts(box=beside), Prompts(box=box)]
     nano.predict(embedding, prompts, closer_look=True)
     nano.predict(embedding, prompts[:1], closer_look=True)
-    assert made == [USUAL / 4]
+    assert looks == [USUAL / 4]
+
+
+def test_what_is_doubtful_is_looked_at_in_other_ways(nano, looks, monkeypatch):
+    """Mirrored, from nearer, further and as far, while in doubt; only at first."""
+    noise = np.random.default_rng(2).normal(100, 20, (150, 170))
+    embedding = nano.embed(noise, object_diameter=USUAL)
+    looks.clear()
+    monkeypatch.setattr(closer_look, "_octaves", lambda *_: [0])
+    first = nano.predict(embedding, Prompts(points=[(70, 80)]), closer_look=True)
+    assert first.ratings.max() < closer_look._SURE
+    assert looks == pytest.approx([USUAL * 2**away for away in (-1 / 3, 1 / 3, 0)])
+    looks.clear()
+    more = Prompts(points=[(70, 80), (20, 20)], point_labels=[1, 0])
+    nano.predict(embedding, more, closer_look=True)
+    assert not looks
+    monkeypatch.setattr(closer_look, "_SURE", 0)
+    nano.predict(embedding, Prompts(points=[(30, 80)]), closer_look=True)
+    assert not looks
 
 
 @pytest.mark.usefixtures("unhinted")
@@ -158,35 +185,41 @@ def test_a_picture_is_seen_in_its_own_contrast(nano, field, embedding):
     assert (low, high) == pytest.approx(np.percentile(field[0], (0.1, 99.9)))
 
 
+@pytest.mark.parametrize("mirrored", [False, True])
 @pytest.mark.parametrize("diameter", [25.0, 80.0])
-def test_logits_keep_their_place(diameter):
+def test_logits_keep_their_place(diameter, mirrored):
     """A plane that rises with row and column is the same plane after both ways."""
     encoder = ConvEncoderConfig(channels=(16,) * 5, blocks=(1,) * 5, out_channels=32)
     predictor = Predictor(Sam(SamConfig(encoder=encoder, object_diameter=40.0)))
     image = np.random.default_rng(1).random((300, 330))
     tile = Tile(60, 90, 200, 180)
+    view = PartView(tile, mirrored)
     whole = predictor.embed(image, object_diameter=40.0)
-    near = predictor.embed(image[tile.region], object_diameter=diameter)
+    near = predictor.embed(view.cut(image), object_diameter=diameter)
 
-    def plane(embedding, corner):
+    def plane(embedding, place=lambda rows, cols: (rows, cols)):
         per_row, per_col = embedding.geometry.pixels_per_logit(embedding.low_res_shape)
         rows, cols = np.ogrid[: embedding.low_res_shape[0], : embedding.low_res_shape[1]]
-        rows = (rows + 0.5) * per_row - 0.5 + corner[0]
-        cols = (cols + 0.5) * per_col - 0.5 + corner[1]
+        rows, cols = place((rows + 0.5) * per_row - 0.5, (cols + 0.5) * per_col - 0.5)
         return (rows * 0.02 + cols * 0.03 - 8).astype(np.float32)
 
-    prompt = Prompts(points=[(100, 120)], mask_input=plane(whole, (0, 0)))
-    moved = _moved(prompt, whole, near, tile)
-    assert np.allclose(moved.mask_input, plane(near, tile[:2]), atol=1e-3)
-    assert moved.points.tolist() == [[40, 30]]
-    answer = predictor.predict(near, moved)
+    def seen_there(rows, cols):
+        return rows + tile.top, (tile.width - 1 - cols if mirrored else cols) + tile.left
+
+    prompt = Prompts(points=[(100, 120)], box=(80, 100, 130, 150), mask_input=plane(whole))
+    asked = view.ask(prompt, whole, near)
+    assert np.allclose(asked.mask_input, plane(near, seen_there), atol=1e-3)
+    assert asked.points.tolist() == [[40, 149 if mirrored else 30]]
+    assert asked.box.tolist() == [20, 119 if mirrored else 10, 70, 169 if mirrored else 60]
+    answer = predictor.predict(near, asked)
     seen = answer.__class__.of_whole(
-        answer.masks, answer.predicted_iou, plane(near, tile[:2])[None].repeat(3, 0)
+        answer.masks, answer.predicted_iou, plane(near, seen_there)[None].repeat(3, 0)
     )
-    placed = _placed(seen, whole, near, tile)
+    placed = view.place(seen, whole, near)
     known = placed.low_res_logits[0] > -15
     per_row, per_col = whole.geometry.pixels_per_logit(whole.low_res_shape)
     inside = tile.height // per_row - 1, tile.width // per_col - 1
     assert known.sum() >= inside[0] * inside[1]
-    assert np.allclose(placed.low_res_logits[0][known], plane(whole, (0, 0))[known], atol=1e-3)
-    assert np.array_equal(placed.masks[(slice(None), *tile.region)], seen.masks)
+    assert np.allclose(placed.low_res_logits[0][known], plane(whole)[known], atol=1e-3)
+    there = seen.masks[..., ::-1] if mirrored else seen.masks
+    assert np.array_equal(placed.masks[(slice(None), *tile.region)], there)

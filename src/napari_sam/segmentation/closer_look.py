@@ -4,8 +4,9 @@ A small network sees best what has the size that it knows. An image is scaled so
 object has that size; the one large cell, or nuclei of a tenth of the area, are then seen less well.
 What a box, or a first answer, shows to be of another size is looked at again: the part of the image
 around the prompts is embedded at a scale that is off by at most half an octave, and the better
-rated of both answers stands. At every scale, what the instance decoder sees under a click or in a
-box is a hint (`instance_hints`), and boxes are filled (`box_filling`).
+rated of both answers stands. What stays doubtful after a first click or a box is looked at in other
+ways: mirrored, from a little nearer and further away. At every scale, what the instance decoder
+sees under a click or in a box is a hint (`instance_hints`), and boxes are filled (`box_filling`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,6 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_sam.segmentation.box_filling import fill_box
 from napari_sam.segmentation.decoding import Window, decode_prompts, prediction_of
@@ -28,9 +28,10 @@ from napari_sam.segmentation.embedder import Embedder
 from napari_sam.segmentation.embedding import ImageEmbedding, Picture
 from napari_sam.segmentation.fit import fitted_geometry
 from napari_sam.segmentation.instance_hints import InstanceHints
-from napari_sam.segmentation.prediction import NOTHING, MaskPrediction
+from napari_sam.segmentation.part_views import PartView
+from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
-from napari_sam.segmentation.tiles import Extent, Tile, side_around, tile_around
+from napari_sam.segmentation.tiles import Extent, side_around, tile_around
 
 _MOST_OCTAVES = 3
 """No look is nearer or further than so many octaves."""
@@ -38,11 +39,17 @@ _LEAST_GAIN = 1.25
 """Ratio of scales that makes a look worth its while."""
 _SIDE = 384
 """Of the part that is looked at, network input pixels; larger for long objects."""
+_OTHER_SIDE = 256
+"""The same of a look in another way."""
 _STEPS = 3
 """Of the grid that parts lie on, on a side."""
 _KEPT = 12
-_ROUNDS = 2
+_ROUNDS = 5
 """A look can show the object to be of another size again."""
+_SURE = 0.75
+"""What a first click or a box is answered with is looked at in other ways too if rated less."""
+_OTHER_WAYS = (-1 / 3, 1 / 3, 0.0)
+"""Octaves from the object's own scale, first nearer, then from further away; all mirrored."""
 _DOUBTFUL = 0.6
 _BOXED = 0.8
 """IoU that is expected of an instance that a box fits."""
@@ -50,10 +57,14 @@ _LEAST_RATING = 0.4
 """Another answer to clicks that is rated less is of no object, but of the ground around it."""
 
 
+_Way = tuple[float, bool]
+"""Octaves from the image's scale and no mirror, or from the object's, mirrored."""
+
+
 class _Look(NamedTuple):
     """A part of an image, and the object diameter (pixels) that it is scaled by."""
 
-    tile: Tile
+    view: PartView
     diameter: float
 
 
@@ -104,7 +115,7 @@ class CloserLook:
         best = self._hinted(embedding, prompts, answers, kept)
         if embedding.picture is None:
             return best
-        looked: list[set[int]] = [{0} for _ in prompts]
+        looked: list[set[_Way]] = [{(0.0, False)} for _ in prompts]
         for _ in range(_ROUNDS):
             for look, indices in self._looks(embedding, prompts, best, looked).items():
                 asked = [prompts[index] for index in indices]
@@ -118,32 +129,55 @@ class CloserLook:
         embedding: ImageEmbedding,
         prompts: Sequence[Prompts],
         answers: Sequence[MaskPrediction],
-        looked: list[set[int]],
+        looked: list[set[_Way]],
     ) -> dict[_Look, list[int]]:
         """Choose what to look at, each with the prompts that it is for; note it in `looked`."""
         looks: dict[_Look, list[int]] = defaultdict(list)
         for index, (prompt, answer) in enumerate(zip(prompts, answers, strict=True)):
             extent = _extent(prompt, answer)
-            if extent is None:
-                continue
-            octaves = set(_octaves(prompt, answer, embedding.object_diameter or 1.0))
-            for octave in sorted(octaves - looked[index]):
-                looked[index].add(octave)
-                look = self._look(embedding, octave, extent)
-                if look is not None:
+            if extent is not None:
+                for look in self._next(embedding, prompt, answer, extent, looked[index]):
                     looks[look].append(index)
         return looks
 
-    def _look(self, embedding: ImageEmbedding, octave: int, extent: Extent) -> _Look | None:
-        """Return a part to look at at a scale; None where the image was seen at about the same."""
+    def _next(
+        self,
+        embedding: ImageEmbedding,
+        prompt: Prompts,
+        answer: MaskPrediction,
+        extent: Extent,
+        looked: set[_Way],
+    ) -> list[_Look]:
+        """Choose the next looks for an object: at its own scale, then, if in doubt, other ways."""
+        octaves = _octaves(prompt, answer, embedding.object_diameter or 1.0)
+        fresh = [float(octave) for octave in octaves if (octave, False) not in looked]
+        looked.update((octave, False) for octave in fresh)
+        looks = [self._look(embedding, octave, extent) for octave in fresh]
+        scaled = [look for look in looks if self._gain(embedding, look) >= _LEAST_GAIN]
+        if scaled or _rating(answer) >= _SURE or not prompt.says_little:
+            return scaled
+        others = [away for away in _OTHER_WAYS if (away, True) not in looked][:1]
+        looked.update((away, True) for away in others)
+        return [self._look(embedding, octaves[0] + away, extent, mirrored=True) for away in others]
+
+    def _look(
+        self, embedding: ImageEmbedding, octave: float, extent: Extent, *, mirrored: bool = False
+    ) -> _Look:
+        """Return a part to look at at a scale."""
         config, shape = self._embedder.model.config, embedding.image_shape
         diameter = (embedding.object_diameter or 1.0) * 2.0**octave
         scale = fitted_geometry(config, shape, diameter).scale[0]
-        side = math.ceil(side_around(extent, shape, _SIDE / scale))
+        least = _OTHER_SIDE if mirrored else _SIDE
+        side = math.ceil(side_around(extent, shape, least / scale))
         tile = tile_around(extent, shape, max(1, side), steps=_STEPS)
-        scale = fitted_geometry(config, (tile.height, tile.width), diameter).scale[0]
+        return _Look(PartView(tile, mirrored), diameter)
+
+    def _gain(self, embedding: ImageEmbedding, look: _Look) -> float:
+        """Return the ratio, 1 or more, of a look's scale and that of the image."""
+        shape = look.view.tile.height, look.view.tile.width
+        scale = fitted_geometry(self._embedder.model.config, shape, look.diameter).scale[0]
         gain = scale / embedding.geometry.scale[0]
-        return _Look(tile, diameter) if max(gain, 1 / gain) >= _LEAST_GAIN else None
+        return max(gain, 1 / gain)
 
     def _answers(
         self,
@@ -155,14 +189,14 @@ class CloserLook:
     ) -> list[MaskPrediction]:
         """Answer prompts for an image from a part of it."""
         near = self._embedded(picture, look)
-        moved = [_moved(prompt, embedding, near, look.tile) for prompt in prompts]
+        moved = [look.view.ask(prompt, embedding, near) for prompt in prompts]
         windows = decode_prompts(self._embedder.model, near.tokens, moved, near.geometry)
         seen = [
             prediction_of(window, near.geometry, kept, prompt.box)
             for window, prompt in zip(windows, moved, strict=True)
         ]
         hinted = self._hinted(near, moved, seen, kept)
-        return [_placed(one, embedding, near, look.tile) for one in hinted]
+        return [look.view.place(one, embedding, near) for one in hinted]
 
     def _hinted(
         self,
@@ -188,7 +222,7 @@ class CloserLook:
 
     def _embed_part(self, picture: Picture, look: _Look) -> ImageEmbedding:
         return self._embedder.embed(
-            picture.image[look.tile.region],
+            look.view.cut(picture.image),
             contrast_limits=picture.contrast_limits,
             object_diameter=look.diameter,
         )
@@ -255,72 +289,3 @@ def _extent(prompt: Prompts, answer: MaskPrediction) -> Extent | None:
     corners = np.concatenate(given)
     (top, left), (bottom, right) = corners.min(0).tolist(), corners.max(0).tolist()
     return top, left, bottom, right
-
-
-def _moved(prompt: Prompts, whole: ImageEmbedding, near: ImageEmbedding, tile: Tile) -> Prompts:
-    """Return prompts for an image in the pixels of a part, its mask as logits of that."""
-    moved = prompt.moved(-tile.top, -tile.left)
-    if moved.mask_input is None:
-        return moved
-    places = [
-        _centres(near, axis, np.arange(near.low_res_shape[axis])) + tile[axis] for axis in (0, 1)
-    ]
-    logits = _sampled(
-        np.asarray(moved.mask_input)[None],
-        [_indices(whole, axis, place) for axis, place in enumerate(places)],
-    )
-    return dataclasses.replace(moved, mask_input=logits[0])
-
-
-def _placed(
-    seen: MaskPrediction, whole: ImageEmbedding, near: ImageEmbedding, tile: Tile
-) -> MaskPrediction:
-    """Bring an answer for a part of an image into the image, its logits into the image's own."""
-    corner, indices = [], []
-    for axis in (0, 1):
-        first, count = seen.window_corner[axis], seen.window_logits.shape[1 + axis]
-        ends = _centres(near, axis, np.array([first, first + count - 1])) + tile[axis]
-        low, high = _indices(whole, axis, ends)
-        last = whole.low_res_shape[axis] - 1
-        own = np.arange(max(0, math.ceil(low)), min(last, math.floor(high)) + 1)
-        corner.append(int(own[0]) if len(own) else 0)
-        indices.append(_indices(near, axis, _centres(whole, axis, own) - tile[axis]) - first)
-    row, col = seen.corner
-    return dataclasses.replace(
-        seen,
-        corner=(row + tile.top, col + tile.left),
-        image_shape=whole.image_shape,
-        window_logits=_sampled(seen.window_logits, indices),
-        window_corner=(corner[0], corner[1]),
-        low_res_shape=whole.low_res_shape,
-    )
-
-
-def _centres(
-    embedding: ImageEmbedding, axis: int, indices: NDArray[np.integer]
-) -> NDArray[np.float64]:
-    """Return where the centres of low-resolution pixels lie in the embedded image."""
-    return np.asarray((indices + 0.5) * _per_logit(embedding)[axis] - 0.5, np.float64)
-
-
-def _indices(
-    embedding: ImageEmbedding, axis: int, places: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return the low-resolution pixels, with fractions, of places in the embedded image."""
-    return np.asarray((places + 0.5) / _per_logit(embedding)[axis] - 0.5, np.float64)
-
-
-def _per_logit(embedding: ImageEmbedding) -> tuple[float, float]:
-    return embedding.geometry.pixels_per_logit(embedding.low_res_shape)
-
-
-def _sampled(
-    logits: NDArray[np.float32], indices: list[NDArray[np.float64]]
-) -> NDArray[np.float32]:
-    """Interpolate logits (M, k, l) at rows and columns; beyond them is nothing."""
-    rows, cols = np.meshgrid(*indices, indexing="ij")
-    sampled = [
-        ndimage.map_coordinates(one, (rows, cols), order=1, mode="constant", cval=NOTHING)
-        for one in logits
-    ]
-    return np.asarray(sampled, np.float32)

@@ -90,7 +90,7 @@ class InstanceHints:
             (h, w) low-resolution logits. None where nothing is seen, and for other prompts: these
             say more than a hint could add.
         """
-        if self._embedder.model.instance_decoder is None or not _says_little(prompt):
+        if self._embedder.model.instance_decoder is None or not prompt.says_little:
             return None
         seen = self._seen.get(embedding)
         if seen is None:
@@ -118,14 +118,6 @@ class InstanceHints:
         maps = self._embedder.model.instance_maps(embedding.image)[0].sigmoid()
         maps[:, height:], maps[..., width:] = 0, 0
         return Instances.of_maps(maps.cpu().numpy())
-
-
-def _says_little(prompt: Prompts) -> bool:
-    """Whether a prompt is one click on an object, or a box, and nothing else."""
-    if prompt.mask_input is not None:
-        return False
-    clicks = [] if prompt.point_labels is None else np.asarray(prompt.point_labels).tolist()
-    return clicks == ([1] if prompt.box is None else [])
 
 
 def as_logits(mask: NDArray[np.bool_], step: int) -> NDArray[np.float32]:

@@ -56,6 +56,14 @@ class Prompts:
         """Number of points."""
         return 0 if self.points is None else len(np.asarray(self.points))
 
+    @property
+    def says_little(self) -> bool:
+        """Whether there is one click on the object, or a box, and nothing else."""
+        if self.mask_input is not None:
+            return False
+        clicks = [] if self.point_labels is None else np.asarray(self.point_labels).tolist()
+        return clicks == ([1] if self.box is None else [])
+
     def moved(self, rows: float, cols: float) -> Prompts:
         """Return the prompts so many pixels further down and to the right, the mask as it is."""
         shift = np.array([rows, cols])
@@ -65,6 +73,16 @@ class Prompts:
             points=None if points is None else np.asarray(points) + shift,
             box=None if box is None else np.asarray(box) + np.tile(shift, 2),
         )
+
+    def mirrored(self, width: int) -> Prompts:
+        """Return the prompts for an image of a width mirrored left to right, the mask as it is."""
+        points, box = self.points, self.box
+        if points is not None:
+            points = np.asarray(points) * (1, -1) + (0, width - 1)
+        if box is not None:
+            top, left, bottom, right = np.asarray(box)
+            box = top, width - 1 - right, bottom, width - 1 - left
+        return replace(self, points=points, box=box)
 
     def check_inside(self, shape: tuple[int, int]) -> None:
         """Check that points and box touch an image.
