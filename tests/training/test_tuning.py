@@ -14,6 +14,7 @@ from napari_sam.training.recipe import read_recipe
 from napari_sam.training.samples import Sample
 from napari_sam.training.trainer import Trainer, iter_train
 from napari_sam.training.tuning import LowRankAdapter, Tuning, merged, prepare
+from tests.training.toys import TINY
 
 CONFIG = SamConfig(
     encoder=ViTConfig(
@@ -165,3 +166,18 @@ def test_frozen_norms_keep_their_statistics(tmp_path, discs):
         "mask_decoder.mask_scorer",
         "mask_decoder.iou_prediction_head",
     }
+
+
+@pytest.mark.parametrize("tune", ["all", "decoder"])
+def test_a_rater_stays_as_it_is_while_others_are_trained(tmp_path, discs, tune):
+    torch.manual_seed(0)
+    rated = Sam(dataclasses.replace(TINY.sam_config(), rater=True))
+    torch.nn.init.normal_(rated.rater.mlp[-1].weight)
+    again = dataclasses.replace(
+        TINY, network={}, tune=tune, steps=2, encoder_share=0.0, weight_decay=50.0
+    )
+    path = run(iter_train(again, discs, tmp_path / "tuned.safetensors", start=rated))
+    tuned = read_checkpoint(path)
+    for name, value in rated.rater.state_dict().items():
+        assert torch.allclose(tuned.rater.state_dict()[name], value, atol=1e-3), name
+    assert {name.split(".")[0] for name in changed(rated, tuned)} >= {"mask_decoder"}

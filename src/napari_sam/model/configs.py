@@ -121,6 +121,8 @@ class SamConfig:
     sizes, kinds : bool
         Whether there are heads for the typical object diameter, and for embeddings of kinds (both
         only with the convolutional encoder).
+    rater : bool
+        Whether ratings are corrected by what was seen of a mask in use.
     object_diameter : float or None
         Diameter of an object, in input pixels, at which the network sees best; None where an image
         is always resized to the network's own size.
@@ -132,6 +134,7 @@ class SamConfig:
     instance_stride: int = 2
     sizes: bool = False
     kinds: bool = False
+    rater: bool = False
     object_diameter: float | None = None
 
     def to_json(self) -> str:

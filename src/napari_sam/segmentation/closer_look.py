@@ -26,12 +26,13 @@ from napari_sam.segmentation.box_filling import fill_box
 from napari_sam.segmentation.decoding import Window, decode_prompts, prediction_of
 from napari_sam.segmentation.embedder import Embedder
 from napari_sam.segmentation.embedding import ImageEmbedding, Picture
+from napari_sam.segmentation.evidence import Circumstances, Seen, rate
 from napari_sam.segmentation.fit import fitted_geometry
 from napari_sam.segmentation.instance_hints import InstanceHints
 from napari_sam.segmentation.part_views import PartView
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
-from napari_sam.segmentation.tiles import Extent, side_around, tile_around
+from napari_sam.segmentation.tiles import Extent, Tile, side_around, tile_around
 
 _MOST_OCTAVES = 3
 """No look is nearer or further than so many octaves."""
@@ -62,10 +63,22 @@ _Way = tuple[float, bool]
 
 
 class _Look(NamedTuple):
-    """A part of an image, and the object diameter (pixels) that it is scaled by."""
+    """A part of an image, the object diameter (pixels) that it is scaled by, octaves from usual."""
 
     view: PartView
     diameter: float
+    octaves: float
+
+    @classmethod
+    def at_first(cls, embedding: ImageEmbedding) -> _Look:
+        """Return what the embedding of a whole image shows."""
+        whole = PartView(Tile(0, 0, *embedding.image_shape))
+        return cls(whole, embedding.object_diameter or 1.0, 0.0)
+
+    @property
+    def circumstances(self) -> Circumstances:
+        """How an answer from this look comes about."""
+        return Circumstances(self.diameter, self.octaves, self.view.mirrored)
 
 
 class CloserLook:
@@ -112,17 +125,30 @@ class CloserLook:
         """
         if embedding.object_diameter is None:
             return list(answers)
-        best = self._hinted(embedding, prompts, answers, kept)
+        found = self.see(embedding, prompts, answers, kept)
+        return [best_of(one, prompt) for one, prompt in zip(found, prompts, strict=True)]
+
+    @torch.inference_mode()
+    def see(
+        self,
+        embedding: ImageEmbedding,
+        prompts: Sequence[Prompts],
+        answers: Sequence[MaskPrediction],
+        kept: slice,
+    ) -> list[list[Seen]]:
+        """Return all that is seen of each object, the first answer first; else as `improve`."""
+        found = self._hinted(embedding, prompts, answers, kept, _Look.at_first(embedding))
         if embedding.picture is None:
-            return best
+            return found
         looked: list[set[_Way]] = [{(0.0, False)} for _ in prompts]
         for _ in range(_ROUNDS):
+            best = [best_of(one, prompt) for one, prompt in zip(found, prompts, strict=True)]
             for look, indices in self._looks(embedding, prompts, best, looked).items():
                 asked = [prompts[index] for index in indices]
-                seen = self._answers(embedding, embedding.picture, look, asked, kept)
-                for index, answer in zip(indices, seen, strict=True):
-                    best[index] = _better(best[index], answer, prompts[index])
-        return best
+                more = self._answers(embedding, embedding.picture, look, asked, kept)
+                for index, seen in zip(indices, more, strict=True):
+                    found[index] += seen
+        return found
 
     def _looks(
         self,
@@ -170,7 +196,7 @@ class CloserLook:
         least = _OTHER_SIDE if mirrored else _SIDE
         side = math.ceil(side_around(extent, shape, least / scale))
         tile = tile_around(extent, shape, max(1, side), steps=_STEPS)
-        return _Look(PartView(tile, mirrored), diameter)
+        return _Look(PartView(tile, mirrored), diameter, octave)
 
     def _gain(self, embedding: ImageEmbedding, look: _Look) -> float:
         """Return the ratio, 1 or more, of a look's scale and that of the image."""
@@ -186,17 +212,19 @@ class CloserLook:
         look: _Look,
         prompts: Sequence[Prompts],
         kept: slice,
-    ) -> list[MaskPrediction]:
+    ) -> list[list[Seen]]:
         """Answer prompts for an image from a part of it."""
         near = self._embedded(picture, look)
         moved = [look.view.ask(prompt, embedding, near) for prompt in prompts]
         windows = decode_prompts(self._embedder.model, near.tokens, moved, near.geometry)
-        seen = [
+        answers = [
             prediction_of(window, near.geometry, kept, prompt.box)
             for window, prompt in zip(windows, moved, strict=True)
         ]
-        hinted = self._hinted(near, moved, seen, kept)
-        return [look.view.place(one, embedding, near) for one in hinted]
+        return [
+            [seen._replace(answer=look.view.place(seen.answer, embedding, near)) for seen in of_one]
+            for of_one in self._hinted(near, moved, answers, kept, look)
+        ]
 
     def _hinted(
         self,
@@ -204,21 +232,31 @@ class CloserLook:
         prompts: Sequence[Prompts],
         answers: Sequence[MaskPrediction],
         kept: slice,
-    ) -> list[MaskPrediction]:
-        """Fill boxes, and answer again where there is a hint; the better rated answer stands."""
-        best = [_filled(*one, embedding) for one in zip(answers, prompts, strict=True)]
+        look: _Look,
+    ) -> list[list[Seen]]:
+        """Fill boxes, and answer again where there is a hint."""
+        model = self._embedder.model
+
+        def seen(answer: MaskPrediction, prompt: Prompts, how: Circumstances) -> Seen:
+            return rate(model.rater, _filled(answer, prompt, embedding), prompt, how)
+
+        pairs = zip(answers, prompts, strict=True)
+        found = [[seen(answer, prompt, look.circumstances)] for answer, prompt in pairs]
         hints = {
             index: hint
             for index, prompt in enumerate(prompts)
             if (hint := self._hints.find(embedding, prompt)) is not None
         }
         again = [dataclasses.replace(prompts[index], mask_input=hints[index]) for index in hints]
-        windows = decode_prompts(self._embedder.model, embedding.tokens, again, embedding.geometry)
-        for index, window, prompt in zip(hints, windows, again, strict=True):
-            seen = window if prompt.box is None else _with_hint(window, hints[index], kept)
-            answer = prediction_of(seen, embedding.geometry, kept, prompt.box)
-            best[index] = _better(best[index], _filled(answer, prompt, embedding), prompt)
-        return best
+        windows = decode_prompts(model, embedding.tokens, again, embedding.geometry)
+        for (index, hint), window in zip(hints.items(), windows, strict=True):
+            prompt = prompts[index]
+            place = -1 if prompt.box is None else int(window.predicted_iou[kept].argmin())
+            given = window if place < 0 else _with_hint(window, hint, place + (kept.start or 0))
+            answer = prediction_of(given, embedding.geometry, kept, prompt.box)
+            how = look.circumstances._replace(hinted=True, hint=place)
+            found[index].append(seen(answer, prompt, how))
+        return found
 
     def _embed_part(self, picture: Picture, look: _Look) -> ImageEmbedding:
         return self._embedder.embed(
@@ -232,20 +270,23 @@ def _rating(answer: MaskPrediction) -> float:
     return float(answer.ratings.max())
 
 
-def _with_hint(window: Window, hint: NDArray[np.float32], kept: slice) -> Window:
-    """Let a hint (h, w) be the least expected of an answer's masks."""
+def _with_hint(window: Window, hint: NDArray[np.float32], place: int) -> Window:
+    """Let a hint (h, w) be one of an answer's masks."""
     logits, expected = window.logits.clone(), window.predicted_iou.clone()
-    least = range(len(expected))[kept][int(expected[kept].argmin())]
     (top, left), (height, width) = window.corner, logits.shape[-2:]
-    logits[least] = torch.from_numpy(hint[top : top + height, left : left + width])
-    expected[least] = _BOXED
+    logits[place] = torch.from_numpy(hint[top : top + height, left : left + width])
+    expected[place] = _BOXED
     return window._replace(logits=logits, predicted_iou=expected)
 
 
-def _better(best: MaskPrediction, answer: MaskPrediction, prompt: Prompts) -> MaskPrediction:
-    """Return the better rated answer; what clicks are answered with anew must be of an object."""
-    to_beat = max(_rating(best), _LEAST_RATING if prompt.box is None else 0.0)
-    return answer if _rating(answer) > to_beat else best
+def best_of(found: Sequence[Seen], prompt: Prompts) -> MaskPrediction:
+    """Return the best rated answer; others to clicks than the first must be of an object."""
+    best = found[0].answer
+    least = _LEAST_RATING if prompt.box is None else 0.0
+    for other in found[1:]:
+        if _rating(other.answer) > max(_rating(best), least):
+            best = other.answer
+    return best
 
 
 def _filled(answer: MaskPrediction, prompt: Prompts, embedding: ImageEmbedding) -> MaskPrediction:

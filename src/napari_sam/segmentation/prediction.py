@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -35,7 +36,7 @@ class MaskPrediction:
         Height and width of those.
     box_fit : ndarray or None
         (M,) float32, IoU of each mask's bounds with the box that was asked with; None where there
-        was none.
+        was none, or where `predicted_iou` takes it into account.
     """
 
     predicted_iou: NDArray[np.float32]
@@ -77,6 +78,10 @@ class MaskPrediction:
         it, is of something else.
         """
         return self.predicted_iou if self.box_fit is None else self.predicted_iou * self.box_fit
+
+    def rated(self, ratings: NDArray[np.float32]) -> MaskPrediction:
+        """Return the same candidates, of which (M,) other IoU is expected, all in all."""
+        return dataclasses.replace(self, predicted_iou=ratings, box_fit=None)
 
     @property
     def best(self) -> int:

@@ -134,7 +134,7 @@ def annotate(
     boxes = predictor.predict(
         embedding, [Prompts(box=true.box) for true in objects], closer_look=True
     )
-    sessions = [_Session(true) for true in objects]
+    sessions = [ClickSession(true) for true in objects]
     for turn in range(1, max(clicks, most_clicks) + 1):
         active = [s for s in sessions if turn <= clicks or not s.reached(target)]
         if not active:
@@ -147,11 +147,17 @@ def annotate(
         yield session.score(single, box, clicks=clicks, most_clicks=most_clicks, target=target)
 
 
-class _Session:
-    """The clicks on one object so far."""
+class ClickSession:
+    """The clicks on one object so far: the first is its innermost pixel.
+
+    Parameters
+    ----------
+    true : TrueObject
+        The object.
+    """
 
     def __init__(self, true: TrueObject) -> None:
-        self._true = true
+        self.true = true
         self._points = [true.click]
         self._kinds = [1]
         self._shown: NDArray[np.float32] | None = None
@@ -160,15 +166,17 @@ class _Session:
         self._errors: list[float] = []
 
     def reached(self, target: float) -> bool:
+        """Whether any answer so far had this IoU."""
         return max(self._ious, default=0) >= target
 
     def prompts(self) -> Prompts:
+        """Return the clicks, with the best mask of the last answer."""
         return Prompts(points=self._points, point_labels=self._kinds, mask_input=self._shown)
 
     def see(self, answer: MaskPrediction) -> None:
         """Take in an answer and decide on the next click."""
         self._first = self._first or answer
-        found, truth, corner = side_by_side(answer, answer.best, self._true)
+        found, truth, corner = side_by_side(answer, answer.best, self.true)
         self._ious.append(mask_iou(found, truth))
         self._errors.append(_error(answer, self._ious[-1]))
         self._shown = answer.low_res_logits[answer.best]
@@ -187,6 +195,7 @@ class _Session:
         most_clicks: int,
         target: float,
     ) -> ObjectScore:
+        """Return how well the object was found, by clicks and by answers to other prompts."""
         first = self._first
         if first is None:
             raise RuntimeError("An object has no score before it was clicked on")
@@ -194,7 +203,7 @@ class _Session:
         found, corner = _trimmed(first, first.best)
         boxed = self._iou(box, box.best)
         return ObjectScore(
-            truth=self._true,
+            truth=self.true,
             clicks=self._ious[:clicks],
             single=self._iou(single, 0),
             oracle=max(self._iou(first, index) for index in range(len(first))),
@@ -207,7 +216,7 @@ class _Session:
         )
 
     def _iou(self, answer: MaskPrediction, index: int) -> float:
-        found, truth, _ = side_by_side(answer, index, self._true)
+        found, truth, _ = side_by_side(answer, index, self.true)
         return mask_iou(found, truth)
 
 

@@ -21,7 +21,7 @@ _REACH = 7
 """Pixels that a blur looks away, four deviations of the widest."""
 
 
-def wear(images: Tensor, grays: Sequence[bool], seed: int) -> Tensor:
+def wear(images: Tensor, grays: Sequence[bool], seed: int, plain_share: float = 0.0) -> Tensor:
     """Vary the look of images.
 
     Parameters
@@ -32,6 +32,8 @@ def wear(images: Tensor, grays: Sequence[bool], seed: int) -> Tensor:
         Which of them are gray pictures.
     seed : int
         Decides everything.
+    plain_share : float
+        Images that keep their look.
 
     Returns
     -------
@@ -39,7 +41,7 @@ def wear(images: Tensor, grays: Sequence[bool], seed: int) -> Tensor:
         (B, 3, S, S) float32 in 0 ... 1.
     """
     rng = np.random.default_rng(seed)
-    count, gray = len(images), np.asarray(grays, bool)
+    count, gray, plain = len(images), np.asarray(grays, bool), images
     images = _recoloured(images, gray, rng)
     inverted = _each(rng.random(count) < 0.25, images)
     images = torch.where(inverted, 1 - images, images).clamp(0, 1)
@@ -53,7 +55,8 @@ def wear(images: Tensor, grays: Sequence[bool], seed: int) -> Tensor:
     packed = np.flatnonzero(rng.random(count) < 0.15)
     steps = np.exp(rng.uniform(-4.5, -2.2, len(packed)))
     images[packed] = _compressed(images[packed].clamp(0, 1), steps)
-    return images.clamp(0, 1)
+    kept = _each(rng.random(count) < plain_share, images)
+    return torch.where(kept, plain, images.clamp(0, 1))
 
 
 def _each(values: NDArray[np.generic], images: Tensor) -> Tensor:

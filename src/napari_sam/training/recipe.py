@@ -27,7 +27,7 @@ class Recipe:
         `encoder` and `decoder` keywords of a convolutional network, and `object_diameter`. Empty
         where the network of given weights is trained.
     tune : str
-        What is trained: ``"all"``, ``"decoder"``, ``"heads"``, ``"blocks:N"`` or
+        What is trained: ``"all"``, ``"decoder"``, ``"heads"``, ``"rater"``, ``"blocks:N"`` or
         ``"lora:N"``.
     seed, steps : int
         Source of chance; optimiser steps.
@@ -57,6 +57,8 @@ class Recipe:
         Standard deviation of the logarithm of the views' scale.
     wide_share : float
         Views whose objects are up to five times larger or smaller, for judging sizes.
+    plain_share : float
+        Views whose look is not varied, as images are in use.
     sources : dict of str to float
         How often a source is drawn; `synthetic` are generated scenes.
     learning_rate, weight_decay : float
@@ -89,6 +91,7 @@ class Recipe:
     hint_share: float = 0.0
     spread: float = 0.45
     wide_share: float = 0.2
+    plain_share: float = 0.0
     sources: dict[str, float] = field(default_factory=lambda: {"synthetic": 1.0})
     learning_rate: float = 1e-3
     weight_decay: float = 0.02
@@ -162,7 +165,7 @@ def read_recipe(path: str | Path) -> Recipe:
     ----------
     path : str or Path
         A TOML file, or the name of a recipe of the package: ``"nano"``, ``"nano_cpu"``,
-        ``"nano_late"``, ``"nano_heads"``, ``"nano_hints"``, ``"finetune"``.
+        ``"nano_late"``, ``"nano_heads"``, ``"nano_hints"``, ``"nano_rater"``, ``"finetune"``.
 
     Raises
     ------

@@ -8,10 +8,8 @@ positional encoding.
 from __future__ import annotations
 
 import copy
-import json
 import time
 from collections.abc import Container, Generator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,36 +25,22 @@ from napari_sam.training.batches import SampleSource
 from napari_sam.training.curves import append_row, keep_rows, plot_curves
 from napari_sam.training.evaluate import EvaluateConfig, evaluate
 from napari_sam.training.part import LOSS_NAMES
+from napari_sam.training.rating import iter_rate
 from napari_sam.training.recipe import Recipe
+from napari_sam.training.run_state import (
+    TrainEvent,
+    foreign_state,
+    load_state,
+    save_state,
+    state_beside,
+)
 from napari_sam.training.samples import Sample
 from napari_sam.training.tuning import Tuning, changing_names, merged, prepare
 from napari_sam.training.workers import LocalWorker, Order, WorkerPool, Workers
 
 _CLIP = 1.0
+_NO_NETWORK = "This recipe describes no network: give weights to start from"
 _QUICK_LOOK = EvaluateConfig(clicks=3, most_clicks=3, max_objects=6, max_images=6, baselines=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainEvent:
-    """What a training step tells.
-
-    Attributes
-    ----------
-    step, steps : int
-        Steps done, and in all.
-    losses : dict of str to float
-        Losses of the step.
-    seconds : float
-        Of the step.
-    scores : dict of str to float
-        Figures of an evaluation, means over the sources, where one was made after this step.
-    """
-
-    step: int
-    steps: int
-    losses: dict[str, float]
-    seconds: float
-    scores: dict[str, float] = field(default_factory=dict)
 
 
 class Trainer:
@@ -102,7 +86,7 @@ class Trainer:
     @property
     def state_path(self) -> Path:
         """Where the run's state lies."""
-        return self.output.with_suffix(".state.pt")
+        return state_beside(self.output)
 
     @property
     def log_path(self) -> Path:
@@ -117,15 +101,12 @@ class Trainer:
     def save(self) -> None:
         """Write state and averaged weights; a kill while writing leaves the last ones whole."""
         state = {
-            "recipe": json.dumps(self.recipe.fingerprint()),
             "step": self.step,
             "model": self._state(),
             "averaged": self.averaged,
             "optimizer": self.optimizer.state_dict(),
         }
-        partial = self.state_path.with_name(self.state_path.name + ".partial")
-        torch.save(state, partial)
-        partial.replace(self.state_path)
+        save_state(self.state_path, self.recipe, state)
         half = isinstance(self.model.config.encoder, ConvEncoderConfig)
         write_checkpoint(
             self.averaged_model(), self.output, half=half, metadata={"step": str(self.step)}
@@ -139,17 +120,11 @@ class Trainer:
         ValueError
             If that state belongs to another recipe.
         """
-        if not self.state_path.is_file():
+        state = load_state(self.state_path, self.recipe)
+        if state is None:
             return False
-        state = torch.load(self.state_path, weights_only=True, map_location="cpu")
-        before, now = json.loads(state["recipe"]), self.recipe.fingerprint()
-        changed = [k for k in now if before.get(k) != now[k]]
-        if changed or state["model"].keys() != set(self._changing):
-            raise ValueError(
-                f"{str(self.state_path)!r} belongs to another recipe or network: "
-                f"{', '.join(changed) or 'other tensors'} changed; use what it was begun with, or "
-                "another output"
-            )
+        if state["model"].keys() != set(self._changing):
+            raise foreign_state(self.state_path, "the network")
         self.model.load_state_dict(state["model"], strict=False)
         for name, value in state["averaged"].items():
             self.averaged[name].copy_(value)
@@ -225,7 +200,7 @@ def iter_train(
     workers: int = 1,
     validation: Sequence[Sample] = (),
 ) -> Generator[TrainEvent, None, Path]:
-    """Train a network, one event a step.
+    """Train a network, one event a step; a recipe for the rater goes to `iter_rate`.
 
     Parameters
     ----------
@@ -256,6 +231,12 @@ def iter_train(
     Path
         The safetensors file.
     """
+    if recipe.tune == "rater":
+        if start is None:
+            raise ValueError(_NO_NETWORK)
+        return (
+            yield from iter_rate(recipe, samples, output, start=start, resume=resume, device=device)
+        )
     trainer = Trainer(recipe, output, start=start, device=device)
     trainer.output.parent.mkdir(parents=True, exist_ok=True)
     if not (resume and trainer.resume()):
@@ -300,7 +281,7 @@ def _network(recipe: Recipe, start: Sam | None) -> Sam:
     """Build the recipe's network, or copy the given one if the recipe describes none."""
     if not recipe.network:
         if start is None:
-            raise ValueError("This recipe describes no network: give weights to start from")
+            raise ValueError(_NO_NETWORK)
         return copy.deepcopy(start).float()
     model = _fresh(recipe)
     if start is not None:

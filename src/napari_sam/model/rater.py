@@ -1,0 +1,79 @@
+"""What a mask's IoU with the truth is, given all that was seen of it in use.
+
+The decoder rates its masks by what it sees at that moment. It does not know how often it has
+looked, at which scale, whether the clicks lie inside the mask, or how tightly a box is filled; and
+what it learned on varied views is too low for images as they are. A small perceptron corrects its
+rating.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+EVIDENCE = (
+    "rating",
+    "predicted_iou",
+    "rating_behind_best",
+    "octaves_from_usual",
+    "in_another_way",
+    "from_hint",
+    "is_hint",
+    "stability",
+    "wide_stability",
+    "sureness_inside",
+    "octaves_from_looked_for",
+    "box_fit",
+    "share_of_box",
+    "clicks_obeyed",
+    "clicks",
+    "background_clicks",
+    "boxed",
+    "continued",
+)
+"""What is known of a mask; `napari_sam.segmentation.evidence` measures it."""
+_HIDDEN = 32
+_FARTHEST = 4.0
+"""Deviations from the mean, beyond which evidence counts no more."""
+_LOWEST = 0.02
+
+
+class Rater(nn.Module):
+    """Correct the rating of masks; before it is trained, ratings stay as they are."""
+
+    mean: Tensor
+    spread: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        width = len(EVIDENCE)
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("spread", torch.ones(width))
+        self.mlp = nn.Sequential(
+            nn.Linear(width, _HIDDEN),
+            nn.GELU(),
+            nn.Linear(_HIDDEN, _HIDDEN),
+            nn.GELU(),
+            nn.Linear(_HIDDEN, 1),
+        )
+        last = self.mlp[-1]
+        nn.init.zeros_(last.weight)  # type: ignore[arg-type]
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+
+    def forward(self, evidence: Tensor) -> Tensor:
+        """Rate masks.
+
+        Parameters
+        ----------
+        evidence : Tensor
+            (M, F) as `EVIDENCE` names it, the decoder's own rating first.
+
+        Returns
+        -------
+        Tensor
+            (M,) IoU to be expected, between 0 and 1.
+        """
+        known = ((evidence - self.mean) / self.spread).clamp(-_FARTHEST, _FARTHEST)
+        own = evidence[:, 0].clamp(_LOWEST, 1 - _LOWEST).logit()
+        rated: Tensor = (own + self.mlp(known)[:, 0]).sigmoid()
+        return rated
