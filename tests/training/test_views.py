@@ -75,15 +75,6 @@ def test_looks_are_the_same_from_the_same_seed_and_vary():
     assert gray[1::2].any()
 
 
-def test_a_share_of_views_keeps_its_look():
-    images = torch.rand(60, 3, 16, 16, generator=torch.Generator().manual_seed(0))
-    worn = appearance.wear(images, [True] * 60, 3)
-    some = appearance.wear(images, [True] * 60, 3, plain_share=0.5)
-    kept = (some == images).all((1, 2, 3))
-    assert 0.3 < float(kept.float().mean()) < 0.7
-    assert torch.equal(some[~kept], worn[~kept])
-
-
 def disc_sample(radius: float = 10) -> Sample:
     rows, cols = np.mgrid[:100, :120]
     labels = (np.hypot(rows - 50, cols - 60) < radius).astype(np.int32)

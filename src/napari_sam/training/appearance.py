@@ -21,7 +21,7 @@ _REACH = 7
 """Pixels that a blur looks away, four deviations of the widest."""
 
 
-def wear(images: Tensor, grays: Sequence[bool], seed: int, plain_share: float = 0.0) -> Tensor:
+def wear(images: Tensor, grays: Sequence[bool], seed: int) -> Tensor:
     """Vary the look of images.
 
     Parameters
@@ -32,8 +32,6 @@ def wear(images: Tensor, grays: Sequence[bool], seed: int, plain_share: float = 
         Which of them are gray pictures.
     seed : int
         Decides everything.
-    plain_share : float
-        Images that keep their look.
 
     Returns
     -------
@@ -41,7 +39,7 @@ def wear(images: Tensor, grays: Sequence[bool], seed: int, plain_share: float = 
         (B, 3, S, S) float32 in 0 ... 1.
     """
     rng = np.random.default_rng(seed)
-    count, gray, plain = len(images), np.asarray(grays, bool), images
+    count, gray = len(images), np.asarray(grays, bool)
     images = _recoloured(images, gray, rng)
     inverted = _each(rng.random(count) < 0.25, images)
     images = torch.where(inverted, 1 - images, images).clamp(0, 1)
@@ -55,8 +53,7 @@ def wear(images: Tensor, grays: Sequence[bool], seed: int, plain_share: float = 
     packed = np.flatnonzero(rng.random(count) < 0.15)
     steps = np.exp(rng.uniform(-4.5, -2.2, len(packed)))
     images[packed] = _compressed(images[packed].clamp(0, 1), steps)
-    kept = _each(rng.random(count) < plain_share, images)
-    return torch.where(kept, plain, images.clamp(0, 1))
+    return images.clamp(0, 1)
 
 
 def _each(values: NDArray[np.generic], images: Tensor) -> Tensor:

@@ -75,8 +75,6 @@ class Batch:
         For the chances inside the step.
     turned : bool
         Whether the views are turned or mirrored by chance: they were seen before.
-    plain_share : float
-        Views that keep their look.
     """
 
     images: Tensor
@@ -94,12 +92,11 @@ class Batch:
     rounds: int
     seed: int
     turned: bool = False
-    plain_share: float = 0.0
 
     def seen_on(self, device: torch.device) -> Batch:
         """Return the batch on a device as the network sees it, pixels in float32."""
         moved = _moved(self, device, regions=_moved(self.regions, device))
-        worn = wear(moved.images.float() / 255, self.grays, self.seed, self.plain_share) * 255
+        worn = wear(moved.images.float() / 255, self.grays, self.seed) * 255
         padding = torch.tensor(PADDING_COLOUR, device=device)[:, None, None]
         seen = dataclasses.replace(
             moved,

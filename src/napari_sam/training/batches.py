@@ -103,7 +103,6 @@ def draw_batches(
             rounds=_choose(recipe.rounds, common),
             seed=int(rng.integers(2**31)),
             turned=turn > 0,
-            plain_share=recipe.plain_share,
         )
         for turn in range(recipe.repeats)
     ]

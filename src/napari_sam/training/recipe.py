@@ -57,8 +57,6 @@ class Recipe:
         Standard deviation of the logarithm of the views' scale.
     wide_share : float
         Views whose objects are up to five times larger or smaller, for judging sizes.
-    plain_share : float
-        Views whose look is not varied, as images are in use.
     sources : dict of str to float
         How often a source is drawn; `synthetic` are generated scenes.
     learning_rate, weight_decay : float
@@ -91,7 +89,6 @@ class Recipe:
     hint_share: float = 0.0
     spread: float = 0.45
     wide_share: float = 0.2
-    plain_share: float = 0.0
     sources: dict[str, float] = field(default_factory=lambda: {"synthetic": 1.0})
     learning_rate: float = 1e-3
     weight_decay: float = 0.02
