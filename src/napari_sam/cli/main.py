@@ -208,7 +208,7 @@ def _train(commands: _Commands) -> None:
     parser.add_argument(
         "--tune",
         metavar="WHAT",
-        help="all, decoder, heads, blocks:N or lora:N",
+        help="all, decoder, heads, rater, blocks:N or lora:N",
     )
     parser.add_argument(
         "--data",

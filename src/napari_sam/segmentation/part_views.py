@@ -63,7 +63,8 @@ class PartView(NamedTuple):
         row, col = seen.corner
         patches = seen.patches
         if self.mirrored:
-            patches, col = patches[..., ::-1], self.tile.width - col - patches.shape[2]
+            patches = np.ascontiguousarray(patches[..., ::-1])
+            col = self.tile.width - col - patches.shape[2]
         return dataclasses.replace(
             seen,
             patches=patches,
