@@ -12,6 +12,7 @@ from napari_sam.model.configs import ConvEncoderConfig, SamConfig
 from napari_sam.model.sam import Sam
 from napari_sam.segmentation import closer_look
 from napari_sam.segmentation.decoding import Window
+from napari_sam.segmentation.evidence import rate
 from napari_sam.segmentation.instance_hints import InstanceHints
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.segmentation.prompts import Prompts
@@ -120,6 +121,7 @@ def test_an_instance_that_a_box_fits_stands_where_the_mask_decoder_fails(
 ):
     truth = disc(CENTRE)
     first = nano.predict(embedding, Prompts(box=box_of(truth)))
+    monkeypatch.setattr(closer_look, "rate", lambda _, *seen: rate(None, *seen))
     monkeypatch.setattr(closer_look, "decode_prompts", nothing)
     monkeypatch.setattr("napari_sam.segmentation.predictor.decode_prompts", nothing)
     assert not nano.predict(embedding, Prompts(box=box_of(truth))).areas.any()
