@@ -123,6 +123,8 @@ def test_an_image_without_objects_teaches_nothing(network, samples):
     empty = dataclasses.replace(samples[0], labels=np.zeros_like(samples[0].labels))
     judged = judge(Predictor(with_rater(network)), empty, np.random.default_rng(0))
     assert judged.evidence.shape == (0, len(EVIDENCE))
+    with pytest.raises(ValueError, match="are the labels empty"):
+        fit(with_rater(network), judged, RECIPE)
 
 
 def test_ratings_come_closer_to_the_truth(network):

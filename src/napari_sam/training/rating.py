@@ -208,6 +208,8 @@ def fit(model: Sam, judged: Judged, recipe: Recipe) -> float:
     rater = model.rater
     if rater is None:
         raise ValueError("This network has no rater")
+    if not len(judged.iou):
+        raise ValueError("No image showed an object to judge masks by; are the labels empty?")
     evidence, iou, weight = (column.to(model.device) for column in judged)
     rater.mean.copy_(evidence.mean(0))
     rater.spread.copy_(evidence.std(0).clamp(min=_LEAST_SPREAD))
