@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -138,3 +139,11 @@ def norm_like(norm: nn.LayerNorm | LayerNorm2d, x: Tensor) -> Tensor:
 def upsample_like(x: Tensor, other: Tensor) -> Tensor:
     """Resize x (B, C, h, w) bilinearly to the height and width of `other`."""
     return functional.interpolate(x, size=other.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def correction(width: int, hidden: int, activation: Callable[[], nn.Module]) -> nn.Sequential:
+    """Build a perceptron of two hidden layers to one number, which is zero before training."""
+    first, second, last = nn.Linear(width, hidden), nn.Linear(hidden, hidden), nn.Linear(hidden, 1)
+    nn.init.zeros_(last.weight)
+    nn.init.zeros_(last.bias)
+    return nn.Sequential(first, activation(), second, activation(), last)

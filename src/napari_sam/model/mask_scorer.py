@@ -10,6 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from napari_sam.model.layers import correction
+
 _STATISTICS = 4
 _OFFSET = 1.0
 """Logits at which a mask's stability is measured, as in the reference mask generator."""
@@ -28,16 +30,8 @@ class MaskScorer(nn.Module):
 
     def __init__(self, dim: int, hidden_dim: int = 128) -> None:
         super().__init__()
-        self.mlp = nn.Sequential(
-            nn.Linear(2 * dim + 2 * (dim // 8) + _STATISTICS, hidden_dim),
-            nn.ReLU(),
-            nn.Linear(hidden_dim, hidden_dim),
-            nn.ReLU(),
-            nn.Linear(hidden_dim, 1),
-        )
-        last = self.mlp[-1]
-        nn.init.zeros_(last.weight)  # type: ignore[arg-type]
-        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        width = 2 * dim + 2 * (dim // 8) + _STATISTICS
+        self.mlp = correction(width, hidden_dim, nn.ReLU)
 
     def forward(self, tokens: Tensor, logits: Tensor, pixels: Tensor) -> Tensor:
         """Score.

@@ -11,6 +11,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from napari_sam.model.layers import correction
+
 EVIDENCE = (
     "rating",
     "predicted_iou",
@@ -49,16 +51,7 @@ class Rater(nn.Module):
         width = len(EVIDENCE)
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("spread", torch.ones(width))
-        self.mlp = nn.Sequential(
-            nn.Linear(width, _HIDDEN),
-            nn.GELU(),
-            nn.Linear(_HIDDEN, _HIDDEN),
-            nn.GELU(),
-            nn.Linear(_HIDDEN, 1),
-        )
-        last = self.mlp[-1]
-        nn.init.zeros_(last.weight)  # type: ignore[arg-type]
-        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        self.mlp = correction(width, _HIDDEN, nn.GELU)
 
     def forward(self, evidence: Tensor) -> Tensor:
         """Rate masks.

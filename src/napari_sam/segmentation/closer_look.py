@@ -32,7 +32,7 @@ from napari_sam.segmentation.instance_hints import InstanceHints
 from napari_sam.segmentation.part_views import PartView
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
-from napari_sam.segmentation.tiles import Extent, Tile, side_around, tile_around
+from napari_sam.segmentation.tiles import Extent, side_around, tile_around
 
 _MOST_OCTAVES = 3
 """No look is nearer or further than so many octaves."""
@@ -69,12 +69,6 @@ class _Look(NamedTuple):
     diameter: float
     octaves: float
 
-    @classmethod
-    def at_first(cls, embedding: ImageEmbedding) -> _Look:
-        """Return what the embedding of a whole image shows."""
-        whole = PartView(Tile(0, 0, *embedding.image_shape))
-        return cls(whole, embedding.object_diameter or 1.0, 0.0)
-
     @property
     def circumstances(self) -> Circumstances:
         """How an answer from this look comes about."""
@@ -99,7 +93,6 @@ class CloserLook:
         """Go to another process without what is kept."""
         return CloserLook, (self._embedder,)
 
-    @torch.inference_mode()
     def improve(
         self,
         embedding: ImageEmbedding,
@@ -137,7 +130,8 @@ class CloserLook:
         kept: slice,
     ) -> list[list[Seen]]:
         """Return all that is seen of each object, the first answer first; else as `improve`."""
-        found = self._hinted(embedding, prompts, answers, kept, _Look.at_first(embedding))
+        how = Circumstances(embedding.object_diameter or 1.0)
+        found = self._hinted(embedding, prompts, answers, kept, how)
         if embedding.picture is None:
             return found
         looked: list[set[_Way]] = [{(0.0, False)} for _ in prompts]
@@ -223,7 +217,7 @@ class CloserLook:
         ]
         return [
             [seen._replace(answer=look.view.place(seen.answer, embedding, near)) for seen in of_one]
-            for of_one in self._hinted(near, moved, answers, kept, look)
+            for of_one in self._hinted(near, moved, answers, kept, look.circumstances)
         ]
 
     def _hinted(
@@ -232,7 +226,7 @@ class CloserLook:
         prompts: Sequence[Prompts],
         answers: Sequence[MaskPrediction],
         kept: slice,
-        look: _Look,
+        how: Circumstances,
     ) -> list[list[Seen]]:
         """Fill boxes, and answer again where there is a hint."""
         model = self._embedder.model
@@ -241,7 +235,7 @@ class CloserLook:
             return rate(model.rater, _filled(answer, prompt, embedding), prompt, how)
 
         pairs = zip(answers, prompts, strict=True)
-        found = [[seen(answer, prompt, look.circumstances)] for answer, prompt in pairs]
+        found = [[seen(answer, prompt, how)] for answer, prompt in pairs]
         hints = {
             index: hint
             for index, prompt in enumerate(prompts)
@@ -254,8 +248,7 @@ class CloserLook:
             place = -1 if prompt.box is None else int(window.predicted_iou[kept].argmin())
             given = window if place < 0 else _with_hint(window, hint, place + (kept.start or 0))
             answer = prediction_of(given, embedding.geometry, kept, prompt.box)
-            how = look.circumstances._replace(hinted=True, hint=place)
-            found[index].append(seen(answer, prompt, how))
+            found[index].append(seen(answer, prompt, how._replace(hinted=True, hint=place)))
         return found
 
     def _embed_part(self, picture: Picture, look: _Look) -> ImageEmbedding:

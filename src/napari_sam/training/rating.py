@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from napari_sam.model.checkpoints import write_checkpoint
-from napari_sam.model.rater import EVIDENCE, Rater
+from napari_sam.model.rater import EVIDENCE
 from napari_sam.model.sam import Sam
 from napari_sam.segmentation.closer_look import CloserLook, best_of
 from napari_sam.segmentation.evidence import Seen
@@ -74,7 +74,11 @@ class Judged(NamedTuple):
     @property
     def error(self) -> float:
         """Mean absolute difference of the decoder's own ratings and the IoU."""
-        return float((abs(self.evidence[:, 0] - self.iou) * self.weight).sum() / self.weight.sum())
+        return self.error_of(self.evidence[:, 0])
+
+    def error_of(self, ratings: Tensor) -> float:
+        """Mean absolute difference of ratings (M,) and the IoU."""
+        return float(((ratings - self.iou).abs() * self.weight).sum() / self.weight.sum())
 
 
 def iter_rate(
@@ -210,9 +214,9 @@ def fit(model: Sam, judged: Judged, recipe: Recipe) -> float:
         raise ValueError("This network has no rater")
     if not len(judged.iou):
         raise ValueError("No image showed an object to judge masks by; are the labels empty?")
-    evidence, iou, weight = (column.to(model.device) for column in judged)
-    rater.mean.copy_(evidence.mean(0))
-    rater.spread.copy_(evidence.std(0).clamp(min=_LEAST_SPREAD))
+    judged = Judged(*(column.to(model.device) for column in judged))
+    rater.mean.copy_(judged.evidence.mean(0))
+    rater.spread.copy_(judged.evidence.std(0).clamp(min=_LEAST_SPREAD))
     rater.requires_grad_(requires_grad=True)
     optimizer = torch.optim.AdamW(rater.parameters(), weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
@@ -220,15 +224,11 @@ def fit(model: Sam, judged: Judged, recipe: Recipe) -> float:
     )
     generator = torch.Generator(model.device).manual_seed(recipe.seed)
     for _ in range(_FITS):
-        rows = torch.multinomial(weight, _FIT_SIZE, replacement=True, generator=generator)
-        loss = (rater(evidence[rows]) - iou[rows]).square().mean()
+        rows = torch.multinomial(judged.weight, _FIT_SIZE, replacement=True, generator=generator)
+        loss = (rater(judged.evidence[rows]) - judged.iou[rows]).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
     rater.requires_grad_(requires_grad=False)
-    return _error(rater, evidence, iou, weight)
-
-
-def _error(rater: Rater, evidence: Tensor, iou: Tensor, weight: Tensor) -> float:
-    return float(((rater(evidence) - iou).abs() * weight).sum() / weight.sum())
+    return judged.error_of(rater(judged.evidence))
