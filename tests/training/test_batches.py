@@ -1,47 +1,119 @@
-"""Views, objects in them, and how both look when they are used again."""
+"""Views, and what is asked for in them."""
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 
-from napari_sam.training.batches import SampleSource, draw_batches
+from napari_sam.training.batches import SampleSource, draw_batch
+from napari_sam.training.choices import Objects, choose_objects, choose_regions
+from napari_sam.training.crops import Shelf
+from napari_sam.training.samples import Sample
 from napari_sam.training.views import view_config
 from tests.training.toys import TINY
 
-ECHOED = dataclasses.replace(TINY, repeats=3)
 VIEWS = view_config(TINY, TINY.sam_config())
+GIVEN = SampleSource([], TINY.sources), TINY, VIEWS, Shelf(torch.device("cpu"))
 
 
-def test_batches_are_the_same_from_the_same_draw():
-    source = SampleSource([], TINY.sources)
-    (one,), (same,), (other,) = (draw_batches(source, TINY, VIEWS, draw) for draw in (5, 5, 6))
+def test_batches_are_the_same_from_the_same_step():
+    one, same, other = (draw_batch(*GIVEN, step) for step in (5, 5, 6))
     assert torch.equal(one.images, same.images)
     assert torch.equal(one.object_masks, same.object_masks)
+    assert torch.equal(one.regions.weights, same.regions.weights)
     assert not torch.equal(one.images, other.images)
 
 
-def test_views_that_are_used_again_look_and_ask_otherwise():
-    first, *later = draw_batches(SampleSource([], TINY.sources), ECHOED, VIEWS, 3)
-    assert len(later) == ECHOED.repeats - 1
-    assert all(again.images is first.images for again in later)
-    assert len({batch.seed for batch in (first, *later)}) == ECHOED.repeats
-    assert [batch.turned for batch in (first, *later)] == [False, True, True]
-    cpu = torch.device("cpu")
-    assert torch.equal(first.seen_on(cpu).images, first.seen_on(cpu).images)
-    assert not torch.equal(first.seen_on(cpu).images, later[0].seen_on(cpu).images)
+@pytest.mark.parametrize("step", range(8))
+def test_masks_lie_on_the_objects_of_their_views(step):
+    recipe = dataclasses.replace(TINY, part_size=3)
+    batch = draw_batch(GIVEN[0], recipe, *GIVEN[2:], step).seen_on(torch.device("cpu"))
+    foreground = torch.nn.functional.avg_pool2d(batch.instances[:, 0], 2)
+    side = 4 * batch.window
+    for mask, view, corner in zip(
+        batch.object_masks, batch.object_images, 4 * batch.object_windows, strict=True
+    ):
+        shown = foreground[view, corner[0] : corner[0] + side, corner[1] : corner[1] + side]
+        assert mask.max() > 0
+        if batch.window == 8:  # whole cells around nuclei are asked for, too
+            assert mask.sum() >= 24 / 4 - 0.1
+        assert ((mask * 255).round() - mask * 255).abs().max() < 1e-3
+        assert shown.shape == mask.shape
 
 
-@pytest.mark.parametrize("way", range(8))
-def test_what_is_turned_still_fits_together(way):
-    (drawn,) = draw_batches(SampleSource([], TINY.sources), TINY, VIEWS, 4)
-    turned = dataclasses.replace(drawn, turned=True, seed=8 * drawn.seed + way)
-    for batch in (drawn.seen_on(torch.device("cpu")), turned.seen_on(torch.device("cpu"))):
-        foreground = torch.nn.functional.avg_pool2d(batch.instances[:, 0], 2)
-        side = 4 * batch.window
-        for mask, view, corner in zip(
-            batch.object_masks, batch.object_images, 4 * batch.object_windows, strict=True
-        ):
-            shown = foreground[view, corner[0] : corner[0] + side, corner[1] : corner[1] + side]
-            assert mask.max() > 0.5
-            assert ((mask - shown) < 0.01).all()
+def squares() -> Objects:
+    """Return three views: nine squares, a square in a large one, and one that is too small."""
+    labels = torch.zeros(3, 64, 64, dtype=torch.int32)
+    for index in range(9):
+        row, col = 20 * (index // 3) + 2, 20 * (index % 3) + 2
+        labels[0, row : row + 6 + index, col : col + 6 + index] = index + 1
+    nested = torch.zeros_like(labels)
+    labels[1, 20:30, 20:30] = 2
+    nested[1, 10:50, 10:50] = 1
+    labels[2, 5:9, 5:9] = 1
+    return Objects(labels, nested)
+
+
+def chosen_from(objects: Objects, count: int, seed: int = 0) -> tuple[torch.Tensor, ...]:
+    generator = torch.Generator().manual_seed(seed)
+    return choose_objects(objects, generator, count=count, window=8, stride=8, pooling=2)
+
+
+def test_views_without_objects_that_are_large_enough_are_told():
+    assert squares().missing() == [2]
+
+
+def test_objects_are_chosen_alike_whatever_their_size():
+    objects = squares()
+    shown = Objects(*objects.layers[:1].unbind(1))
+    masks, _, corners = chosen_from(shown, 27)
+    assert masks.shape == (27, 32, 32)
+    assert not corners.any()
+    areas = [round(float(mask.sum() * 4)) for mask in masks]
+    sizes = {(6 + index) ** 2 for index in range(9)}
+    assert set(areas) <= sizes
+    assert len(set(areas)) > 5
+
+
+def test_where_few_objects_are_others_are_asked_for_again():
+    objects = squares()
+    shown = Objects(*objects.layers[:2].unbind(1))
+    areas = set()
+    for seed in range(8):
+        masks, views, _ = chosen_from(shown, 80, seed)
+        assert len(masks) == 80
+        alone = [round(float(mask.sum() * 4)) for mask in masks[views == 1]]
+        assert 6 <= len(alone) < 30
+        areas |= set(alone)
+    assert areas == {100, 1600}
+
+
+def test_regions_are_objects_and_background_within_the_samples():
+    objects = squares()
+    inside = torch.ones(3, 64, 64, dtype=torch.bool)
+    inside[:, :, 56:] = False
+    kinds = [np.arange(10) % 2 + 1, np.array([0, 5, 6]), np.ones(2, int)]
+    generator = torch.Generator().manual_seed(1)
+    regions = choose_regions(objects, inside, generator, kinds=kinds, sources=[7, 8, 9])
+    found = regions.kinds > 0
+    assert torch.bincount(regions.views[found], minlength=3).tolist() == [8, 1, 0]
+    assert torch.bincount(regions.views[~found], minlength=3).tolist() == [8, 8, 8]
+    assert regions.kinds[found & (regions.views == 1)].tolist() == [6]
+    assert set(regions.kinds[found & (regions.views == 0)].tolist()) == {1, 2}
+    assert torch.equal(regions.sources, regions.views + 7)
+    assert not regions.weights[~found, :, 7].any()
+    labels = objects.layers[:, 0] > 0
+    for weights, view in zip(regions.weights[~found], regions.views[~found], strict=True):
+        assert weights.sum() == 1
+        row, col = (int(place) for place in torch.nonzero(weights)[0])
+        assert not labels[view, 8 * row : 8 * row + 8, 8 * col : 8 * col + 8].any()
+    square = regions.weights[found & (regions.views == 1)][0]
+    assert float(square.sum()) * 64 == pytest.approx(100)
+
+
+def test_labels_without_objects_are_told_of():
+    labels = np.zeros((80, 80), np.int32)
+    empty = Sample(name="empty", source="mine", image=labels, labels=labels)
+    with pytest.raises(ValueError, match="showed no object large enough"):
+        draw_batch(SampleSource([empty], {"mine": 1.0}), *GIVEN[1:], 0)

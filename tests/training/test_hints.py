@@ -7,7 +7,8 @@ import torch
 
 from napari_sam.model.sam import PromptBatch, Sam
 from napari_sam.training.batch import Batch
-from napari_sam.training.batches import SampleSource, draw_batches
+from napari_sam.training.batches import SampleSource, draw_batch
+from napari_sam.training.crops import Shelf
 from napari_sam.training.hints import hint_logits, seen_instances
 from napari_sam.training.part import part_losses
 from napari_sam.training.simulated_prompts import first_points, jittered_boxes
@@ -22,8 +23,9 @@ RECIPE = dataclasses.replace(
 @pytest.fixture(scope="module")
 def batch() -> Batch:
     views = view_config(RECIPE, RECIPE.sam_config())
-    drawn = draw_batches(SampleSource([], RECIPE.sources), RECIPE, views, 0)[0]
-    return drawn.seen_on(torch.device("cpu"))
+    shelf = Shelf(torch.device("cpu"))
+    drawn = draw_batch(SampleSource([], RECIPE.sources), RECIPE, views, shelf, 0)
+    return drawn.seen_on(shelf.device)
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import torch
 from scipy import ndimage
 
 from napari_sam.training import appearance
-from napari_sam.training.crops import draw_crop
+from napari_sam.training.crops import Crops, Shelf, draw_crops, draw_look
 from napari_sam.training.samples import Sample, typical_diameter
 from napari_sam.training.synthetic import draw_scene
 
@@ -86,26 +86,63 @@ def test_typical_diameter_of_a_disc():
     assert typical_diameter(np.zeros((4, 4), int)) == 32
 
 
+def drawn(seed: int, radius: float = 10, **given: float) -> Crops:
+    size = given.pop("size")
+    look = draw_look(disc_sample(radius), np.random.default_rng(seed), size=size, **given)
+    return draw_crops([look], size, Shelf(torch.device("cpu")))
+
+
 def test_a_view_shows_objects_at_the_wanted_size():
-    crop = draw_crop(disc_sample(), np.random.default_rng(1), size=256, diameter=40, spread=0)
-    area = (crop.labels > 0).sum()
-    assert crop.image.shape == (1, 256, 256)
+    crops = drawn(1, size=256, diameter=40, spread=0)
+    area = int((crops.labels > 0).sum())
+    assert crops.images.shape == (1, 3, 256, 256)
     assert 2 * np.sqrt(area / np.pi) == pytest.approx(40, rel=0.05)
-    assert 0 <= crop.image.min() <= crop.image.max() <= 1
+    assert 0 <= crops.images.min() <= crops.images.max() <= 1
 
 
 def test_image_and_labels_move_together():
     for seed in range(10):
-        rng = np.random.default_rng(seed)
-        crop = draw_crop(disc_sample(25), rng, size=128, diameter=50, spread=0.2)
-        inside, outside = crop.image[:, crop.labels > 0], crop.image[:, crop.labels == 0]
-        contrast = np.abs(np.median(inside, axis=1) - np.median(outside, axis=1)).max()
-        assert contrast > 0.5
+        crops = drawn(seed, 25, size=128, diameter=50, spread=0.2)
+        image, inside = crops.images[0, 0], crops.labels[0] > 0
+        assert abs(image[inside].median() - image[~inside].median()) > 0.5
 
 
 def test_views_are_the_same_from_the_same_seed():
-    views = [
-        draw_crop(disc_sample(), np.random.default_rng(3), size=64, diameter=20) for _ in range(2)
-    ]
-    assert np.array_equal(views[0].image, views[1].image)
-    assert np.array_equal(views[0].labels, views[1].labels)
+    first, second = (drawn(3, size=64, diameter=20) for _ in range(2))
+    assert torch.equal(first.images, second.images)
+    assert torch.equal(first.labels, second.labels)
+
+
+@pytest.mark.parametrize("far", [0.5, 2.0])
+def test_views_show_the_places_that_were_chosen(far):
+    rows, cols = np.mgrid[:90, :120].astype(np.float32)
+    sample = Sample(
+        name="ramp",
+        source="drawn",
+        image=rows + 200 * cols,
+        labels=np.ones((90, 120), np.int32),
+        nested=(np.mgrid[:90, :120][0] // 30 + 1).astype(np.uint16),
+    )
+    look = draw_look(sample, np.random.default_rng(5), size=64, diameter=1, spread=0)
+    look = look._replace(scale=1 / far, down=(0, far), right=(far, 0), centre=(45, 60))
+    look = look._replace(black=0.0, white=30000.0)
+    crops = draw_crops([look], 64, Shelf(torch.device("cpu")))
+    away = (np.arange(64) + 0.5 - 32) * far
+    row, col = 45 + away[None] - 0.5, 60 + away[:, None] - 0.5
+    inside = crops.inside[0].numpy()
+    core = ndimage.binary_erosion(inside, iterations=2)
+    assert np.array_equal(inside, ((away >= -45) & (away < 45)) & (np.abs(away) < 60)[:, None])
+    expected = (row + 200 * col) / 30000
+    assert np.abs(crops.images[0, 0].numpy() - expected)[core].max() < 0.01
+    wholes = np.broadcast_to((row + 0.5) // 30 + 1, inside.shape)
+    assert np.array_equal(crops.nested[0].numpy()[inside], wholes[inside])
+    assert not crops.labels[0].numpy()[~inside].any()
+
+
+def test_a_shelf_holds_what_it_has_room_for():
+    shelf = Shelf(torch.device("cpu"))
+    shelf._room = 100 * 120 * 12 + 10
+    first, second = disc_sample(), disc_sample()
+    kept, passed = (shelf.layers(sample)[0] for sample in (first, second))
+    assert shelf.layers(first)[0] is kept
+    assert shelf.layers(second)[0] is not passed

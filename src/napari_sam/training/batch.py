@@ -41,8 +41,8 @@ class Regions:
 class Batch:
     """One part of a step: views and objects.
 
-    As drawn, all values of pixels are bytes, since batches travel between processes and devices;
-    `seen_on` makes them float32 and varies how the images look.
+    As drawn, all values of pixels are bytes; `seen_on` makes them float32 and varies how the images
+    look.
 
     Attributes
     ----------
@@ -73,8 +73,6 @@ class Batch:
         Prompt rounds.
     seed : int
         For the chances inside the step.
-    turned : bool
-        Whether the views are turned or mirrored by chance: they were seen before.
     """
 
     images: Tensor
@@ -91,20 +89,18 @@ class Batch:
     stride: int
     rounds: int
     seed: int
-    turned: bool = False
 
     def seen_on(self, device: torch.device) -> Batch:
         """Return the batch on a device as the network sees it, pixels in float32."""
         moved = _moved(self, device, regions=_moved(self.regions, device))
         worn = wear(moved.images.float() / 255, self.grays, self.seed) * 255
         padding = torch.tensor(PADDING_COLOUR, device=device)[:, None, None]
-        seen = dataclasses.replace(
+        return dataclasses.replace(
             moved,
             images=torch.where(moved.inside[:, None], worn, padding),
             instances=moved.instances.float() / 255,
             object_masks=moved.object_masks.float() / 255,
         )
-        return _turned(seen, self.seed % 8) if self.turned else seen
 
 
 Moved = TypeVar("Moved", "Regions", "Batch")
@@ -117,26 +113,3 @@ def _moved(values: Moved, device: torch.device, **given: Any) -> Moved:
         name: value.to(device, non_blocking=True) for name, value in fields.items()
     }
     return dataclasses.replace(values, **moved, **given)
-
-
-def _turned(batch: Batch, way: int) -> Batch:
-    """Return a batch turned or mirrored in one of eight ways, its pixels in float32."""
-
-    def turn(maps: Tensor) -> Tensor:
-        maps = maps.mT if way & 4 else maps
-        sides = [axis for axis, bit in ((-2, 1), (-1, 2)) if way & bit]
-        return maps.flip(sides).contiguous()
-
-    corners = batch.object_windows.flip(1) if way & 4 else batch.object_windows
-    farthest = batch.images.shape[-1] // batch.stride - batch.window
-    mirrored = torch.tensor([bool(way & 1), bool(way & 2)], device=corners.device)
-    return dataclasses.replace(
-        batch,
-        images=turn(batch.images),
-        inside=turn(batch.inside),
-        instances=turn(batch.instances) if batch.instances.ndim > 1 else batch.instances,
-        judged=turn(batch.judged),
-        regions=dataclasses.replace(batch.regions, weights=turn(batch.regions.weights)),
-        object_masks=turn(batch.object_masks),
-        object_windows=torch.where(mirrored, farthest - corners, corners),
-    )

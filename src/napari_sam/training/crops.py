@@ -1,12 +1,14 @@
-"""Random views of samples: scaled and turned."""
+"""Random views of samples: scaled, turned and mirrored, drawn on any device."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn import functional
 
 from napari_sam.training.samples import GRAYS, Sample
@@ -15,40 +17,62 @@ _OVERHANG = 1.5
 """A view may be this much larger than the sample's shorter side."""
 _MARGIN = 4
 """Pixels kept around what a view shows of a sample."""
+_FINER = 0.75
+"""Scale under which several pixels are averaged for one of a view."""
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Crop:
-    """A training view.
+class Look(NamedTuple):
+    """Where a view looks at a sample, and how its grays are stretched.
 
     Attributes
     ----------
-    image : ndarray
-        (1 or 3, S, S) float32 in 0 ... 1, gray or colour.
-    labels : ndarray
-        (S, S) int32.
-    nested : ndarray or None
-        (S, S) int32, objects that contain those of `labels`.
-    kinds : ndarray
-        (n + 1,) int64, what kind of object each label of `labels` is, from 1.
-    diameter : float
-        Typical diameter of the sample's objects at the view's scale, pixels.
-    inside : ndarray
-        (S, S) bool, where the view shows the sample and not its surroundings.
+    sample : Sample
+        What is looked at.
+    centre : tuple of float
+        Row and column of the sample in the middle of the view.
+    down, right : tuple of float
+        Rows and columns of the sample along one pixel of the view downwards, and to the right.
+    scale : float
+        Pixels of the view along one of the sample.
+    black, white : float
+        Intensities of a gray image that become 0 and 1.
     """
 
-    image: NDArray[np.float32]
-    labels: NDArray[np.int32]
-    nested: NDArray[np.int32] | None
-    kinds: NDArray[np.int64]
-    diameter: float
-    inside: NDArray[np.bool_]
+    sample: Sample
+    centre: tuple[float, float]
+    down: tuple[float, float]
+    right: tuple[float, float]
+    scale: float
+    black: float = 0.0
+    white: float = 255.0
 
 
-def draw_crop(
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Crops:
+    """What several views show.
+
+    Attributes
+    ----------
+    images : Tensor
+        (B, 3, S, S) float32 in 0 ... 1; gray ones have three equal channels.
+    labels : Tensor
+        (B, S, S) int32.
+    nested : Tensor
+        (B, S, S) int32, objects that contain those of `labels`; zero where there are none.
+    inside : Tensor
+        (B, S, S) bool, where a view shows its sample and not what lies around.
+    """
+
+    images: Tensor
+    labels: Tensor
+    nested: Tensor
+    inside: Tensor
+
+
+def draw_look(
     sample: Sample, rng: np.random.Generator, *, size: int, diameter: float, spread: float = 0.5
-) -> Crop:
-    """Draw a random view of a sample.
+) -> Look:
+    """Choose how to look at a sample.
 
     Parameters
     ----------
@@ -62,80 +86,28 @@ def draw_crop(
         Typical diameter of an object in the view, pixels.
     spread : float
         Standard deviation of the logarithm of the scale around it.
-
-    Returns
-    -------
-    Crop
     """
-    typical = sample.diameter
-    scale = diameter / typical * np.exp(rng.normal(0, spread))
-    whole = size / min(sample.labels.shape)
+    shape = sample.labels.shape
+    scale = diameter / sample.diameter * np.exp(rng.normal(0, spread))
+    whole = size / min(shape)
     scale = float(np.clip(scale, max(0.25, whole / _OVERHANG), max(4, whole / _OVERHANG)))
-    places = _look(sample.labels.shape, rng, size, scale)
-    extent = torch.tensor(sample.labels.shape)
-    outside = ((places < 0) | (places > extent)).any(-1).numpy()
-    seen = _seen(places, sample.labels.shape)
-    grid = _grid(places, seen)
-    nested = None
-    if sample.nested is not None:
-        nested = _resample_labels(sample.nested[seen], grid)
-    return Crop(
-        image=_resample(_as_float(sample, seen, rng), grid, scale, "bilinear"),
-        labels=_resample_labels(sample.labels[seen], grid),
-        nested=nested,
-        kinds=sample.kinds_of_labels(),
-        diameter=typical * scale,
-        inside=~outside,
-    )
-
-
-def _as_float(
-    sample: Sample, seen: tuple[slice, slice], rng: np.random.Generator
-) -> NDArray[np.float32]:
-    """Return (h, w, 1 or 3) float32 in 0 ... 1; gray images are stretched, nearly as in use."""
-    image = sample.image[seen]
-    if image.ndim == 3:
-        return np.asarray(image[..., :3], np.float32) / np.float32(255)
-    at = rng.uniform(0, 2), rng.uniform(98.5, 100)
-    low, high = np.interp(at, GRAYS, sample.grays).astype(np.float32)
-    stretched = (image.astype(np.float32) - low) / max(high - low, np.float32(1e-6))
-    return np.asarray(np.clip(stretched, 0, 1)[..., None], np.float32)
-
-
-def _look(
-    shape: tuple[int, ...], rng: np.random.Generator, size: int, scale: float
-) -> torch.Tensor:
-    """Return which place (size, size, 2), row and column, each pixel of a random view shows."""
-    height, width = shape
     angle = rng.choice([0, 90, 180, 270]) + (rng.uniform(-45, 45) if rng.random() < 0.5 else 0)
-    turn = np.deg2rad(angle)
+    cos, sin = np.cos(np.deg2rad(angle)) / scale, np.sin(np.deg2rad(angle)) / scale
     flip = rng.choice([-1, 1])
-    span = size / scale
-    centre = [_along(rng, height, span), _along(rng, width, span)]
-    offsets = (torch.arange(size) + 0.5 - size / 2) / scale
-    down, right = torch.meshgrid(offsets, offsets * float(flip), indexing="ij")
-    cos, sin = float(np.cos(turn)), float(np.sin(turn))
-    rows = centre[0] + cos * down - sin * right
-    cols = centre[1] + sin * down + cos * right
-    return torch.stack([rows, cols], -1)
-
-
-def _seen(places: torch.Tensor, shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """Return the rows and columns of a sample that a view shows, and a margin."""
-    low = (places.amin((0, 1)) - _MARGIN).int().tolist()
-    high = (places.amax((0, 1)) + _MARGIN).int().tolist()
-    rows, cols = (
-        slice(max(first, 0), min(last, length))
-        for first, last, length in zip(low, high, shape, strict=True)
+    centre = [_along(rng, length, size / scale) for length in shape]
+    black, white = 0.0, 255.0
+    if sample.image.ndim == 2:
+        at = rng.uniform(0, 2), rng.uniform(98.5, 100)
+        black, white = map(float, np.interp(at, GRAYS, sample.grays))
+    return Look(
+        sample=sample,
+        centre=(centre[0], centre[1]),
+        down=(float(cos), float(sin)),
+        right=(float(-sin * flip), float(cos * flip)),
+        scale=scale,
+        black=black,
+        white=white,
     )
-    return rows, cols
-
-
-def _grid(places: torch.Tensor, seen: tuple[slice, slice]) -> torch.Tensor:
-    """Return a sampling grid (1, size, size, 2), x and y, of what is seen of a sample."""
-    starts = torch.tensor([part.start for part in seen])
-    lengths = torch.tensor([part.stop - part.start for part in seen])
-    return ((places - starts) / lengths * 2 - 1).flip(-1)[None]
 
 
 def _along(rng: np.random.Generator, length: int, span: float) -> float:
@@ -145,22 +117,116 @@ def _along(rng: np.random.Generator, length: int, span: float) -> float:
     return float(rng.uniform(span / 2, length - span / 2))
 
 
-def _resample_labels(labels: NDArray[np.integer], grid: torch.Tensor) -> NDArray[np.int32]:
-    """Look at labels (h, w) through a grid; returns (size, size). Outside is zero."""
-    return np.asarray(_resample(labels[..., None], grid, 1, "nearest")[0], np.int32)
+class Shelf:
+    """Samples on a device, kept there while there is room.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where views are drawn.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self._room = 0
+        if device.type == "cuda":
+            self._room = torch.cuda.mem_get_info(device)[0] // 4
+        self._kept: dict[Sample, tuple[Tensor, Tensor, Tensor | None]] = {}
+
+    def layers(self, sample: Sample) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return image (H, W, 1 or 3), labels (H, W) and nested objects on the device."""
+        if sample in self._kept:
+            return self._kept[sample]
+        image = sample.image[..., None] if sample.image.ndim == 2 else sample.image[..., :3]
+        nested = None if sample.nested is None else _tensor(sample.nested).to(self.device)
+        layers = _tensor(image).to(self.device), _tensor(sample.labels).to(self.device), nested
+        needed = sum(layer.nbytes for layer in layers if layer is not None)
+        if needed <= self._room:
+            self._room -= needed
+            self._kept[sample] = layers
+        return layers
 
 
-def _resample(
-    values: NDArray[np.generic], grid: torch.Tensor, scale: float, mode: str
-) -> NDArray[np.float32]:
-    """Look at values (H, W, C) through a grid; returns (C, size, size). Outside is zero."""
-    tensor = torch.from_numpy(np.ascontiguousarray(values.astype(np.float32))).permute(2, 0, 1)[
-        None
-    ]
-    if scale < 0.75:
+def _tensor(values: NDArray[np.generic]) -> Tensor:
+    """Return an array as a tensor; torch does little with wide unsigned integers."""
+    if values.dtype.kind == "u" and values.dtype.itemsize > 1:
+        values = values.astype(np.int32)
+    return torch.from_numpy(np.ascontiguousarray(values))
+
+
+def draw_crops(looks: list[Look], size: int, shelf: Shelf) -> Crops:
+    """Look at samples.
+
+    Parameters
+    ----------
+    looks : list of Look
+        Where.
+    size : int
+        Height and width of the views, pixels.
+    shelf : Shelf
+        Holds the samples, and says on which device the views are drawn.
+    """
+    places = _places(looks, size).to(shelf.device)
+    extents = torch.tensor([look.sample.labels.shape for look in looks]).to(shelf.device)
+    inside = ((places >= 0) & (places < extents[:, None, None])).all(-1)
+    nearest = places.long().clamp(min=0).minimum(extents[:, None, None] - 1)
+    shown = [_parts_shown(look, size) for look in looks]
+    starts, lengths = (
+        torch.tensor([[side[at] for side in part] for part in shown]).to(shelf.device)[
+            :, None, None
+        ]
+        for at in (0, 1)
+    )
+    grids = ((places - starts) / lengths * 2 - 1).flip(-1)
+    images, labels, nested = [], [], []
+    for look, part, grid, pixels in zip(looks, shown, grids, nearest.unbind(), strict=True):
+        image, objects, wholes = shelf.layers(look.sample)
+        images.append(_image(image, part, look.scale, grid))
+        rows, cols = pixels.unbind(-1)
+        labels.append(objects[rows, cols].int())
+        nested.append(None if wholes is None else wholes[rows, cols].int())
+    nothing = torch.zeros_like(labels[0])
+    black, white = (
+        torch.tensor([look[at] for look in looks]).to(shelf.device)[:, None, None, None]
+        for at in (5, 6)
+    )
+    stretched = (torch.stack(images) - black) / (white - black).clamp(min=1e-6)
+    return Crops(
+        images=stretched.clamp(0, 1) * inside[:, None],
+        labels=torch.stack(labels) * inside,
+        nested=torch.stack([nothing if there is None else there for there in nested]) * inside,
+        inside=inside,
+    )
+
+
+def _places(looks: list[Look], size: int) -> Tensor:
+    """Return which place, row and column of its sample, each pixel shows, (B, size, size, 2)."""
+    away = torch.arange(size) + 0.5 - size / 2
+    centres, down, right = (
+        torch.tensor([look[at] for look in looks])[:, None, None] for at in (1, 2, 3)
+    )
+    return centres + away[:, None, None] * down + away[None, :, None] * right
+
+
+def _parts_shown(look: Look, size: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Return first row and number of rows that a view shows of a sample, and a margin; columns."""
+    reach = (np.abs(look.down) + np.abs(look.right)) * size / 2 + _MARGIN
+    first = np.floor(np.subtract(look.centre, reach)).clip(0).astype(int)
+    last = np.ceil(np.add(look.centre, reach)).clip(max=look.sample.labels.shape).astype(int)
+    (top, left), (height, width) = first.tolist(), (last - first).tolist()
+    return (top, height), (left, width)
+
+
+def _image(
+    image: Tensor, part: tuple[tuple[int, int], tuple[int, int]], scale: float, grid: Tensor
+) -> Tensor:
+    """Look at part of an image (H, W, 1 or 3) through a grid (S, S, 2); returns (3, S, S)."""
+    (top, height), (left, width) = part
+    pixels = image[top : top + height, left : left + width].permute(2, 0, 1)[None].float()
+    if scale < _FINER:
         factor = min(max(scale * 1.3, 0.2), 1)
-        tensor = functional.interpolate(
-            tensor, scale_factor=factor, mode="bilinear", antialias=True
+        pixels = functional.interpolate(
+            pixels, scale_factor=factor, mode="bilinear", antialias=True
         )
-    looked = functional.grid_sample(tensor, grid.to(tensor.dtype), mode=mode, align_corners=False)
-    return looked[0].numpy()
+    shown = functional.grid_sample(pixels, grid[None], mode="bilinear", align_corners=False)
+    return shown[0].expand(3, -1, -1)

@@ -38,9 +38,6 @@ class Recipe:
     parts, part_size, crop_size : int
         Parts of a step, whose gradients are averaged and which may be computed side by side; views
         per part; and their side in pixels (a multiple of 32).
-    repeats : int
-        Steps that a drawn view is used in, each time turned and changed in look anew and with
-        other objects and prompts ("data echoing", Choi et al. 2019): drawing is slow.
     objects_per_part : int
         Objects decoded per part in windows of 16 x 16 tokens; fewer in larger windows.
     windows : tuple of (int, float)
@@ -80,7 +77,6 @@ class Recipe:
     parts: int = 1
     part_size: int = 4
     crop_size: int = 256
-    repeats: int = 1
     objects_per_part: int = 32
     windows: tuple[tuple[int, float], ...] = ((16, 0.65), (24, 0.15), (32, 0.2))
     rounds: tuple[tuple[int, float], ...] = ((1, 0.3), (2, 0.4), (3, 0.3))
@@ -116,8 +112,8 @@ class Recipe:
                 f"channels must be multiples of {_CHANNEL_STEP} for training in bfloat16 on "
                 f"processors, got {list(channels)}"
             )
-        if min(self.steps, self.parts, self.part_size, self.repeats) < 1:
-            raise ValueError("steps, parts, part_size and repeats must be at least 1")
+        if min(self.steps, self.parts, self.part_size) < 1:
+            raise ValueError("steps, parts and part_size must be at least 1")
 
     @property
     def diameter(self) -> float:

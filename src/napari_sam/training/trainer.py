@@ -217,8 +217,7 @@ def iter_train(
         As in `Trainer`.
     workers : int
         On a processor, processes that compute the parts of a step side by side; the losses are the
-        same within float noise. On a GPU, which computes all parts itself, processes that draw
-        them. With one, all is done in this process.
+        same within float noise. With one, and on a GPU, all is done in this process.
     validation : sequence of Sample
         Images that the network is scored on every so often; nothing is chosen by them.
 
@@ -270,9 +269,7 @@ def iter_train(
 def _team(model: Sam, recipe: Recipe, source: SampleSource, workers: int) -> Workers:
     if workers < 1:
         raise ValueError(f"workers must be at least 1, got {workers}")
-    if model.device.type != "cpu":
-        return LocalWorker(model, recipe, source, drawers=workers if workers > 1 else 0)
-    if workers == 1 or recipe.parts == 1:
+    if model.device.type != "cpu" or workers == 1 or recipe.parts == 1:
         return LocalWorker(model, recipe, source)
     return WorkerPool(model, recipe, source, workers)
 

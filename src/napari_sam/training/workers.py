@@ -20,7 +20,7 @@ from torch import multiprocessing as mp
 from napari_sam.model.configs import SamConfig
 from napari_sam.model.sam import Sam
 from napari_sam.training.batches import SampleSource
-from napari_sam.training.drawing import Drawer, ProcessDrawer, ThreadDrawer
+from napari_sam.training.drawing import Drawer
 from napari_sam.training.part import part_losses
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.tuning import Tuning, prepare
@@ -61,8 +61,6 @@ class LocalWorker:
         What parts are drawn from.
     first, every : int
         This worker takes the parts first, first + every, ...
-    drawers : int
-        Processes that draw the parts; 0 draws them in a thread of this process.
     """
 
     def __init__(
@@ -73,15 +71,12 @@ class LocalWorker:
         *,
         first: int = 0,
         every: int = 1,
-        drawers: int = 0,
     ) -> None:
         self._model = model
         self._recipe = recipe
-        given = source, recipe, view_config(recipe, model.config)
+        views = view_config(recipe, model.config)
         parts = range(first, recipe.parts, every)
-        self._drawer: Drawer = (
-            ProcessDrawer(*given, parts, drawers) if drawers else ThreadDrawer(*given, parts)
-        )
+        self._drawer = Drawer(source, recipe, views, parts, model.device)
 
     def run(self, order: Order) -> list[Losses]:
         """See `Workers`."""
