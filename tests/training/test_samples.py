@@ -56,6 +56,15 @@ def test_a_users_folder(tmp_path):
     assert sample.labels.sum() == 5
 
 
+def test_objects_are_numbered_whatever_their_labels(tmp_path):
+    labels = np.array([[0, 2**31 + 5, 7], [7, 0, 0]], np.uint32)
+    for name, pixels in (("images", np.ones((2, 3), np.uint8)), ("labels", labels)):
+        (tmp_path / name).mkdir()
+        tifffile.imwrite(tmp_path / name / "one.tif", pixels)
+    (sample,) = read_folder(tmp_path)
+    assert sample.labels.tolist() == [[0, 2, 1], [1, 0, 0]]
+
+
 def test_stacks_and_zarr_in_a_users_folder(tmp_path, caplog):
     for name in ("images", "labels"):
         (tmp_path / name).mkdir()

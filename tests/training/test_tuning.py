@@ -148,7 +148,9 @@ def test_frozen_norms_keep_their_statistics(tmp_path, discs):
     )
     start = Sam(small.sam_config()).eval()
     plan = dataclasses.replace(
-        read_recipe("nano_heads"),
+        read_recipe("nano_hints"),
+        tune="heads",
+        hint_share=0.0,
         steps=2,
         parts=1,
         part_size=2,

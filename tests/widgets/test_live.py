@@ -3,8 +3,12 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
+from qtpy.QtCore import QObject
+
+from napari_sam.widgets.live import LatestWins
 
 pytestmark = pytest.mark.needs_qt
 
@@ -47,3 +51,27 @@ def test_a_program_ends_after_the_answer_in_flight():
     )
     assert done.returncode == 0, done.stderr[-2000:]
     assert done.stdout.split() == ["leaving", "answered"]
+
+
+def test_an_answer_that_has_arrived_is_no_longer_asked(qtbot, monkeypatch):
+    """A click that commits by itself looks at this, however slow the thread is to go on."""
+    owner = QObject()
+    next_question = LatestWins._next
+
+    def late(live):
+        time.sleep(0.2)
+        return next_question(live)
+
+    monkeypatch.setattr(LatestWins, "_next", late)
+    live = LatestWins(("prompt",), owner)
+    told = []
+    live.answered.connect(lambda *_: told.append((live.is_asked("prompt"), live.busy)))
+    live.failed.connect(lambda *_: told.append((live.is_asked("prompt"), live.busy)))
+    for question in (lambda: 1, lambda: 1 / 0):
+        live.ask("prompt", question)
+        assert live.is_asked("prompt")
+        known = len(told)
+        qtbot.waitUntil(lambda known=known: len(told) > known)
+    live.end()
+    assert live.wait(5)
+    assert told == [(False, False)] * 2

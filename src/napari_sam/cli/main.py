@@ -225,7 +225,7 @@ def _train(commands: _Commands) -> None:
         "--workers",
         type=int,
         default=1,
-        help="processes that compute parts of a step side by side, or draw them for a GPU",
+        help="processes that compute parts of a step side by side, on processors",
     )
     parser.add_argument("--threads", type=int, default=1, help="processor threads of each")
     parser.add_argument("--restart", action="store_true", help="start over instead of resuming")

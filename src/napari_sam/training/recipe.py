@@ -158,7 +158,7 @@ def read_recipe(path: str | Path) -> Recipe:
     ----------
     path : str or Path
         A TOML file, or the name of a recipe of the package: ``"nano"``, ``"nano_cpu"``,
-        ``"nano_late"``, ``"nano_heads"``, ``"nano_hints"``, ``"nano_rater"``, ``"finetune"``.
+        ``"nano_hints"``, ``"nano_rater"``, ``"finetune"``.
 
     Raises
     ------

@@ -229,10 +229,17 @@ def _from_pair(
             f"{labels.shape}; expected (H, W), or (Z, H, W) for both"
         )
     return [
-        Sample(name=plane, source=source, image=pixels, labels=objects.astype(np.int32))
+        Sample(name=plane, source=source, image=pixels, labels=_numbered(objects))
         for plane, pixels, objects in planes
         if objects.any()
     ]
+
+
+def _numbered(labels: NDArray[np.generic]) -> NDArray[np.int32]:
+    """Number objects from 1, whatever their labels: tables of objects are as long as the last."""
+    values, places = np.unique(labels, return_inverse=True)
+    numbers = np.cumsum(values != 0) * (values != 0)
+    return np.asarray(numbers[places].reshape(labels.shape), np.int32)
 
 
 def _read(

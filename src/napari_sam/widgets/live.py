@@ -103,7 +103,6 @@ class LatestWins(QObject):
 
     def _next(self) -> tuple[str, Callable[[], Any]] | None:
         with self._state:
-            self._in_flight = ""
             while not self._waiting and not self._ended:
                 self._state.wait()
             if self._ended:
@@ -136,6 +135,7 @@ class LatestWins(QObject):
         """Emit, unless the widget went meanwhile."""
         with self._state:
             ended = self._ended
+            self._in_flight = ""  # before the GUI thread may look whether it is
             self._on_the_way[values[0]] += 1
         if not ended:
             try:
