@@ -171,12 +171,7 @@ def draw_crops(looks: list[Look], size: int, shelf: Shelf) -> Crops:
     inside = ((places >= 0) & (places < extents[:, None, None])).all(-1)
     nearest = places.long().clamp(min=0).minimum(extents[:, None, None] - 1)
     shown = [_parts_shown(look, size) for look in looks]
-    starts, lengths = (
-        torch.tensor([[side[at] for side in part] for part in shown]).to(shelf.device)[
-            :, None, None
-        ]
-        for at in (0, 1)
-    )
+    starts, lengths = torch.tensor(shown).to(shelf.device)[:, None, None].unbind(-1)
     grids = ((places - starts) / lengths * 2 - 1).flip(-1)
     images, labels, nested = [], [], []
     for look, part, grid, pixels in zip(looks, shown, grids, nearest.unbind(), strict=True):
@@ -186,10 +181,8 @@ def draw_crops(looks: list[Look], size: int, shelf: Shelf) -> Crops:
         labels.append(objects[rows, cols].int())
         nested.append(None if wholes is None else wholes[rows, cols].int())
     nothing = torch.zeros_like(labels[0])
-    black, white = (
-        torch.tensor([look[at] for look in looks]).to(shelf.device)[:, None, None, None]
-        for at in (5, 6)
-    )
+    grays = torch.tensor([(look.black, look.white) for look in looks]).to(shelf.device)
+    black, white = grays.T[:, :, None, None, None]
     stretched = (torch.stack(images) - black) / (white - black).clamp(min=1e-6)
     return Crops(
         images=stretched.clamp(0, 1) * inside[:, None],
@@ -202,10 +195,9 @@ def draw_crops(looks: list[Look], size: int, shelf: Shelf) -> Crops:
 def _places(looks: list[Look], size: int) -> Tensor:
     """Return which place, row and column of its sample, each pixel shows, (B, size, size, 2)."""
     away = torch.arange(size) + 0.5 - size / 2
-    centres, down, right = (
-        torch.tensor([look[at] for look in looks])[:, None, None] for at in (1, 2, 3)
-    )
-    return centres + away[:, None, None] * down + away[None, :, None] * right
+    ways = torch.tensor([(look.centre, look.down, look.right) for look in looks])
+    centre, down, right = ways[:, None, None].unbind(-2)
+    return centre + away[:, None, None] * down + away[None, :, None] * right
 
 
 def _parts_shown(look: Look, size: int) -> tuple[tuple[int, int], tuple[int, int]]:

@@ -17,7 +17,7 @@ Parts = list[Batch]
 
 
 class Drawer:
-    """Draws the parts of steps on the device that trains, one step ahead of who asks for them.
+    """Draws the parts of steps, one step ahead of who asks for them: on a GPU that trains, itself.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ class Drawer:
     parts : sequence of int
         Which parts of each step.
     device : torch.device
-        Where to draw.
+        What trains; views for anything but CUDA are drawn on the processor.
     """
 
     def __init__(
@@ -37,7 +37,8 @@ class Drawer:
         parts: Sequence[int],
         device: torch.device,
     ) -> None:
-        self._given = source, recipe, views, Shelf(device)
+        shelf = Shelf(device if device.type == "cuda" else torch.device("cpu"))
+        self._given = source, recipe, views, shelf
         self._parts = parts
         self._thread = ThreadPoolExecutor(1)
         self._coming: tuple[int, Future[Parts]] | None = None
