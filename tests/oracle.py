@@ -159,7 +159,7 @@ class OraclePredictor:
     ) -> float | None:
         return None
 
-    def instance_maps(self, embedding: OracleEmbedding) -> NDArray[np.float32]:
+    def instance_maps(self, embedding: OracleEmbedding, *, looks: int = 1) -> NDArray[np.float32]:
         """Foreground; closeness and depth are 1 inside, so that every component is one seed."""
         inside = (embedding.components > 0).astype(np.float32)
         return np.stack([inside, inside, inside])

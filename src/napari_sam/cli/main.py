@@ -174,6 +174,7 @@ EVERYTHING_NUMBERS: dict[str, type] = {
     "points_per_batch": int,
     "tile_side": int,
     "min_mask_region_area": int,
+    "looks": int,
     "foreground_thresh": float,
     "seed_prominence": float,
     "seed_smoothing": float,

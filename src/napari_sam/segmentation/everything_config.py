@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from napari_sam.segmentation.instance_looks import MOST_LOOKS
+
 MODES = ("auto", "grid", "instances", "prompts")
 POINTS = ("full", "adaptive")
 LEVELS = ("all", "largest", "smallest", "one size")
@@ -89,6 +91,8 @@ class EverythingConfig:
         Between and within crops.
     points_per_batch : int
         Points decoded at once.
+    looks : int
+        Mode ``"instances"``: the maps are the mean of so many looks; see `Predictor.instance_maps`.
     foreground_thresh, seed_prominence, seed_smoothing, debris_thresh : float
         Of mode ``"instances"``; see `instances_from_maps` and `without_debris`. Smoothing is a
         share of the object diameter.
@@ -211,6 +215,15 @@ class EverythingConfig:
         min=1,
         max=1024,
         step=16,
+        advanced=True,
+    )
+    looks: int = setting(
+        MOST_LOOKS,
+        "Looks",
+        "Instances mode: the image is also seen mirrored, nearer and further; 1 is quickest",
+        min=1,
+        max=MOST_LOOKS,
+        step=1,
         advanced=True,
     )
     foreground_thresh: float = setting(

@@ -178,7 +178,7 @@ def separated(
 ) -> NDArray[np.uint32]:
     """Separate the instances of an embedding, whatever their size."""
     return instances_from_maps(
-        predictor.instance_maps(embedding),
+        predictor.instance_maps(embedding, looks=config.looks),
         foreground_thresh=config.foreground_thresh,
         seed_prominence=config.seed_prominence,
         smoothing=config.seed_smoothing * (embedding.object_diameter or 0),
