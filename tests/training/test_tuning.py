@@ -171,6 +171,26 @@ def test_frozen_norms_keep_their_statistics(tmp_path, discs):
 
 
 @pytest.mark.parametrize("tune", ["all", "decoder"])
+def test_a_share_of_what_was_known_is_kept(tmp_path, discs, tune):
+    torch.manual_seed(0)
+    start = Sam(TINY.sam_config()).eval()
+    plan = dataclasses.replace(TINY, network={}, tune=tune, encoder_share=0.0)
+    results = {}
+    for share in (0.0, 0.25, 1.0):
+        recipe = dataclasses.replace(plan, kept_share=share)
+        path = run(iter_train(recipe, discs, tmp_path / f"{share}.safetensors", start=start))
+        results[share] = read_checkpoint(path).state_dict()
+    known = start.half().float().state_dict()
+    moved = {name for name in known if not torch.equal(results[0.0][name], known[name])}
+    assert {name.split(".")[0] for name in moved} >= {"mask_decoder"}
+    for name, value in known.items():
+        if value.is_floating_point():
+            assert torch.equal(results[1.0][name], value), name
+            expected = torch.lerp(results[0.0][name], value, 0.25)
+            assert torch.allclose(results[0.25][name], expected, atol=2e-3), name
+
+
+@pytest.mark.parametrize("tune", ["all", "decoder"])
 def test_a_rater_stays_as_it_is_while_others_are_trained(tmp_path, discs, tune):
     torch.manual_seed(0)
     rated = Sam(dataclasses.replace(TINY.sam_config(), rater=True))

@@ -62,6 +62,9 @@ class Recipe:
         Steps.
     ema : float
         Decay of the averaged weights, which are the result.
+    kept_share : float
+        Share of the weights that training began from in the result, beside the averaged ones: what
+        was known is forgotten less ("robust fine-tuning", Wortsman et al. 2022).
     iou_weight, instance_weight, size_weight, kind_weight : float
         Weights of these losses beside the mask loss.
     checkpoint_every, evaluate_every : int
@@ -90,6 +93,7 @@ class Recipe:
     weight_decay: float = 0.02
     warmup: int = 150
     ema: float = 0.998
+    kept_share: float = 0.0
     iou_weight: float = 3.0
     instance_weight: float = 3.0
     size_weight: float = 0.1
@@ -112,6 +116,8 @@ class Recipe:
                 f"channels must be multiples of {_CHANNEL_STEP} for training in bfloat16 on "
                 f"processors, got {list(channels)}"
             )
+        if not 0 <= self.kept_share <= 1:
+            raise ValueError(f"kept_share must lie between 0 and 1, got {self.kept_share}")
         if min(self.steps, self.parts, self.part_size) < 1:
             raise ValueError("steps, parts and part_size must be at least 1")
 

@@ -73,6 +73,7 @@ class Trainer:
         self.output = Path(output)
         self.step = 0
         self.model = _network(recipe, start)
+        self._kept = copy.deepcopy(self.model.state_dict()) if recipe.kept_share else {}
         prepare(self.model, Tuning.parse(recipe.tune))
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._changing = changing_names(self.model)
@@ -143,7 +144,11 @@ class Trainer:
         """Return a copy of the network with the averaged weights, in evaluation mode."""
         model = copy.deepcopy(self.model)
         model.load_state_dict(self.averaged, strict=False)
-        return merged(model).requires_grad_(requires_grad=False).eval()
+        model = merged(model).requires_grad_(requires_grad=False).eval()
+        for name, value in model.state_dict().items():
+            if name in self._kept and value.is_floating_point():
+                value.lerp_(self._kept[name].to(value.device), self.recipe.kept_share)
+        return model
 
     def train_step(self, workers: Workers) -> dict[str, float]:
         """Take one step over its parts; returns the means of their losses."""
