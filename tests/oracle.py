@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -32,6 +33,7 @@ class OracleEmbedding:
     """The components (H, W) of an image."""
 
     components: NDArray[np.int32]
+    picture: ClassVar[None] = None
 
     @property
     def image_shape(self) -> tuple[int, int]:
@@ -159,7 +161,7 @@ class OraclePredictor:
     ) -> float | None:
         return None
 
-    def instance_maps(self, embedding: OracleEmbedding, *, looks: int = 1) -> NDArray[np.float32]:
+    def instance_maps(self, embedding: OracleEmbedding) -> NDArray[np.float32]:
         """Foreground; closeness and depth are 1 inside, so that every component is one seed."""
         inside = (embedding.components > 0).astype(np.float32)
         return np.stack([inside, inside, inside])

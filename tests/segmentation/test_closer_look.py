@@ -29,8 +29,7 @@ def disc(shape, centre, diameter):
     return np.hypot(rows - centre[0], cols - centre[1]) < diameter / 2
 
 
-@pytest.fixture(scope="module")
-def field():
+def drawn(seed):
     """Discs of the usual size, one of a quarter and one of 2.5 times its diameter."""
     shape = 420, 460
     truth = {SMALL: disc(shape, SMALL, 10), LARGE: disc(shape, LARGE, 100)}
@@ -38,8 +37,13 @@ def field():
     for row in range(40, 420, 80):
         for col in (40, 120, 200):
             discs = discs + disc(shape, (row, col), USUAL)
-    noise = np.random.default_rng(0).normal(0, 6, shape)
+    noise = np.random.default_rng(seed).normal(0, 6, shape)
     return ndimage.gaussian_filter(40.0 + 120 * (discs > 0), 1) + noise, truth
+
+
+@pytest.fixture(scope="module")
+def field():
+    return drawn(0)
 
 
 @pytest.fixture(scope="module")
@@ -52,16 +56,23 @@ def embedding(nano, field):
     return nano.embed(field[0], object_diameter=USUAL)
 
 
-@pytest.mark.parametrize(("centre", "least_gain"), [(SMALL, -0.05), (LARGE, 0.2)])
-def test_objects_of_other_sizes_are_seen_well(nano, embedding, field, centre, least_gain):
-    truth = field[1][centre]
+@pytest.mark.parametrize(
+    ("centre", "usual", "least_gain"), [(SMALL, USUAL, -0.05), (LARGE, USUAL / 3, 0.2)]
+)
+def test_objects_of_other_sizes_are_seen_well(nano, centre, usual, least_gain):
+    """In the mean over noises: nine pixels of a small disc's edge are a matter of chance."""
     prompts = Prompts(points=[centre])
-    first = nano.predict(embedding, prompts)
-    closer = nano.predict(embedding, prompts, closer_look=True)
-    was, found = (mask_iou(answer.masks[answer.best], truth) for answer in (first, closer))
+    ious = []
+    for seed in range(8):
+        image, truth = drawn(seed)
+        embedding = nano.embed(image, object_diameter=usual)
+        first = nano.predict(embedding, prompts)
+        closer = nano.predict(embedding, prompts, closer_look=True)
+        assert closer.ratings.max() >= first.ratings.max()
+        ious.append([mask_iou(one.masks[one.best], truth[centre]) for one in (first, closer)])
+    was, found = np.mean(ious, 0)
     assert found > 0.9
     assert found - was > least_gain
-    assert closer.ratings.max() >= first.ratings.max()
 
 
 def test_a_correction_goes_on_from_the_closer_look(nano, embedding, field):

@@ -78,9 +78,9 @@ def test_where_nothing_is_new_the_dock_says_so(viewer, qtbot):
 
 def test_finding_can_be_stopped(viewer, qtbot):
     class Slow(OraclePredictor):
-        def instance_maps(self, embedding, **looks):
+        def instance_maps(self, embedding):
             time.sleep(0.3)
-            return super().instance_maps(embedding, **looks)
+            return super().instance_maps(embedding)
 
     dock = opened(viewer, qtbot, Slow())
     commit(dock, qtbot, (8, 8))

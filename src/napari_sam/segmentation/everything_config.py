@@ -92,7 +92,7 @@ class EverythingConfig:
     points_per_batch : int
         Points decoded at once.
     looks : int
-        Mode ``"instances"``: the maps are the mean of so many looks; see `Predictor.instance_maps`.
+        Mode ``"instances"``: the maps are the mean of so many looks; see `mean_instance_maps`.
     foreground_thresh, seed_prominence, seed_smoothing, debris_thresh : float
         Of mode ``"instances"``; see `instances_from_maps` and `without_debris`. Smoothing is a
         share of the object diameter.

@@ -63,8 +63,8 @@ class EverythingPredictor(MaskPredictor, Protocol):
     def full_resolution(self, embedding: Any) -> FullResolution:
         """Return what resizes masks to the image's pixels."""
 
-    def instance_maps(self, embedding: Any, *, looks: int = 1) -> NDArray[np.float32]:
-        """Predict foreground, closeness to centre and depth, in the mean of some looks."""
+    def instance_maps(self, embedding: Any) -> NDArray[np.float32]:
+        """Predict foreground, closeness to centre and depth."""
 
 
 class _Found(NamedTuple):

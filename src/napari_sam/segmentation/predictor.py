@@ -28,7 +28,6 @@ from napari_sam.segmentation.decoding import (
 from napari_sam.segmentation.embedder import Embedder
 from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.segmentation.full_resolution import FullResolution, PointMasks
-from napari_sam.segmentation.instance_looks import other_looks
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
 from napari_sam.segmentation.screening import Margins
@@ -244,16 +243,8 @@ class Predictor(Embedder):
         return torch.from_numpy(placed.astype(np.float32)).to(self._model.device)
 
     @torch.inference_mode()
-    def instance_maps(self, embedding: ImageEmbedding, *, looks: int = 1) -> NDArray[np.float32]:
+    def instance_maps(self, embedding: ImageEmbedding) -> NDArray[np.float32]:
         """Predict the maps from which all instances follow.
-
-        Parameters
-        ----------
-        embedding : ImageEmbedding
-            Of an image.
-        looks : int
-            The mean of so many looks, 1 to 3: the second is mirrored from nearer, the third from
-            further. Each embeds the image once more.
 
         Returns
         -------
@@ -265,12 +256,6 @@ class Predictor(Embedder):
         ValueError
             If the network has no instance decoder.
         """
-        seen = [self._instance_maps(embedding)]
-        for axis, other in other_looks(self, embedding, looks):
-            seen.append(np.flip(self._instance_maps(other), 1 + axis))
-        return np.asarray(np.mean(seen, 0), np.float32)
-
-    def _instance_maps(self, embedding: ImageEmbedding) -> NDArray[np.float32]:
         maps = self._model.instance_maps(embedding.image)[0]
         resized: NDArray[np.float32] = self.upscale(embedding, maps).sigmoid().cpu().numpy()
         return resized

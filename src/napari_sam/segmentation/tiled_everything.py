@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from napari_sam.segmentation.everything_config import EverythingConfig, within_range
 from napari_sam.segmentation.grid import EverythingPredictor, iter_masks
 from napari_sam.segmentation.images import check_image, finite_image, whole_range
+from napari_sam.segmentation.instance_looks import mean_instance_maps
 from napari_sam.segmentation.instances import consecutive, instances_from_maps, without_debris
 from napari_sam.segmentation.labels import MaskRecord
 from napari_sam.segmentation.mosaic import Mosaic
@@ -178,7 +179,7 @@ def separated(
 ) -> NDArray[np.uint32]:
     """Separate the instances of an embedding, whatever their size."""
     return instances_from_maps(
-        predictor.instance_maps(embedding, looks=config.looks),
+        mean_instance_maps(predictor, embedding, config.looks),
         foreground_thresh=config.foreground_thresh,
         seed_prominence=config.seed_prominence,
         smoothing=config.seed_smoothing * (embedding.object_diameter or 0),
