@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from napari_sam.model.size_decoder import N_BINS
-from napari_sam.training.batches import Regions
+from napari_sam.training.batch import Regions
 from napari_sam.training.losses import (
     dice_loss,
     focal_loss,
