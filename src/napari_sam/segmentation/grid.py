@@ -18,6 +18,7 @@ from napari_sam.segmentation.everything_config import EverythingConfig
 from napari_sam.segmentation.full_resolution import FullResolution, LowResMasks, PointMasks
 from napari_sam.segmentation.grid_crops import Crop, at_crop_edge, grid_crops
 from napari_sam.segmentation.images import check_image, whole_range
+from napari_sam.segmentation.instance_looks import LookingPredictor
 from napari_sam.segmentation.masks import box_area, non_maximum_suppression
 from napari_sam.segmentation.point_queue import PointQueue
 from napari_sam.segmentation.progress import Progress, retold
@@ -27,7 +28,7 @@ from napari_sam.segmentation.seeded import MaskPredictor
 from napari_sam.segmentation.selection import clean_record, without_small_regions
 
 
-class EverythingPredictor(MaskPredictor, Protocol):
+class EverythingPredictor(MaskPredictor, LookingPredictor, Protocol):
     """What segmenting everything asks of a predictor."""
 
     @property
@@ -37,15 +38,6 @@ class EverythingPredictor(MaskPredictor, Protocol):
     @property
     def screening_margins(self) -> Margins:
         """Errors of `iter_points` with `screening`; `EXACT` where that gains nothing."""
-
-    def embed(
-        self,
-        image: NDArray[np.generic],
-        *,
-        contrast_limits: tuple[float, float] | None = None,
-        object_diameter: float | None = None,
-    ) -> Any:
-        """Embed an image."""
 
     def iter_points(
         self,
@@ -62,9 +54,6 @@ class EverythingPredictor(MaskPredictor, Protocol):
 
     def full_resolution(self, embedding: Any) -> FullResolution:
         """Return what resizes masks to the image's pixels."""
-
-    def instance_maps(self, embedding: Any) -> NDArray[np.float32]:
-        """Predict foreground, closeness to centre and depth."""
 
 
 class _Found(NamedTuple):

@@ -109,15 +109,12 @@ def choose_objects(
     device = layers.device
     each = -(-count // views)
     pixels = torch.multinomial(objects.weights(), each, replacement=True, generator=generator)
-    of_view = torch.arange(views, device=device)[:, None].expand(-1, each)
     there = (objects.areas > 0).sum((1, 2))
-    new = torch.arange(each, device=device) < _ASKED_AGAIN * there[:, None]
-    some = torch.nonzero(new.flatten())[:, 0]
+    new = (torch.arange(each, device=device) < _ASKED_AGAIN * there[:, None]).flatten()
+    some = torch.nonzero(new)[:, 0]
     spare = torch.randint(len(some), new.shape, generator=generator, device=device)
-    kept = torch.where(
-        new.flatten(), torch.arange(new.numel(), device=device), some[spare.flatten()]
-    )
-    of_view, pixels = of_view.flatten()[kept], pixels.flatten()[kept]
+    kept = torch.where(new, torch.arange(len(new), device=device), some[spare])
+    of_view, pixels = kept // each, pixels.flatten()[kept]
     layer, row, col = pixels // size**2, pixels // size % size, pixels % size
     corners = torch.stack([row, col], 1) // stride - _offsets(len(pixels), window, generator)
     corners = corners.clamp(0, size // stride - window)
