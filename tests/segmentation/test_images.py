@@ -80,6 +80,16 @@ def test_a_square_input_keeps_the_aspect():
     assert geometry.scale == pytest.approx((512 / 600, 1024 / 1200))
 
 
+def test_prompts_are_placed_as_a_network_was_trained():
+    """The official ones number pixels; in centred ones a pixel's middle stays its middle."""
+    geometry = free_geometry((50, 20), 4, 1024)
+    points, box = [[0, 0], [49, 19]], [2, 3, 2, 5]
+    assert geometry.input_points(points, centred=False).tolist() == [[0, 0], [196, 76]]
+    assert geometry.input_points(points, centred=True).tolist() == [[1.5, 1.5], [197.5, 77.5]]
+    assert geometry.input_boxes(box, centred=False).tolist() == [8, 12, 8, 20]
+    assert geometry.input_boxes([box], centred=True).tolist() == [[8, 12, 11, 23]]
+
+
 def test_a_free_input_is_padded_to_the_deepest_stride():
     assert free_geometry((100, 40), 2, 1024).padded_shape == (224, 96)
     assert free_geometry((8, 8), 1, 1024).padded_shape == (32, 32)

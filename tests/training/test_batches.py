@@ -42,6 +42,17 @@ def test_masks_lie_on_the_objects_of_their_views(step):
         assert shown.shape == mask.shape
 
 
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_a_share_of_the_views_looks_as_its_samples_do(share):
+    recipe = dataclasses.replace(TINY, part_size=12, plain_share=share)
+    batch = draw_batch(GIVEN[0], recipe, *GIVEN[2:], 0)
+    seen = batch.seen_on(torch.device("cpu"))
+    inside = batch.inside[:, None]
+    alike = torch.where(inside, seen.images == batch.images, True).all((1, 2, 3))
+    assert torch.equal(alike, batch.plain)
+    assert abs(batch.plain.float().mean() - share) <= 0.4
+
+
 def squares() -> Objects:
     """Return three views: nine squares, a square in a large one, and one that is too small."""
     labels = torch.zeros(3, 64, 64, dtype=torch.int32)

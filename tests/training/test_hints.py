@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from napari_sam.model.sam import PromptBatch, Sam
+from napari_sam.training import part
 from napari_sam.training.batch import Batch
 from napari_sam.training.batches import SampleSource, draw_batch
 from napari_sam.training.crops import Shelf
@@ -95,6 +96,37 @@ def test_so_many_first_answers_begin_from_hints(batch, asked, share, hinted):
     assert torch.isfinite(losses["masks"])
     assert sum(prompts.n_objects for prompts in asked) == 12
     assert sum(p.n_objects for p in asked if p.masks is not None) == hinted
+
+
+def test_only_views_whose_objects_are_hinted_are_separated(batch, asked, monkeypatch):
+    views = []
+    see = part.seen_instances
+
+    def noting(maps):
+        views.append(len(maps))
+        return see(maps)
+
+    monkeypatch.setattr(part, "seen_instances", noting)
+    model = Sam(RECIPE.sam_config()).train()
+    one_round = dataclasses.replace(batch, rounds=1)
+    recipe = dataclasses.replace(RECIPE, hint_share=0.25, box_share=0.5)
+    part_losses(model, one_round, recipe, prompted=True)
+    assert views == [1]
+    assert sum(p.n_objects for p in asked if p.masks is not None) in (2, 3, 4)
+    assert sum(prompts.n_objects for prompts in asked) == 12
+
+
+def test_boxes_are_as_close_as_the_recipe_says(batch, asked):
+    model = Sam(RECIPE.sam_config()).train()
+    one_round = dataclasses.replace(batch, rounds=1)
+    spreads = []
+    for jitter in (0.0, 0.02, 0.2):
+        recipe = dataclasses.replace(RECIPE, box_share=1.0, box_jitter=jitter)
+        part_losses(model, one_round, recipe, prompted=True)
+        spreads.append(asked[-1].boxes - asked[0].boxes)
+    exact, close, loose = (spread.abs().mean() for spread in spreads)
+    assert exact == 0
+    assert 0 < close < loose / 5
 
 
 def test_later_rounds_go_on_from_answers_not_hints(batch, asked):

@@ -97,7 +97,7 @@ def test_a_deeper_network_begins_as_the_given_one(tmp_path):
     assert len(grown.state_dict()) > len(given.state_dict())
 
 
-@pytest.mark.parametrize("name", ["nano", "nano_hints", "nano_cpu"])
+@pytest.mark.parametrize("name", ["nano", "nano_cpu"])
 def test_the_shipped_recipes_read(name):
     recipe = read_recipe(name)
     assert recipe.sam_config().instances

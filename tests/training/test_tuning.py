@@ -148,9 +148,11 @@ def test_frozen_norms_keep_their_statistics(tmp_path, discs):
     )
     start = Sam(small.sam_config()).eval()
     plan = dataclasses.replace(
-        read_recipe("nano_hints"),
+        small,
+        network={},
         tune="heads",
         hint_share=0.0,
+        frozen_norm_share=1.0,
         steps=2,
         parts=1,
         part_size=2,

@@ -137,6 +137,15 @@ class SamConfig:
     rater: bool = False
     object_diameter: float | None = None
 
+    @property
+    def centred_prompts(self) -> bool:
+        """Whether the middle of an image's pixel is the middle of what it becomes in the input.
+
+        The official networks' points are numbers of pixels, scaled: half a pixel further to the
+        left and top.
+        """
+        return not isinstance(self.encoder, ViTConfig)
+
     def to_json(self) -> str:
         """Return the config as text for a checkpoint's metadata."""
         kind = "vit" if isinstance(self.encoder, ViTConfig) else "conv"

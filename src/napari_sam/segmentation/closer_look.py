@@ -3,10 +3,11 @@
 A small network sees best what has the size that it knows. An image is scaled so that its typical
 object has that size; the one large cell, or nuclei of a tenth of the area, are then seen less well.
 What a box, or a first answer, shows to be of another size is looked at again: the part of the image
-around the prompts is embedded at a scale that is off by at most half an octave, and the better
-rated of both answers stands. What stays doubtful after a first click or a box is looked at in other
-ways: mirrored, from a little nearer and further away. At every scale, what the instance decoder
-sees under a click or in a box is a hint (`instance_hints`), and boxes are filled (`box_filling`).
+around the prompts is embedded at a scale that is off by at most half an octave. What stays doubtful
+after a first click or a box is looked at in other ways: mirrored, from a little nearer and further
+away. At every scale, what the instance decoder sees under a click or in a box is a hint
+(`instance_hints`), and boxes are filled (`box_filling`). To a first click or a box, all candidates
+then vote (`majority`); after corrections, the best rated answer stands.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from napari_sam.segmentation.embedding import ImageEmbedding, Picture
 from napari_sam.segmentation.evidence import Circumstances, Seen, rate
 from napari_sam.segmentation.fit import fitted_geometry
 from napari_sam.segmentation.instance_hints import InstanceHints
+from napari_sam.segmentation.majority import majority
 from napari_sam.segmentation.part_views import PartView
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
@@ -100,7 +102,7 @@ class CloserLook:
         answers: Sequence[MaskPrediction],
         kept: slice,
     ) -> list[MaskPrediction]:
-        """Return the best rated of what is seen of each object, with and without hints.
+        """Return what is made of all that is seen of each object, with and without hints.
 
         Parameters
         ----------
@@ -119,7 +121,7 @@ class CloserLook:
         if embedding.object_diameter is None:
             return list(answers)
         found = self.see(embedding, prompts, answers, kept)
-        return [best_of(one, prompt) for one, prompt in zip(found, prompts, strict=True)]
+        return [answer_of(one, prompt) for one, prompt in zip(found, prompts, strict=True)]
 
     @torch.inference_mode()
     def see(
@@ -275,11 +277,25 @@ def _with_hint(window: Window, hint: NDArray[np.float32], place: int) -> Window:
 def best_of(found: Sequence[Seen], prompt: Prompts) -> MaskPrediction:
     """Return the best rated answer; others to clicks than the first must be of an object."""
     best = found[0].answer
-    least = _LEAST_RATING if prompt.box is None else 0.0
     for other in found[1:]:
-        if _rating(other.answer) > max(_rating(best), least):
+        if _rating(other.answer) > max(_rating(best), _least(prompt)):
             best = other.answer
     return best
+
+
+def _least(prompt: Prompts) -> float:
+    return _LEAST_RATING if prompt.box is None else 0.0
+
+
+def answer_of(found: Sequence[Seen], prompt: Prompts) -> MaskPrediction:
+    """Return what is shown: to a first click or a box, what most of all that was seen agree on.
+
+    Corrections say what is meant; the best rated answer to these stands as it is.
+    """
+    best = best_of(found, prompt)
+    if not prompt.says_little or _rating(best) <= _least(prompt):
+        return best
+    return majority([seen.answer for seen in found])
 
 
 def _filled(answer: MaskPrediction, prompt: Prompts, embedding: ImageEmbedding) -> MaskPrediction:

@@ -59,20 +59,22 @@ def alike(prompts: Sequence[Prompts]) -> Iterator[list[int]]:
         yield list(group)
 
 
-def to_batch(prompts: Sequence[Prompts], geometry: Geometry, device: torch.device) -> PromptBatch:
-    """Stack prompts that are alike, in pixels (x, y) of the network's input."""
-    rows, cols = geometry.scale
+def to_batch(model: Sam, prompts: Sequence[Prompts], geometry: Geometry) -> PromptBatch:
+    """Stack prompts that are alike, in pixels (x, y) of a network's input."""
+    centred, device = model.config.centred_prompts, model.device
     first = prompts[0]
     points = labels = boxes = masks = None
     if first.n_points:
         stacked = np.stack([np.asarray(p.points) for p in prompts])
-        points = _tensor(stacked[..., ::-1] * (cols, rows), device)
+        places = geometry.input_points(stacked, centred=centred)
+        points = _tensor(places[..., ::-1], device)
         labels = torch.from_numpy(np.stack([np.asarray(p.point_labels) for p in prompts])).to(
             device
         )
     if first.box is not None:
         stacked = np.stack([np.asarray(p.box) for p in prompts])
-        boxes = _tensor(stacked[:, [1, 0, 3, 2]] * (cols, rows, cols, rows), device)
+        bounds = geometry.input_boxes(stacked, centred=centred)
+        boxes = _tensor(bounds[:, [1, 0, 3, 2]], device)
     if first.mask_input is not None:
         masks = _tensor(np.stack([np.asarray(p.mask_input) for p in prompts])[:, None], device)
     return PromptBatch(points, labels, boxes, masks)
@@ -137,7 +139,7 @@ def decode_prompts(
         check_prompt(prompt, geometry.image_shape, low_res)
     answers: dict[int, Window] = {}
     for group in alike(prompts):
-        batch = to_batch([prompts[i] for i in group], geometry, model.device)
+        batch = to_batch(model, [prompts[i] for i in group], geometry)
         windows = decode_in_windows(model, image, batch)
         answers.update(zip(group, windows, strict=True))
     return [answers[index] for index in range(len(prompts))]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional
 
@@ -42,6 +42,20 @@ class Geometry:
             self.input_shape[0] / self.image_shape[0],
             self.input_shape[1] / self.image_shape[1],
         )
+
+    def input_points(self, points: ArrayLike, *, centred: bool) -> NDArray[np.float64]:
+        """Map points (..., 2), (row, col), to input pixels.
+
+        See `napari_sam.model.configs.SamConfig.centred_prompts`.
+        """
+        half = 0.5 * centred
+        return (np.asarray(points, np.float64) + half) * self.scale - half
+
+    def input_boxes(self, boxes: ArrayLike, *, centred: bool) -> NDArray[np.float64]:
+        """Map boxes (..., 4), first and last row and col, to those of input pixels."""
+        first, last = np.split(np.asarray(boxes, np.float64), 2, axis=-1)
+        one = float(centred)
+        return np.concatenate([first * self.scale, (last + one) * self.scale - one], -1)
 
     def pixels_per_logit(self, low_res_shape: tuple[int, int]) -> tuple[float, float]:
         """Return how many image pixels one of (h, w) logits spans, along rows and columns."""

@@ -3,11 +3,13 @@
 The instance decoder finds objects without being asked, from maps of its own. It is right about
 many that the mask decoder gets wrong after one click or a box, and the other way round. So the
 object that lies under a click, or that a box fits, is a hint: the mask decoder answers once more
-with it as the mask so far, and the better rated answer stands.
+with it as the mask so far. What is one object, and what are two that touch, is a matter of
+thresholds; a box says how large the object is, so for boxes several are tried.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -17,12 +19,15 @@ from numpy.typing import NDArray
 
 from napari_sam.segmentation.embedder import Embedder
 from napari_sam.segmentation.embedding import ImageEmbedding
-from napari_sam.segmentation.instances import instances_from_maps, label_boxes
+from napari_sam.segmentation.instances import cut_into_pieces, label_boxes
 from napari_sam.segmentation.masks import box_iou
 from napari_sam.segmentation.prompts import Prompts
 
 _SMOOTHING = 1.0
 """Of the maps before objects are separated, pixels of the network's input."""
+_FOREGROUND = 0.5, 0.3, 0.7
+_PROMINENCE = 0.15, 0.05, 0.3
+"""Thresholds that objects are separated by, the usual first; see `instances_from_maps`."""
 _LEAST_FIT = 0.5
 """IoU of an object's bounds with a box, under which it is not what the box is around."""
 _HEIGHT = 8.0
@@ -34,31 +39,66 @@ class Instances(NamedTuple):
 
     Attributes
     ----------
-    labels : ndarray
-        (H, W) ids 1 ... n, in pixels of the network's padded input.
+    pieces : ndarray
+        (H, W) what objects are made of, 1 ... p, in pixels of the network's padded input.
+    owners : ndarray
+        (p + 1,) which object, 1 ... n, each piece is a part of; background, 0, is of none.
     bounds : ndarray
         (n, 4) boxes (row_min, col_min, row_max, col_max), the last two one past.
     """
 
-    labels: NDArray[np.uint32]
+    pieces: NDArray[np.int32]
+    owners: NDArray[np.int64]
     bounds: NDArray[np.int64]
 
     @classmethod
     def of_maps(cls, maps: NDArray[np.float32]) -> Instances:
         """Separate the objects of an instance decoder's maps (3, H, W) in 0 ... 1."""
-        labels = instances_from_maps(maps, smoothing=_SMOOTHING)
-        return cls(labels, label_boxes(labels))
+        return next(cls.ways(maps, _FOREGROUND[:1], _PROMINENCE[:1]))
+
+    @classmethod
+    def ways(
+        cls,
+        maps: NDArray[np.float32],
+        foreground: Sequence[float] = _FOREGROUND,
+        prominence: Sequence[float] = _PROMINENCE,
+    ) -> Iterator[Instances]:
+        """Separate objects in several ways, the usual one first."""
+        for threshold in foreground:
+            pieces = cut_into_pieces(maps, foreground_thresh=threshold, smoothing=_SMOOTHING)
+            bounds = label_boxes(pieces.labels)
+            for least in prominence:
+                owners = pieces.owners(least)
+                yield cls(pieces.labels, owners, _joined(bounds, owners[1:]))
+
+    def mask(self, label: int, region: tuple[slice, ...] = ()) -> NDArray[np.bool_]:
+        """Return where in a region an object is."""
+        return np.asarray(self.owners[self.pieces[region]] == label)
 
     def at(self, row: float, col: float) -> int:
         """Return the object nearest a place; 0 where there is none."""
-        last = np.subtract(self.labels.shape, 1)
+        last = np.subtract(self.pieces.shape, 1)
         place = np.clip(np.rint([row, col]).astype(int), 0, last)
-        return int(self.labels[tuple(place)])
+        return int(self.owners[self.pieces[tuple(place)]])
 
-    def fitting(self, box: NDArray[np.float64]) -> int:
-        """Return the object whose bounds agree best with a box (4,); 0 where none agrees."""
+    def fitting(self, box: NDArray[np.float64]) -> tuple[int, float]:
+        """Return the object whose bounds agree best with a box (4,), and their IoU.
+
+        0 where none agrees.
+        """
         fits = box_iou(box, self.bounds.astype(np.float64))
-        return int(fits.argmax()) + 1 if fits.max(initial=0) >= _LEAST_FIT else 0
+        best = float(fits.max(initial=0))
+        return (int(fits.argmax()) + 1, best) if best >= _LEAST_FIT else (0, 0.0)
+
+
+def _joined(bounds: NDArray[np.int64], owners: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the bounds (n, 4) of objects from those of their pieces (p, 4)."""
+    count = int(owners.max(initial=0))
+    low = np.full((count, 2), np.iinfo(np.int64).max)
+    high = np.zeros((count, 2), np.int64)
+    np.minimum.at(low, owners - 1, bounds[:, :2])
+    np.maximum.at(high, owners - 1, bounds[:, 2:])
+    return np.concatenate([low, high], 1)
 
 
 class InstanceHints:
@@ -73,6 +113,7 @@ class InstanceHints:
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
         self._seen: WeakKeyDictionary[ImageEmbedding, Instances] = WeakKeyDictionary()
+        self._ways: WeakKeyDictionary[ImageEmbedding, list[Instances]] = WeakKeyDictionary()
 
     def find(self, embedding: ImageEmbedding, prompt: Prompts) -> NDArray[np.float32] | None:
         """Find the object that a single click is on, or that a box without points is around.
@@ -92,32 +133,40 @@ class InstanceHints:
         """
         if self._embedder.model.instance_decoder is None or not prompt.says_little:
             return None
-        seen = self._seen.get(embedding)
-        if seen is None:
-            seen = self._seen[embedding] = self._separate(embedding)
-        rows, cols = embedding.geometry.scale
-        if prompt.box is not None:
-            box = np.asarray(prompt.box) + np.array([0, 0, 1, 1])
-            label = seen.fitting(box * (rows, cols, rows, cols))
-        else:
-            row, col = np.asarray(prompt.points)[0]
-            label = seen.at(row * rows, col * cols)
+        seen, label = self._found(embedding, prompt)
         if not label:
             return None
         logits = np.full(embedding.low_res_shape, -_HEIGHT, np.float32)
-        step = len(seen.labels) // len(logits)
+        step = len(seen.pieces) // len(logits)
         low, high = np.split(seen.bounds[label - 1], 2)
         (top, left), (bottom, right) = low // step, -(-high // step)
-        region = seen.labels[top * step : bottom * step, left * step : right * step]
-        logits[top:bottom, left:right] = as_logits(region == label, step)
+        region = slice(top * step, bottom * step), slice(left * step, right * step)
+        logits[top:bottom, left:right] = as_logits(seen.mask(label, region), step)
         return logits
 
+    def _found(self, embedding: ImageEmbedding, prompt: Prompts) -> tuple[Instances, int]:
+        """Return the object that a prompt means, 0 for none."""
+        geometry = embedding.geometry
+        if prompt.box is None:
+            seen = self._seen.get(embedding)
+            if seen is None:
+                seen = self._seen[embedding] = Instances.of_maps(self._maps(embedding))
+            click = geometry.input_points(np.asarray(prompt.points), centred=True)[0]
+            return seen, seen.at(*click.tolist())
+        ways = self._ways.get(embedding)
+        if ways is None:
+            ways = self._ways[embedding] = list(Instances.ways(self._maps(embedding)))
+        box = geometry.input_boxes(prompt.box, centred=True) + np.array([0, 0, 1, 1])
+        fitting = [(seen, *seen.fitting(box)) for seen in ways]
+        seen, label, _ = max(fitting, key=lambda one: one[2])
+        return seen, label
+
     @torch.inference_mode()
-    def _separate(self, embedding: ImageEmbedding) -> Instances:
+    def _maps(self, embedding: ImageEmbedding) -> NDArray[np.float32]:
         height, width = embedding.geometry.input_shape
         maps = self._embedder.model.instance_maps(embedding.image)[0].sigmoid()
         maps[:, height:], maps[..., width:] = 0, 0
-        return Instances.of_maps(maps.cpu().numpy())
+        return np.asarray(maps.cpu().numpy())
 
 
 def as_logits(mask: NDArray[np.bool_], step: int) -> NDArray[np.float32]:

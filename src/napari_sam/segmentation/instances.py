@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,52 @@ def instances_from_maps(
     ndarray
         (H, W) uint32, ids 1 ... n.
     """
+    pieces = cut_into_pieces(maps, foreground_thresh=foreground_thresh, smoothing=smoothing)
+    return consecutive(pieces.owners(seed_prominence)[pieces.labels], min_area=min_area)
+
+
+class Pieces(NamedTuple):
+    """Foreground that is cut along all saddles.
+
+    Attributes
+    ----------
+    labels : ndarray
+        (H, W) int32, a piece around every peak, 1 ... n.
+    peaks : list of float
+        n + 1 heights of the peaks; of background, 0.
+    saddles : list of (int, int, float)
+        Two neighbouring pieces and the height of the way between, the highest first.
+    """
+
+    labels: NDArray[np.int32]
+    peaks: list[float]
+    saddles: list[tuple[int, int, float]]
+
+    def owners(self, prominence: float) -> NDArray[np.int64]:
+        """Return the object (n + 1,), 1 ... m, of each piece; background is 0.
+
+        A piece whose peak is less prominent is a part of the object over the highest saddle.
+        """
+        joined = list(range(len(self.peaks)))
+
+        def root(piece: int) -> int:
+            while joined[piece] != piece:
+                joined[piece] = joined[joined[piece]]
+                piece = joined[piece]
+            return piece
+
+        for first, second, saddle in self.saddles:
+            low, high = sorted((root(first), root(second)), key=self.peaks.__getitem__)
+            if low != high and self.peaks[low] - saddle < prominence:
+                joined[low] = high
+        roots = [root(piece) for piece in range(len(joined))]
+        return np.asarray(np.unique(roots, return_inverse=True)[1])
+
+
+def cut_into_pieces(
+    maps: NDArray[np.float32], *, foreground_thresh: float, smoothing: float
+) -> Pieces:
+    """Cut the foreground of maps (3, H, W) along all saddles; see `instances_from_maps`."""
     foreground, closeness, depth = maps
     inside = foreground > foreground_thresh
     height = (closeness + depth) / 2
@@ -55,32 +102,10 @@ def instances_from_maps(
     peaks = inside & (
         ndimage.maximum_filter(np.where(inside, height, -1), footprint=_CROSS) == height
     )
-    basins = watershed(-height, ndimage.label(peaks)[0], mask=inside)
-    return consecutive(_without_low_peaks(basins, height, seed_prominence), min_area=min_area)
-
-
-def _without_low_peaks(
-    basins: NDArray[np.integer], height: NDArray[np.floating], prominence: float
-) -> NDArray[np.integer]:
-    """Join basins (H, W) whose peak is less prominent to the neighbour over the highest saddle."""
-    count = int(basins.max(initial=0)) + 1
-    peaks = np.zeros(count)
-    np.maximum.at(peaks, basins.ravel(), height.ravel())
-    highest = peaks.tolist()
-    joined = list(range(count))
-
-    def root(basin: int) -> int:
-        while joined[basin] != basin:
-            joined[basin] = joined[joined[basin]]
-            basin = joined[basin]
-        return basin
-
-    for first, second, saddle in _saddles(basins, height):
-        low, high = sorted((root(first), root(second)), key=highest.__getitem__)
-        if low != high and highest[low] - saddle < prominence:
-            joined[low] = high
-    roots = np.array([root(basin) for basin in range(count)])
-    return np.asarray(roots[basins])
+    labels = watershed(-height, ndimage.label(peaks)[0], mask=inside)
+    heights = np.zeros(int(labels.max(initial=0)) + 1)
+    np.maximum.at(heights, labels.ravel(), height.ravel())
+    return Pieces(labels, heights.tolist(), _saddles(labels, height))
 
 
 def _saddles(

@@ -238,8 +238,8 @@ class Predictor(Embedder):
 
     def _to_input(self, embedding: ImageEmbedding, points: NDArray[np.floating]) -> Tensor:
         """Map points (N, 2), (row, col) of the image, to (x, y) of the network's input."""
-        rows, cols = embedding.geometry.scale
-        placed = np.asarray(points, np.float64)[:, ::-1] * (cols, rows)
+        centred = self._model.config.centred_prompts
+        placed = embedding.geometry.input_points(points, centred=centred)[:, ::-1]
         return torch.from_numpy(placed.astype(np.float32)).to(self._model.device)
 
     @torch.inference_mode()

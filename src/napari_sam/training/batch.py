@@ -50,6 +50,8 @@ class Batch:
         (B, 3, S, S), 0 ... 255.
     grays : tuple of bool
         Which of them are gray pictures.
+    plain : Tensor
+        (B,) bool, which of them look as their samples do.
     inside : Tensor
         (B, S, S) bool, where the views show their samples and not what lies around.
     instances : Tensor
@@ -77,6 +79,7 @@ class Batch:
 
     images: Tensor
     grays: tuple[bool, ...]
+    plain: Tensor
     inside: Tensor
     instances: Tensor
     octaves: Tensor
@@ -93,11 +96,13 @@ class Batch:
     def seen_on(self, device: torch.device) -> Batch:
         """Return the batch on a device as the network sees it, pixels in float32."""
         moved = _moved(self, device, regions=_moved(self.regions, device))
-        worn = wear(moved.images.float() / 255, self.grays, self.seed) * 255
+        drawn = moved.images.float()
+        worn = wear(drawn / 255, self.grays, self.seed) * 255
+        seen = torch.where(moved.plain[:, None, None, None], drawn, worn)
         padding = torch.tensor(PADDING_COLOUR, device=device)[:, None, None]
         return dataclasses.replace(
             moved,
-            images=torch.where(moved.inside[:, None], worn, padding),
+            images=torch.where(moved.inside[:, None], seen, padding),
             instances=moved.instances.float() / 255,
             object_masks=moved.object_masks.float() / 255,
         )

@@ -98,6 +98,7 @@ def draw_batch(
     return Batch(
         images=_as_bytes(crops.images),
         grays=tuple(view.look.sample.image.ndim == 2 for view in shown),
+        plain=torch.tensor([view.plain for view in shown]),
         inside=crops.inside,
         instances=_as_bytes(instance_targets(crops.labels)) if views.instances else torch.empty(0),
         octaves=torch.tensor(octaves),
@@ -139,10 +140,11 @@ def _choose(options: Sequence[tuple[int, float]], rng: np.random.Generator) -> i
 
 
 class _View(NamedTuple):
-    """Where a view looks, and whether its scale was drawn widely."""
+    """Where a view looks, whether its scale was drawn widely, and whether its look stays as is."""
 
     look: Look
     wide: bool
+    plain: bool
 
 
 def _draw_views(
@@ -173,7 +175,8 @@ def _draw_view(
     diameter = views.diameter or _as_whole(sample, views.size)
     diameter *= math.exp(rng.uniform(-_WIDE, _WIDE)) if wide else 1
     spread = 0.0 if wide else recipe.spread
-    return _View(draw_look(sample, rng, size=views.size, diameter=diameter, spread=spread), wide)
+    look = draw_look(sample, rng, size=views.size, diameter=diameter, spread=spread)
+    return _View(look, wide, bool(rng.random() < recipe.plain_share))
 
 
 def _as_whole(sample: Sample, size: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -17,6 +18,8 @@ from napari_sam.training.recipe import Recipe
 from napari_sam.training.simulated_prompts import corrections, first_points, jittered_boxes
 
 _FARTHEST = 1024
+_HINTED_VIEWS = 1.25
+"""Views whose objects are separated for hints, over the share of objects with hints."""
 LOSS_NAMES = ("masks", "iou", "instances", "sizes", "kinds")
 
 
@@ -56,7 +59,8 @@ def part_losses(
         "kinds": recipe.kind_weight,
     }
     if prompted:
-        hints = seen_instances(maps) if recipe.hint_share and maps is not None else None
+        views = math.ceil(_HINTED_VIEWS * recipe.hint_share * len(batch.images))
+        hints = [] if maps is None else seen_instances(maps[:views])
         losses |= _prompt_losses(model, image, batch, recipe, hints)
     total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
     return total, losses
@@ -90,7 +94,7 @@ def _prompt_losses(
     image: EncodedImage,
     batch: Batch,
     recipe: Recipe,
-    hints: Sequence[Instances] | None,
+    hints: Sequence[Instances],
 ) -> dict[str, Tensor]:
     """Decode the batch's objects over its rounds of prompts; the mean of the rounds' losses."""
     device = batch.object_masks.device
@@ -99,11 +103,11 @@ def _prompt_losses(
     shuffled = torch.randperm(count, generator=generator, device=device)
     masks, iou = [], []
     boxed, clicked = _split(shuffled, recipe.box_share)
-    for with_box, objects in ((True, boxed), (False, clicked)):
-        hinted, plain = _split(objects, recipe.hint_share if hints else 0.0)
-        for seen, part in ((hints, hinted), (None, plain)):
+    for jitter, objects in ((recipe.box_jitter, boxed), (None, clicked)):
+        hinted, plain = _hinted(objects, batch, recipe.hint_share, len(hints))
+        for seen, part in ((hints, hinted), ([], plain)):
             if len(part):
-                prompts = _first_prompts(batch, part, generator, with_box=with_box)
+                prompts = _first_prompts(batch, part, generator, box_jitter=jitter)
                 if seen:
                     prompts = prompts._replace(masks=hint_logits(seen, prompts, batch, part))
                 losses = _rounds(model, image, batch, part, prompts, generator, recipe.silent_share)
@@ -120,14 +124,22 @@ def _split(indices: Tensor, share: float) -> tuple[Tensor, ...]:
     return indices.tensor_split([round(share * len(indices))])
 
 
+def _hinted(objects: Tensor, batch: Batch, share: float, views: int) -> tuple[Tensor, ...]:
+    """Return a share of objects, no more than are in the first views; and the others."""
+    outside = batch.object_images[objects] >= views
+    count = min(round(share * len(objects)), len(objects) - int(outside.sum()))
+    return objects[outside.byte().argsort(stable=True)].tensor_split([count])
+
+
 def _first_prompts(
-    batch: Batch, part: Tensor, generator: torch.Generator, *, with_box: bool
+    batch: Batch, part: Tensor, generator: torch.Generator, *, box_jitter: float | None
 ) -> PromptBatch:
-    """Draw a box around each object, or a point in it, in pixels of its window."""
+    """Draw a box around each object, or without a jitter a point in it, in pixels of its window."""
     target = batch.object_masks[part]
     scale = batch.stride / 4
-    if with_box:
-        return PromptBatch(boxes=_to_pixels(jittered_boxes(target, generator), scale))
+    if box_jitter is not None:
+        boxes = jittered_boxes(target, generator, jitter=box_jitter)
+        return PromptBatch(boxes=_to_pixels(boxes, scale))
     points = _to_pixels(first_points(target, generator), scale)[:, None]
     labels = torch.ones(len(part), 1, dtype=torch.long, device=target.device)
     return PromptBatch(points, labels)

@@ -21,7 +21,7 @@ from torch import Tensor
 from napari_sam.model.checkpoints import write_checkpoint
 from napari_sam.model.rater import EVIDENCE
 from napari_sam.model.sam import Sam
-from napari_sam.segmentation.closer_look import CloserLook, best_of
+from napari_sam.segmentation.closer_look import CloserLook, answer_of
 from napari_sam.segmentation.evidence import Seen
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.segmentation.prompts import Prompts
@@ -172,7 +172,7 @@ def judge(predictor: Predictor, sample: Sample, rng: np.random.Generator) -> Jud
         prompts = [session.prompts() for session in sessions]
         for seen, prompt, session in zip(ask(prompts), prompts, sessions, strict=True):
             judged.append(_judged(seen, session.true))
-            session.see(best_of(seen, prompt))
+            session.see(answer_of(seen, prompt))
     return Judged.joined(judged)
 
 

@@ -48,10 +48,14 @@ class Recipe:
         Rounds that bring no new point but only the previous logits.
     box_share : float
         Objects whose first prompt is a box.
+    box_jitter : float
+        Standard deviation of a move of a box's sides, over its length.
     hint_share : float
         Objects whose first answer begins from what the instance decoder sees under the prompt.
     spread : float
         Standard deviation of the logarithm of the views' scale.
+    plain_share : float
+        Views that look as their samples do: colours, light and noise are left as they are.
     wide_share : float
         Views whose objects are up to five times larger or smaller, for judging sizes.
     sources : dict of str to float
@@ -85,8 +89,10 @@ class Recipe:
     rounds: tuple[tuple[int, float], ...] = ((1, 0.3), (2, 0.4), (3, 0.3))
     silent_share: float = 0.15
     box_share: float = 0.35
+    box_jitter: float = 0.1
     hint_share: float = 0.0
     spread: float = 0.45
+    plain_share: float = 0.0
     wide_share: float = 0.2
     sources: dict[str, float] = field(default_factory=lambda: {"synthetic": 1.0})
     learning_rate: float = 1e-3
@@ -164,7 +170,7 @@ def read_recipe(path: str | Path) -> Recipe:
     ----------
     path : str or Path
         A TOML file, or the name of a recipe of the package: ``"nano"``, ``"nano_cpu"``,
-        ``"nano_hints"``, ``"nano_rater"``, ``"finetune"``.
+        ``"nano_rater"``, ``"finetune"``.
 
     Raises
     ------
