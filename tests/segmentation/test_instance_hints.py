@@ -58,6 +58,27 @@ def test_a_hint_is_the_object_under_a_click_or_in_a_box(nano, embedding, hints, 
     assert mask_iou(mask, disc(CENTRE)) > 0.9
 
 
+def test_a_box_decides_what_is_one_object(nano, embedding, hints, monkeypatch):
+    """Two peaks with a shallow saddle are one object to a wide box, and two to close ones."""
+    height, width = embedding.geometry.padded_shape
+    rows, cols = np.mgrid[:height, :width]
+    near = [np.clip(1 - np.hypot(rows - 100, cols - at) / 30, 0, 1) for at in (100, 130)]
+    closeness = np.max(near, axis=0) * 0.5 + 0.25 * (np.sum(near, axis=0) > 0)
+    maps = np.stack([closeness > 0, closeness, closeness]).astype(np.float32)
+    logits = torch.logit(torch.from_numpy(maps), eps=1e-4)[None]
+    monkeypatch.setattr(nano.model, "instance_maps", lambda _: logits)
+    scale = embedding.geometry.scale[0]
+    boxes = {"both": (71, 71, 129, 159), "left": (71, 71, 129, 115), "right": (71, 116, 129, 159)}
+    found = {
+        name: hints.find(embedding, Prompts(box=np.round(np.array(box) / scale))) > 0
+        for name, box in boxes.items()
+    }
+    assert not (found["left"] & found["right"]).any()
+    assert mask_iou(found["both"], found["left"] | found["right"]) > 0.95
+    single = hints.find(embedding, Prompts(points=[(100 / scale, 100 / scale)])) > 0
+    assert any(np.array_equal(single, mask) for mask in found.values())
+
+
 @pytest.mark.parametrize(
     "prompts",
     [
@@ -97,9 +118,13 @@ def test_objects_are_separated_once_and_forgotten_with_the_embedding(nano, hints
     for point in [(10, 10), (50, 50)]:
         hints.find(embedding, Prompts(points=[point]))
     assert len(calls) == 1
+    for box in [(10, 10, 20, 20), (50, 50, 60, 60)]:
+        hints.find(embedding, Prompts(box=box))
+    assert len(calls) == 2
     del embedding
     gc.collect()
     assert not hints._seen
+    assert not hints._ways
 
 
 def test_a_predictor_with_hints_goes_to_another_process(nano, embedding):

@@ -49,7 +49,7 @@ _STEPS = 3
 _KEPT = 12
 _ROUNDS = 5
 """A look can show the object to be of another size again."""
-_SURE = 0.75
+_SURE = 0.9
 """What a first click or a box is answered with is looked at in other ways too if rated less."""
 _OTHER_WAYS = (-1 / 3, 1 / 3, 0.0)
 """Octaves from the object's own scale, first nearer, then from further away; all mirrored."""

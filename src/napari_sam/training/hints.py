@@ -7,6 +7,7 @@ In use, a first click or a box is answered once more from such a hint
 from __future__ import annotations
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -20,7 +21,8 @@ from napari_sam.training.batch import Batch
 def seen_instances(maps: Tensor) -> list[Instances]:
     """Separate the objects of each view from the instance decoder's logits (V, 3, S, S)."""
     values = maps.detach().sigmoid().cpu().numpy()
-    return [Instances.of_maps(view) for view in values]
+    with ThreadPoolExecutor() as threads:
+        return list(threads.map(Instances.of_maps, values))
 
 
 def hint_logits(
