@@ -123,8 +123,8 @@ def test_objects_are_separated_once_and_forgotten_with_the_embedding(nano, hints
     assert len(calls) == 2
     del embedding
     gc.collect()
-    assert not hints._seen
-    assert not hints._ways
+    assert not hints._usual
+    assert not hints._every
 
 
 def test_a_predictor_with_hints_goes_to_another_process(nano, embedding):

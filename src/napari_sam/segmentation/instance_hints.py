@@ -9,7 +9,8 @@ thresholds; a box says how large the object is, so for boxes several are tried.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -54,20 +55,15 @@ class Instances(NamedTuple):
     @classmethod
     def of_maps(cls, maps: NDArray[np.float32]) -> Instances:
         """Separate the objects of an instance decoder's maps (3, H, W) in 0 ... 1."""
-        return next(cls.ways(maps, _FOREGROUND[:1], _PROMINENCE[:1]))
+        return next(cls.ways(maps))
 
     @classmethod
-    def ways(
-        cls,
-        maps: NDArray[np.float32],
-        foreground: Sequence[float] = _FOREGROUND,
-        prominence: Sequence[float] = _PROMINENCE,
-    ) -> Iterator[Instances]:
-        """Separate objects in several ways, the usual one first."""
-        for threshold in foreground:
+    def ways(cls, maps: NDArray[np.float32]) -> Iterator[Instances]:
+        """Separate objects in several ways, one after another, the usual one first."""
+        for threshold in _FOREGROUND:
             pieces = cut_into_pieces(maps, foreground_thresh=threshold, smoothing=_SMOOTHING)
             bounds = label_boxes(pieces.labels)
-            for least in prominence:
+            for least in _PROMINENCE:
                 owners = pieces.owners(least)
                 yield cls(pieces.labels, owners, _joined(bounds, owners[1:]))
 
@@ -112,8 +108,8 @@ class InstanceHints:
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
-        self._seen: WeakKeyDictionary[ImageEmbedding, Instances] = WeakKeyDictionary()
-        self._ways: WeakKeyDictionary[ImageEmbedding, list[Instances]] = WeakKeyDictionary()
+        self._usual: WeakKeyDictionary[ImageEmbedding, list[Instances]] = WeakKeyDictionary()
+        self._every: WeakKeyDictionary[ImageEmbedding, list[Instances]] = WeakKeyDictionary()
 
     def find(self, embedding: ImageEmbedding, prompt: Prompts) -> NDArray[np.float32] | None:
         """Find the object that a single click is on, or that a box without points is around.
@@ -146,18 +142,17 @@ class InstanceHints:
 
     def _found(self, embedding: ImageEmbedding, prompt: Prompts) -> tuple[Instances, int]:
         """Return the object that a prompt means, 0 for none."""
-        geometry = embedding.geometry
-        if prompt.box is None:
-            seen = self._seen.get(embedding)
-            if seen is None:
-                seen = self._seen[embedding] = Instances.of_maps(self._maps(embedding))
-            click = geometry.input_points(np.asarray(prompt.points), centred=True)[0]
-            return seen, seen.at(*click.tolist())
-        ways = self._ways.get(embedding)
+        clicked = prompt.box is None
+        known = self._usual if clicked else self._every
+        ways = known.get(embedding)
         if ways is None:
-            ways = self._ways[embedding] = list(Instances.ways(self._maps(embedding)))
-        box = geometry.input_boxes(prompt.box, centred=True) + np.array([0, 0, 1, 1])
-        fitting = [(seen, *seen.fitting(box)) for seen in ways]
+            every = Instances.ways(self._maps(embedding))
+            ways = known[embedding] = list(islice(every, 1 if clicked else None))
+        if clicked:
+            place = embedding.geometry.input_points(np.asarray(prompt.points), centred=True)[0]
+            return ways[0], ways[0].at(*place.tolist())
+        box = embedding.geometry.input_boxes(np.asarray(prompt.box), centred=True)
+        fitting = [(seen, *seen.fitting(box + np.array([0, 0, 1, 1]))) for seen in ways]
         seen, label, _ = max(fitting, key=lambda one: one[2])
         return seen, label
 
