@@ -10,11 +10,15 @@ from napari_sam.segmentation.decoding import to_batch
 from napari_sam.segmentation.images import free_geometry
 from napari_sam.segmentation.prompts import Prompts
 
+VIT = ViTConfig(
+    image_size=64, embed_dim=16, depth=1, num_heads=2, mlp_dim=16, global_attn_indexes=(0,)
+)
+
 
 @pytest.mark.parametrize(
     ("encoder", "points", "box"),
     [
-        (ViTConfig(), [[20.0, 8.0]], [12.0, 8.0, 20.0, 8.0]),
+        (VIT, [[20.0, 8.0]], [12.0, 8.0, 20.0, 8.0]),
         (ConvEncoderConfig(), [[21.5, 9.5]], [12.0, 8.0, 23.0, 11.0]),
     ],
 )
