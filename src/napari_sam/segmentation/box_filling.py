@@ -16,7 +16,7 @@ from scipy import ndimage
 
 from napari_sam.segmentation.decoding import inside_image
 from napari_sam.segmentation.images import Geometry
-from napari_sam.segmentation.masks import box_iou
+from napari_sam.segmentation.masks import box_fits
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.upscaling import upscale_window
 
@@ -97,5 +97,5 @@ def _best_piece(
 def _agreement(bounds: tuple[slice, slice], box: NDArray[np.float64]) -> float:
     """Return the IoU of bounds with a box whose last row and column belong to it."""
     rows, cols = bounds
-    found = np.array([[rows.start, cols.start, rows.stop, cols.stop]], np.float64)
-    return float(box_iou(box + np.array([0, 0, 1, 1]), found)[0])
+    found = np.array([[rows.start, cols.start, rows.stop, cols.stop]])
+    return float(box_fits(box, found)[0])

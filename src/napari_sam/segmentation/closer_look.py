@@ -176,7 +176,7 @@ class CloserLook:
         looked.update((octave, False) for octave in fresh)
         looks = [self._look(embedding, octave, extent) for octave in fresh]
         scaled = [look for look in looks if self._gain(embedding, look) >= _LEAST_GAIN]
-        if scaled or _rating(answer) >= _SURE or not prompt.says_little:
+        if scaled or answer.rating >= _SURE or not prompt.says_little:
             return scaled
         others = [away for away in _OTHER_WAYS if (away, True) not in looked][:1]
         looked.update((away, True) for away in others)
@@ -261,10 +261,6 @@ class CloserLook:
         )
 
 
-def _rating(answer: MaskPrediction) -> float:
-    return float(answer.ratings.max())
-
-
 def _with_hint(window: Window, hint: NDArray[np.float32], place: int) -> Window:
     """Let a hint (h, w) be one of an answer's masks."""
     logits, expected = window.logits.clone(), window.predicted_iou.clone()
@@ -278,7 +274,7 @@ def best_of(found: Sequence[Seen], prompt: Prompts) -> MaskPrediction:
     """Return the best rated answer; others to clicks than the first must be of an object."""
     best = found[0].answer
     for other in found[1:]:
-        if _rating(other.answer) > max(_rating(best), _least(prompt)):
+        if other.answer.rating > max(best.rating, _least(prompt)):
             best = other.answer
     return best
 
@@ -293,7 +289,7 @@ def answer_of(found: Sequence[Seen], prompt: Prompts) -> MaskPrediction:
     Corrections say what is meant; the best rated answer to these stands as it is.
     """
     best = best_of(found, prompt)
-    if not prompt.says_little or _rating(best) <= _least(prompt):
+    if not prompt.says_little or best.rating <= _least(prompt):
         return best
     return majority([seen.answer for seen in found])
 
@@ -318,7 +314,7 @@ def _octaves(prompt: Prompts, answer: MaskPrediction, usual: float) -> list[int]
         diameter = 2 * math.sqrt(float(answer.areas[answer.best]) / math.pi)
     octave = round(math.log2(max(diameter, 1.0) / usual))
     wanted = [octave]
-    if prompt.box is None and _rating(answer) < _DOUBTFUL:
+    if prompt.box is None and answer.rating < _DOUBTFUL:
         wanted.append(octave + 1)
     return [max(-_MOST_OCTAVES, min(one, _MOST_OCTAVES)) for one in wanted]
 

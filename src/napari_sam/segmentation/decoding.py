@@ -19,7 +19,7 @@ from napari_sam.model.image_tokens import ImageTokens
 from napari_sam.model.sam import PromptBatch, Sam
 from napari_sam.segmentation.full_resolution import LowResMasks, PointMasks
 from napari_sam.segmentation.images import Geometry
-from napari_sam.segmentation.masks import box_iou, mask_boxes
+from napari_sam.segmentation.masks import box_fits, mask_boxes
 from napari_sam.segmentation.prediction import NOTHING, MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
 from napari_sam.segmentation.upscaling import upscale_window
@@ -327,7 +327,7 @@ def _box_fit(
 ) -> NDArray[np.float32]:
     """Return the IoU of a box with the bounds of masks (M, h, w), their outer pixels included."""
     bounds = mask_boxes(masks).cpu().numpy() + np.tile(corner, 2)
-    return box_iou(box + np.array([0, 0, 1, 1]), bounds.astype(np.float64)).astype(np.float32)
+    return box_fits(box, bounds).astype(np.float32)
 
 
 def inside_image(box: ArrayLike, geometry: Geometry) -> NDArray[np.float64]:

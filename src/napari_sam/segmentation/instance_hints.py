@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from napari_sam.segmentation.embedder import Embedder
 from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.segmentation.instances import cut_into_pieces, label_boxes
-from napari_sam.segmentation.masks import box_iou
+from napari_sam.segmentation.masks import box_fits
 from napari_sam.segmentation.prompts import Prompts
 
 _SMOOTHING = 1.0
@@ -82,7 +82,7 @@ class Instances(NamedTuple):
 
         0 where none agrees.
         """
-        fits = box_iou(box, self.bounds.astype(np.float64))
+        fits = box_fits(box, self.bounds)
         best = float(fits.max(initial=0))
         return (int(fits.argmax()) + 1, best) if best >= _LEAST_FIT else (0, 0.0)
 
@@ -152,7 +152,7 @@ class InstanceHints:
             place = embedding.geometry.input_points(np.asarray(prompt.points), centred=True)[0]
             return ways[0], ways[0].at(*place.tolist())
         box = embedding.geometry.input_boxes(np.asarray(prompt.box), centred=True)
-        fitting = [(seen, *seen.fitting(box + np.array([0, 0, 1, 1]))) for seen in ways]
+        fitting = [(seen, *seen.fitting(box)) for seen in ways]
         seen, label, _ = max(fitting, key=lambda one: one[2])
         return seen, label
 

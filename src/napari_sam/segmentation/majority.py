@@ -33,8 +33,8 @@ def majority(answers: Sequence[MaskPrediction]) -> MaskPrediction:
     answers : sequence of MaskPrediction
         To the same prompt, some rated above 0; their low-resolution logits are of the same image.
     """
-    best = max(answers, key=_rating)
-    top = _rating(best)
+    best = max(answers, key=lambda answer: answer.rating)
+    top = best.rating
     heard = [
         (answer, index, float(weight))
         for answer in answers
@@ -57,10 +57,6 @@ def majority(answers: Sequence[MaskPrediction]) -> MaskPrediction:
         window_logits=window_logits,
         window_corner=window_corner,
     )
-
-
-def _rating(answer: MaskPrediction) -> float:
-    return float(answer.ratings.max())
 
 
 def _mean(

@@ -72,6 +72,14 @@ def box_iou(box: NDArray[np.floating], boxes: NDArray[np.floating]) -> NDArray[n
     return np.asarray(overlap / np.maximum(union, 1e-9), np.float64)
 
 
+def box_fits(box: NDArray[np.floating], bounds: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Return the IoU of a box that a person drew (4,) with bounds (N, 4) of masks.
+
+    The box's last row and column belong to it; bounds end one past theirs.
+    """
+    return box_iou(box + np.array([0, 0, 1, 1]), bounds.astype(np.float64))
+
+
 def non_maximum_suppression(
     boxes: NDArray[np.floating], scores: NDArray[np.floating], iou_thresh: float
 ) -> NDArray[np.intp]:

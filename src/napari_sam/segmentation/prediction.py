@@ -89,6 +89,11 @@ class MaskPrediction:
         return int(self.ratings.argmax())
 
     @property
+    def rating(self) -> float:
+        """The highest rating of a candidate."""
+        return float(self.ratings.max())
+
+    @property
     def region(self) -> tuple[slice, slice]:
         """Rows and columns of the image that `patches` cover."""
         row, col = self.corner

@@ -61,7 +61,7 @@ def hint_logits(
         if prompts.boxes is None:
             label = instances.at(*place[0].tolist())
         else:
-            label, _ = instances.fitting(np.concatenate([place[0], place[1] + 1]))
+            label, _ = instances.fitting(place.ravel())
         window = slice(top, top + side), slice(left, left + side)
         shown.append(as_logits(instances.mask(label, window) & (label > 0), batch.stride // 4))
     return torch.from_numpy(np.stack(shown))[:, None].to(batch.object_masks.device)
