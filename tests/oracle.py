@@ -62,6 +62,7 @@ class OraclePredictor:
     model_name = "oracle"
     model_digest = "oracle"
     screening_margins = EXACT
+    rate_instances = None
     device = "cpu"
 
     def __init__(

@@ -130,9 +130,11 @@ def test_models_are_listed(capsys):
 
 def test_the_shell_offers_every_setting_of_everything():
     fields = {field.name for field in dataclasses.fields(EverythingConfig)}
-    assert {*EVERYTHING_NUMBERS, "mode", "points", "level", "object_diameter"} == fields
+    named = {"mode", "points", "level", "separation", "object_diameter"}
+    assert {*EVERYTHING_NUMBERS, *named} == fields
     words = ["everything", "picture.png", "-o", "labels.tif", "--draw", "one size"]
-    assert everything_config(build_parser().parse_args(words)).level == "one size"
+    config = everything_config(build_parser().parse_args([*words, "--separation", "watershed"]))
+    assert (config.level, config.separation) == ("one size", "watershed")
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_nothing_is_left_where_every_mask_is_filtered(look):
     filtered = {
         "grid": {"pred_iou_thresh": 1.0},
         "instances": {"min_mask_region_area": 1_000_000},
-        "prompts": {"foreground_thresh": 1.0},
+        "prompts": {"separation": "watershed", "foreground_thresh": 1.0},
     }
     for mode, options in filtered.items():
         labels = segment_everything(predictor, image, in_mode(mode, tile_side=tile_side, **options))
@@ -174,6 +174,7 @@ def test_nothing_is_left_where_every_mask_is_filtered(look):
         ({"crop_n_layers": 0.5}, ValueError, "crop_n_layers must be a whole number"),
         ({"tile_side": -1}, ValueError, "tile_side must lie between"),
         ({"tile_side": 15}, ValueError, "tile_side must be 0 or at least 16, got 15"),
+        ({"separation": "none"}, ValueError, "separation must be one of"),
         ({"object_diameter": np.nan}, ValueError, "object_diameter must lie between"),
     ],
 )
@@ -189,6 +190,7 @@ def test_settings_that_cannot_be_are_refused(options, error, message):
         "stability_score_thresh",
         "box_nms_thresh",
         "crop_nms_thresh",
+        "least_rating",
         "foreground_thresh",
         "seed_prominence",
         "debris_thresh",

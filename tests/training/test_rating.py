@@ -1,4 +1,4 @@
-"""Training of what masks are rated by in use."""
+"""Training of what masks, and instances, are rated by in use."""
 
 import dataclasses
 
@@ -13,8 +13,11 @@ from napari_sam.model.rater import EVIDENCE
 from napari_sam.model.sam import Sam
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.segmentation.progress import run
+from napari_sam.training import judge_prompts as judging
 from napari_sam.training import rating
-from napari_sam.training.rating import Judged, fit, judge, with_rater
+from napari_sam.training.judge_prompts import judge_prompts
+from napari_sam.training.judged import Judged
+from napari_sam.training.rating import RATERS, fit, with_rater
 from napari_sam.training.recipe import Recipe, read_recipe
 from napari_sam.training.samples import Sample
 from napari_sam.training.trainer import iter_train
@@ -48,36 +51,45 @@ def samples():
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
     monkeypatch.setattr(rating, "_FITS", 300)
-    monkeypatch.setattr(rating, "_CLICKS", 2)
+    monkeypatch.setattr(judging, "_CLICKS", 2)
+
+
+def of(name):
+    return dataclasses.replace(RECIPE, tune=name)
 
 
 def train(network, samples, path, recipe=RECIPE, **options):
     return run(iter_train(recipe, samples, path, start=network, **options))
 
 
-def test_only_the_rater_is_trained(network, samples, tmp_path):
-    path = train(network, samples, tmp_path / "rated.safetensors")
+@pytest.mark.parametrize("name", RATERS)
+def test_only_the_rater_is_trained(network, samples, tmp_path, name):
+    other = with_rater(network, next(one for one in RATERS if one != name))
+    path = train(other, samples, tmp_path / "rated.safetensors", of(name))
     rated = read_checkpoint(path)
-    assert rated.config == dataclasses.replace(network.config, rater=True)
-    before, after = network.state_dict(), rated.state_dict()
-    for name, value in before.items():
-        assert torch.allclose(value.float(), after[name].float(), atol=2e-3), name
-    assert rated.rater.mlp[-1].weight.abs().max() > 0
-    assert rated.rater.spread.min() > 0
+    assert rated.config == dataclasses.replace(network.config, rater=True, instance_rater=True)
+    after = rated.state_dict()
+    for key, value in other.state_dict().items():
+        assert torch.allclose(value.float(), after[key].float(), atol=2e-3), key
+    trained = getattr(rated, name)
+    assert trained.mlp[-1].weight.abs().max() > 0
+    assert trained.spread.min() > 0
 
 
-def test_a_stopped_and_resumed_run_equals_one_in_a_piece(network, samples, tmp_path):
-    whole = read_checkpoint(train(network, samples, tmp_path / "whole.safetensors"))
+@pytest.mark.parametrize("name", RATERS)
+def test_a_stopped_and_resumed_run_equals_one_in_a_piece(network, samples, tmp_path, name):
+    recipe = of(name)
+    whole = read_checkpoint(train(network, samples, tmp_path / "whole.safetensors", recipe))
     parts = tmp_path / "parts.safetensors"
-    job = iter_train(RECIPE, samples, parts, start=network)
+    job = iter_train(recipe, samples, parts, start=network)
     for event in job:
         if event.step == 2:
             break
     job.close()
-    again = iter_train(RECIPE, samples, parts, start=network)
+    again = iter_train(recipe, samples, parts, start=network)
     assert [event.step for event in again] == [3]
-    rated = read_checkpoint(parts)
-    assert torch.allclose(rated.rater.mlp[0].weight, whole.rater.mlp[0].weight, atol=1e-4)
+    rated, expected = (getattr(one, name).mlp[0].weight for one in (read_checkpoint(parts), whole))
+    assert torch.allclose(rated, expected, atol=1e-4)
     assert parts.with_suffix(".csv").read_text().count("\n") == 1 + RECIPE.steps
 
 
@@ -100,31 +112,34 @@ def test_networks_without_use_for_a_rater_are_refused(samples, tmp_path):
     )
     with pytest.raises(ValueError, match="closer looks"):
         train(Sam(SamConfig(encoder=encoder)), samples, tmp_path / "rated.safetensors")
+    blind = Sam(dataclasses.replace(TINY.sam_config(), instances=False))
+    with pytest.raises(ValueError, match="has an instance decoder"):
+        train(blind, samples, tmp_path / "rated.safetensors", of("instance_rater"))
     with pytest.raises(ValueError, match="give weights"):
         run(iter_train(RECIPE, samples, tmp_path / "rated.safetensors"))
 
 
 def test_a_simulated_person_judges_every_answer(network, samples):
     predictor = Predictor(with_rater(network))
-    judged = judge(predictor, samples[0], np.random.default_rng(0))
+    judged = judge_prompts(predictor, samples[0], np.random.default_rng(0))
     assert judged.evidence.shape == (len(judged.iou), len(EVIDENCE))
     assert ((judged.iou >= 0) & (judged.iou <= 1)).all()
     boxed = judged.evidence[:, EVIDENCE.index("boxed")] == 1
     clicks = judged.evidence[:, EVIDENCE.index("clicks")]
     assert set(clicks[boxed].tolist()) == {0}
     assert set(clicks[~boxed].tolist()) == {1, 2}
-    prompts = 3 * (1 + rating._CLICKS)
+    prompts = 3 * (1 + judging._CLICKS)
     assert float(judged.weight.sum()) == pytest.approx(prompts)
-    same = judge(predictor, samples[0], np.random.default_rng(0))
+    same = judge_prompts(predictor, samples[0], np.random.default_rng(0))
     assert torch.allclose(same.evidence, judged.evidence, atol=1e-5)
 
 
 def test_an_image_without_objects_teaches_nothing(network, samples):
     empty = dataclasses.replace(samples[0], labels=np.zeros_like(samples[0].labels))
-    judged = judge(Predictor(with_rater(network)), empty, np.random.default_rng(0))
+    judged = judge_prompts(Predictor(with_rater(network)), empty, np.random.default_rng(0))
     assert judged.evidence.shape == (0, len(EVIDENCE))
     with pytest.raises(ValueError, match="are the labels empty"):
-        fit(with_rater(network), judged, RECIPE)
+        fit(with_rater(network).rater, judged, RECIPE)
 
 
 def test_ratings_come_closer_to_the_truth(network):
@@ -136,9 +151,10 @@ def test_ratings_come_closer_to_the_truth(network):
     judged = Judged(evidence, evidence[:, 0] * (0.5 + 0.5 * obeyed), torch.ones(2000))
     assert judged.error > 0.1
     model = with_rater(network)
-    assert fit(model, judged, RECIPE) < 0.04
+    assert fit(model.rater, judged, RECIPE) < 0.04
     assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_the_shipped_recipe_names_what_it_trains():
     assert read_recipe("nano_rater").tune == "rater"
+    assert read_recipe("nano_instances").tune == "instance_rater"

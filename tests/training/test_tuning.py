@@ -10,6 +10,7 @@ from napari_sam.model import read_checkpoint
 from napari_sam.model.configs import DecoderConfig, SamConfig, ViTConfig
 from napari_sam.model.sam import Sam
 from napari_sam.segmentation.progress import run
+from napari_sam.training.rating import RATERS
 from napari_sam.training.recipe import read_recipe
 from napari_sam.training.samples import Sample
 from napari_sam.training.trainer import Trainer, iter_train
@@ -196,15 +197,18 @@ def test_a_share_of_what_was_known_is_kept(tmp_path, discs, tune):
 
 
 @pytest.mark.parametrize("tune", ["all", "decoder"])
-def test_a_rater_stays_as_it_is_while_others_are_trained(tmp_path, discs, tune):
+def test_raters_stay_as_they_are_while_others_are_trained(tmp_path, discs, tune):
     torch.manual_seed(0)
-    rated = Sam(dataclasses.replace(TINY.sam_config(), rater=True))
-    torch.nn.init.normal_(rated.rater.mlp[-1].weight)
+    rated = Sam(dataclasses.replace(TINY.sam_config(), rater=True, instance_rater=True))
+    for name in RATERS:
+        torch.nn.init.normal_(getattr(rated, name).mlp[-1].weight)
     again = dataclasses.replace(
         TINY, network={}, tune=tune, steps=2, encoder_share=0.0, weight_decay=50.0
     )
     path = run(iter_train(again, discs, tmp_path / "tuned.safetensors", start=rated))
     tuned = read_checkpoint(path)
-    for name, value in rated.rater.state_dict().items():
-        assert torch.allclose(tuned.rater.state_dict()[name], value, atol=1e-3), name
+    for name in RATERS:
+        after = getattr(tuned, name).state_dict()
+        for key, value in getattr(rated, name).state_dict().items():
+            assert torch.allclose(after[key], value, atol=1e-3), (name, key)
     assert {name.split(".")[0] for name in changed(rated, tuned)} >= {"mask_decoder"}

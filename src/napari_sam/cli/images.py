@@ -65,7 +65,7 @@ def predictor_of(arguments: argparse.Namespace) -> Predictor:
 
 def everything_config(arguments: argparse.Namespace) -> EverythingConfig:
     """Build the settings from the options that were given."""
-    names = ("mode", "points", "object_diameter", *EVERYTHING_NUMBERS)
+    names = ("mode", "points", "separation", "object_diameter", *EVERYTHING_NUMBERS)
     given: dict[str, Any] = {
         name: getattr(arguments, name) for name in names if getattr(arguments, name) is not None
     }

@@ -143,6 +143,11 @@ def _everything_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--mode", choices=("auto", "grid", "instances", "prompts"), help="how objects are found"
     )
+    group.add_argument(
+        "--separation",
+        choices=("auto", "watershed"),
+        help="mode instances: the best rated outlines where the model rates them, or thresholds",
+    )
     _grid_options(group)
 
 
@@ -175,6 +180,7 @@ EVERYTHING_NUMBERS: dict[str, type] = {
     "tile_side": int,
     "min_mask_region_area": int,
     "looks": int,
+    "least_rating": float,
     "foreground_thresh": float,
     "seed_prominence": float,
     "seed_smoothing": float,
@@ -209,7 +215,7 @@ def _train(commands: _Commands) -> None:
     parser.add_argument(
         "--tune",
         metavar="WHAT",
-        help="all, decoder, heads, rater, blocks:N or lora:N",
+        help="all, decoder, heads, rater, instance_rater, blocks:N or lora:N",
     )
     parser.add_argument(
         "--data",

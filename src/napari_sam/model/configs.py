@@ -121,8 +121,9 @@ class SamConfig:
     sizes, kinds : bool
         Whether there are heads for the typical object diameter, and for embeddings of kinds (both
         only with the convolutional encoder).
-    rater : bool
-        Whether ratings are corrected by what was seen of a mask in use.
+    rater, instance_rater : bool
+        Whether ratings are corrected by what was seen of a mask in use, and instances chosen by
+        what is seen of them.
     object_diameter : float or None
         Diameter of an object, in input pixels, at which the network sees best; None where an image
         is always resized to the network's own size.
@@ -135,6 +136,7 @@ class SamConfig:
     sizes: bool = False
     kinds: bool = False
     rater: bool = False
+    instance_rater: bool = False
     object_diameter: float | None = None
 
     @property

@@ -34,6 +34,28 @@ EVIDENCE = (
     "continued",
 )
 """What is known of a mask; `napari_sam.segmentation.evidence` measures it."""
+INSTANCE_EVIDENCE = (
+    "foreground",
+    "rim_foreground",
+    "depth_error",
+    "closeness_error",
+    "depth_excess",
+    "closeness_excess",
+    "peak_depth",
+    "peak_closeness",
+    "threshold",
+    "peak",
+    "prominence",
+    "parting",
+    "connected_share",
+    "filled_share",
+    "octaves_from_looked_for",
+    "octaves_from_usual",
+    "ellipse_share",
+    "elongation",
+    "at_edge",
+)
+"""What is known of an instance; `napari_sam.segmentation.instance_evidence` measures it."""
 _HIDDEN = 32
 _FARTHEST = 4.0
 """Deviations from the mean, beyond which evidence counts no more."""
@@ -41,14 +63,19 @@ _LOWEST = 0.02
 
 
 class Rater(nn.Module):
-    """Correct the rating of masks; before it is trained, ratings stay as they are."""
+    """Correct the rating of masks; before it is trained, ratings stay as they are.
+
+    Parameters
+    ----------
+    width : int
+        How much is known of a mask, F.
+    """
 
     mean: Tensor
     spread: Tensor
 
-    def __init__(self) -> None:
+    def __init__(self, width: int = len(EVIDENCE)) -> None:
         super().__init__()
-        width = len(EVIDENCE)
         self.register_buffer("mean", torch.zeros(width))
         self.register_buffer("spread", torch.ones(width))
         self.mlp = correction(width, _HIDDEN, nn.GELU)
@@ -59,7 +86,7 @@ class Rater(nn.Module):
         Parameters
         ----------
         evidence : Tensor
-            (M, F) as `EVIDENCE` names it, the decoder's own rating first.
+            (M, F) as `EVIDENCE` or `INSTANCE_EVIDENCE` names it; the first is the rating so far.
 
         Returns
         -------

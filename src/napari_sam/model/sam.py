@@ -17,7 +17,7 @@ from napari_sam.model.kind_decoder import KindDecoder
 from napari_sam.model.local_prompts import LocalPrompts
 from napari_sam.model.mask_decoder import MaskDecoder
 from napari_sam.model.prompt_encoder import PromptEncoder
-from napari_sam.model.rater import Rater
+from napari_sam.model.rater import INSTANCE_EVIDENCE, Rater
 from napari_sam.model.size_decoder import SizeDecoder, mean_votes
 
 _CONSTANTS = {"pixel_mean": (123.675, 116.28, 103.53), "pixel_std": (58.395, 57.12, 57.375)}
@@ -102,6 +102,7 @@ class Sam(nn.Module):
         self.size_decoder = SizeDecoder(dim) if config.sizes else None
         self.kind_decoder = KindDecoder(dim) if config.kinds else None
         self.rater = Rater() if config.rater else None
+        self.instance_rater = Rater(len(INSTANCE_EVIDENCE)) if config.instance_rater else None
         for name, values in _CONSTANTS.items():
             self.register_buffer(name, torch.tensor(values)[:, None, None], persistent=False)
 

@@ -14,6 +14,7 @@ from napari_sam.segmentation.instance_looks import MOST_LOOKS
 
 MODES = ("auto", "grid", "instances", "prompts")
 POINTS = ("full", "adaptive")
+SEPARATIONS = ("auto", "watershed")
 LEVELS = ("all", "largest", "smallest", "one size")
 """Which of nested masks are drawn, see `PartTree.choose`."""
 _DIAMETERS = (1, 4096)
@@ -93,7 +94,15 @@ class EverythingConfig:
         Points decoded at once.
     looks : int
         Mode ``"instances"``: the maps are the mean of so many looks; see `mean_instance_maps`.
-    foreground_thresh, seed_prominence, seed_smoothing, debris_thresh : float
+    separation : str
+        Mode ``"instances"``: ``"auto"`` chooses the best rated of all objects that there may be,
+        see `best_instances`, where the model has learned to rate them; ``"watershed"`` cuts by
+        thresholds.
+    least_rating : float
+        Of the best rated ones, IoU with an object that is to be expected.
+    foreground_thresh, seed_prominence : float
+        Of the watershed, see `instances_from_maps`.
+    seed_smoothing, debris_thresh : float
         Of mode ``"instances"``; see `instances_from_maps` and `without_debris`. Smoothing is a
         share of the object diameter.
     redraw_thresh : float
@@ -226,10 +235,26 @@ class EverythingConfig:
         step=1,
         advanced=True,
     )
+    separation: str = setting(
+        "auto",
+        "Separation",
+        "Instances mode: auto picks, where the model has learned it, the best of many outlines; "
+        "watershed cuts by the thresholds below",
+        choices=SEPARATIONS,
+    )
+    least_rating: float = setting(
+        0.45,
+        "Least rating",
+        "Instances mode: what is expected to agree less with an object is dropped; "
+        "lower finds more",
+        min=0.0,
+        max=1.0,
+        step=0.05,
+    )
     foreground_thresh: float = setting(
         0.7,
         "Foreground",
-        "Instances mode: foreground is above this probability",
+        "Watershed: foreground is above this probability",
         min=0.0,
         max=1.0,
         step=0.05,
@@ -237,7 +262,7 @@ class EverythingConfig:
     seed_prominence: float = setting(
         0.15,
         "Seed prominence",
-        "Instances mode: lower splits touching objects more, higher keeps uneven ones whole",
+        "Watershed: lower splits touching objects more, higher keeps uneven ones whole",
         min=0.0,
         max=1.0,
         step=0.05,

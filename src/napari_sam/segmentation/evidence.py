@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from napari_sam.model.rater import Rater
 from napari_sam.segmentation.prediction import MaskPrediction
@@ -65,8 +66,14 @@ def rate(rater: Rater | None, answer: MaskPrediction, prompt: Prompts, how: Circ
     if rater is None:
         return Seen(answer, np.zeros((len(answer), 0), np.float32))
     evidence = measure(answer, prompt, how)
-    ratings = rater(torch.from_numpy(evidence).to(rater.mean.device)).cpu().numpy()
-    return Seen(answer.rated(ratings), evidence)
+    return Seen(answer.rated(ratings_by(rater, evidence)), evidence)
+
+
+def ratings_by(rater: Rater, evidence: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Rate masks by evidence (M, F), wherever the network is; returns (M,)."""
+    with torch.inference_mode():
+        rated: Tensor = rater(torch.from_numpy(evidence).to(rater.mean.device))
+    return np.asarray(rated.cpu().numpy())
 
 
 def measure(answer: MaskPrediction, prompt: Prompts, how: Circumstances) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ predicted IoU is known before the mask, and everything else is measured within t
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -34,6 +34,10 @@ class EverythingPredictor(MaskPredictor, LookingPredictor, Protocol):
     @property
     def has_instance_decoder(self) -> bool:
         """Whether `instance_maps` works."""
+
+    @property
+    def rate_instances(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]] | None:
+        """What rates instances by what is known of them, if the network has learned it."""
 
     @property
     def screening_margins(self) -> Margins:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from napari_sam.segmentation.everything_config import EverythingConfig, within_range
 from napari_sam.segmentation.grid import EverythingPredictor, iter_masks
 from napari_sam.segmentation.images import check_image, finite_image, whole_range
+from napari_sam.segmentation.instance_choice import best_instances
 from napari_sam.segmentation.instance_looks import mean_instance_maps
 from napari_sam.segmentation.instances import consecutive, instances_from_maps, without_debris
 from napari_sam.segmentation.labels import MaskRecord
@@ -178,11 +179,18 @@ def separated(
     predictor: EverythingPredictor, embedding: Any, config: EverythingConfig
 ) -> NDArray[np.uint32]:
     """Separate the instances of an embedding, whatever their size."""
+    maps = mean_instance_maps(predictor, embedding, config.looks)
+    diameter, rate = embedding.object_diameter, predictor.rate_instances
+    smoothing = config.seed_smoothing * (diameter or 0)
+    if rate is not None and config.separation == "auto":
+        return best_instances(
+            maps, rate, diameter=diameter, smoothing=smoothing, least_rating=config.least_rating
+        )
     return instances_from_maps(
-        mean_instance_maps(predictor, embedding, config.looks),
+        maps,
         foreground_thresh=config.foreground_thresh,
         seed_prominence=config.seed_prominence,
-        smoothing=config.seed_smoothing * (embedding.object_diameter or 0),
+        smoothing=smoothing,
     )
 
 

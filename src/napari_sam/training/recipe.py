@@ -27,8 +27,8 @@ class Recipe:
         `encoder` and `decoder` keywords of a convolutional network, and `object_diameter`. Empty
         where the network of given weights is trained.
     tune : str
-        What is trained: ``"all"``, ``"decoder"``, ``"heads"``, ``"rater"``, ``"blocks:N"`` or
-        ``"lora:N"``.
+        What is trained: ``"all"``, ``"decoder"``, ``"heads"``, ``"rater"``,
+        ``"instance_rater"``, ``"blocks:N"`` or ``"lora:N"``.
     seed, steps : int
         Source of chance; optimiser steps.
     encoder_share : float
@@ -170,7 +170,7 @@ def read_recipe(path: str | Path) -> Recipe:
     ----------
     path : str or Path
         A TOML file, or the name of a recipe of the package: ``"nano"``, ``"nano_cpu"``,
-        ``"nano_rater"``, ``"finetune"``.
+        ``"nano_rater"``, ``"nano_instances"``, ``"finetune"``.
 
     Raises
     ------

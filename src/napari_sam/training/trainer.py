@@ -25,7 +25,7 @@ from napari_sam.training.batches import SampleSource
 from napari_sam.training.curves import append_row, keep_rows, plot_curves
 from napari_sam.training.evaluate import EvaluateConfig, evaluate
 from napari_sam.training.part import LOSS_NAMES
-from napari_sam.training.rating import iter_rate
+from napari_sam.training.rating import RATERS, iter_rate
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.run_state import (
     TrainEvent,
@@ -205,7 +205,7 @@ def iter_train(
     workers: int = 1,
     validation: Sequence[Sample] = (),
 ) -> Generator[TrainEvent, None, Path]:
-    """Train a network, one event a step; a recipe for the rater goes to `iter_rate`.
+    """Train a network, one event a step; a recipe for a rater goes to `iter_rate`.
 
     Parameters
     ----------
@@ -235,7 +235,7 @@ def iter_train(
     Path
         The safetensors file.
     """
-    if recipe.tune == "rater":
+    if recipe.tune in RATERS:
         if start is None:
             raise ValueError(_NO_NETWORK)
         return (

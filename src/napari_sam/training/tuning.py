@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from napari_sam.model.image_encoder import Attention, ImageEncoderViT
 from napari_sam.model.sam import Sam
 
-_PATTERN = re.compile(r"all|decoder|heads|rater|(blocks|lora):([1-9]\d*)")
+_PATTERN = re.compile(r"all|decoder|heads|rater|instance_rater|(blocks|lora):([1-9]\d*)")
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,8 @@ class Tuning:
     kind : str
         ``"all"``; ``"decoder"`` (everything but the image encoder); ``"heads"`` (what judges sizes
         and masks, with all features and masks as they are); ``"rater"`` (what judges masks by all
-        that was seen in use, see `napari_sam.training.rating`); ``"blocks"``, the decoder and
+        that was seen in use, see `napari_sam.training.rating`) and ``"instance_rater"`` (what
+        judges instances); ``"blocks"``, the decoder and
         the encoder's last blocks and neck; ``"lora"``, the decoder and adapters of the encoder's
         attention.
     count : int
@@ -47,7 +48,8 @@ class Tuning:
         match = _PATTERN.fullmatch(text)
         if match is None:
             raise ValueError(
-                "tune must be all, decoder, heads, rater, blocks:N or lora:N (N at least 1), got "
+                "tune must be all, decoder, heads, rater, instance_rater, blocks:N or lora:N "
+                "(N at least 1), got "
                 f"{text!r}"
             )
         return cls(match[1] or text, int(match[2] or 0))
@@ -92,15 +94,15 @@ class LowRankAdapter(nn.Module):
 
 
 def prepare(model: Sam, tuning: Tuning) -> None:
-    """Freeze what is not trained (the rater never is, here), and add adapters if asked for.
+    """Freeze what is not trained (raters never are, here), and add adapters if asked for.
 
     Raises
     ------
     ValueError
         If this network's encoder has no blocks or attention to train.
     """
-    if model.rater is not None:
-        model.rater.requires_grad_(requires_grad=False)
+    for rater in filter(None, (model.rater, model.instance_rater)):
+        rater.requires_grad_(requires_grad=False)
     if tuning.kind == "all":
         return
     if tuning.kind == "heads":
