@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -16,6 +18,9 @@ from napari_sam.segmentation.prompts import Prompts
 _STABLE = 1.0
 _WIDELY_STABLE = 3.0
 """Logits at which the stability of a mask is measured."""
+
+Rate: TypeAlias = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""From evidence (N, F) to the IoU to be expected (N,)."""
 
 
 class Circumstances(NamedTuple):
@@ -63,16 +68,21 @@ def rate(rater: Rater | None, answer: MaskPrediction, prompt: Prompts, how: Circ
     how : Circumstances
         How the answer came about.
     """
-    if rater is None:
+    by = rating_of(rater)
+    if by is None:
         return Seen(answer, np.zeros((len(answer), 0), np.float32))
     evidence = measure(answer, prompt, how)
-    return Seen(answer.rated(ratings_by(rater, evidence)), evidence)
+    return Seen(answer.rated(by(evidence)), evidence)
 
 
-def ratings_by(rater: Rater, evidence: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Rate masks by evidence (M, F), wherever the network is; returns (M,)."""
-    with torch.inference_mode():
-        rated: Tensor = rater(torch.from_numpy(evidence).to(rater.mean.device))
+def rating_of(rater: Rater | None) -> Rate | None:
+    """Return what rates evidence by a rater, wherever the network is; None without one."""
+    return None if rater is None else partial(_rate, rater)
+
+
+@torch.inference_mode()
+def _rate(rater: Rater, evidence: NDArray[np.float32]) -> NDArray[np.float32]:
+    rated: Tensor = rater(torch.from_numpy(evidence).to(rater.mean.device))
     return np.asarray(rated.cpu().numpy())
 
 

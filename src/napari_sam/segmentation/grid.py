@@ -7,7 +7,7 @@ predicted IoU is known before the mask, and everything else is measured within t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_sam.segmentation.everything_config import EverythingConfig
+from napari_sam.segmentation.evidence import Rate
 from napari_sam.segmentation.full_resolution import FullResolution, LowResMasks, PointMasks
 from napari_sam.segmentation.grid_crops import Crop, at_crop_edge, grid_crops
 from napari_sam.segmentation.images import check_image, whole_range
@@ -36,7 +37,7 @@ class EverythingPredictor(MaskPredictor, LookingPredictor, Protocol):
         """Whether `instance_maps` works."""
 
     @property
-    def rate_instances(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]] | None:
+    def rate_instances(self) -> Rate | None:
         """What rates instances by what is known of them, if the network has learned it."""
 
     @property

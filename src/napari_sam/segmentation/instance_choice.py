@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam.segmentation.evidence import Rate
 from napari_sam.segmentation.instance_evidence import measure_instances
 from napari_sam.segmentation.instance_tree import Hypothesis, Tree, grow_tree, hypotheses
 from napari_sam.segmentation.instances import consecutive
-
-Rate = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""From evidence (N, F) to the IoU to be expected (N,)."""
 
 
 def best_instances(

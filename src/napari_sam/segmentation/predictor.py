@@ -27,7 +27,7 @@ from napari_sam.segmentation.decoding import (
 )
 from napari_sam.segmentation.embedder import Embedder
 from napari_sam.segmentation.embedding import ImageEmbedding
-from napari_sam.segmentation.evidence import ratings_by
+from napari_sam.segmentation.evidence import Rate, rating_of
 from napari_sam.segmentation.full_resolution import FullResolution, PointMasks
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
@@ -89,10 +89,9 @@ class Predictor(Embedder):
         return self._model.instance_decoder is not None
 
     @property
-    def rate_instances(self) -> Callable[[NDArray[np.float32]], NDArray[np.float32]] | None:
+    def rate_instances(self) -> Rate | None:
         """What rates instances by evidence (N, F), see `best_instances`; None if nothing does."""
-        rater = self._model.instance_rater
-        return None if rater is None else partial(ratings_by, rater)
+        return rating_of(self._model.instance_rater)
 
     @overload
     def predict(
