@@ -190,7 +190,7 @@ def test_settings_that_cannot_be_are_refused(options, error, message):
         "stability_score_thresh",
         "box_nms_thresh",
         "crop_nms_thresh",
-        "least_rating",
+        "rating_thresh",
         "foreground_thresh",
         "seed_prominence",
         "debris_thresh",

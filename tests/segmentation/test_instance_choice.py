@@ -40,16 +40,25 @@ def test_or_joined_where_that_is():
     assert np.array_equal(found > 0, CHAIN > 0)
 
 
-def test_what_is_rated_too_low_is_dropped():
-    labels = disc_labels([(12, 12), (35, 50)])
+def test_what_is_rated_far_below_the_others_is_dropped():
+    labels = disc_labels([(12, 12), (35, 50), (12, 50)])
 
-    def only_left(evidence):
-        return np.where(np.arange(len(evidence)) == 0, 0.8, 0.3)
+    def doubtful_last(evidence):
+        return np.where(np.arange(len(evidence)) == 2, 0.4, 0.8).astype(np.float32)
 
     maps = true_maps(labels)
-    assert best_instances(maps, only_left, diameter=18).max() == 1
-    assert best_instances(maps, only_left, diameter=18, least_rating=0.2).max() == 2
-    assert best_instances(maps, only_left, diameter=18, least_rating=0.9).max() == 0
+    assert best_instances(maps, doubtful_last, diameter=18).max() == 2
+    assert best_instances(maps, doubtful_last, diameter=18, rating_thresh=0.4).max() == 3
+
+
+def test_low_ratings_are_compared_with_each_other_but_not_those_of_no_object():
+    maps = true_maps(CHAIN)
+
+    def lower(evidence):
+        return 0.5 * by_agreement(evidence)
+
+    assert best_instances(maps, lower, diameter=18).max() == 3
+    assert best_instances(maps, lambda known: 0.4 * lower(known), diameter=18).max() == 0
 
 
 def test_nothing_is_chosen_from_nothing():
@@ -79,8 +88,7 @@ def test_no_other_choice_is_rated_better(seed):
             held = [piece for node in some for piece in tree.nodes[node].pieces]
             if len(held) == len(set(held)):
                 most = max(most, sum(best[node] - least for node in some))
-    chosen = choose(tree, found, ratings.tolist(), least)
-    held = [piece for one in chosen for piece in tree.nodes[one.node].pieces]
+    chosen = choose(tree, found, ratings, least)
+    held = [piece for index in chosen for piece in tree.nodes[found[index].node].pieces]
     assert len(held) == len(set(held))
-    worth = {id(one): rating for one, rating in zip(found, ratings, strict=True)}
-    assert sum(worth[id(one)] - least for one in chosen) >= most - 1e-9
+    assert (ratings[chosen] - least).sum() >= most - 1e-6

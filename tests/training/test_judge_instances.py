@@ -49,12 +49,12 @@ def test_every_mask_is_compared_with_the_object_that_it_fits_best(predictor, sam
     assert judged.iou[joined].tolist() == pytest.approx([0.5] * int(joined.sum()), abs=0.03)
 
 
-def test_many_masks_of_an_image_count_for_less_each(predictor, sample, monkeypatch):
+def test_good_masks_count_for_more_and_those_of_crowds_for_less(predictor, sample, monkeypatch):
     few = judge_instances(predictor, sample, RNG)
-    assert few.weight.tolist() == pytest.approx([30**-0.5] * len(few.weight))
+    assert torch.allclose(few.weight, (0.2 + few.iou) / 30**0.5)
     monkeypatch.setattr("napari_sam.training.judge_instances._FEW", 1)
     many = judge_instances(predictor, sample, RNG)
-    assert float(many.weight.sum()) == pytest.approx(len(many.weight) ** 0.5)
+    assert torch.allclose(many.weight, (0.2 + few.iou) / len(few.iou) ** 0.5)
 
 
 def test_where_nothing_is_true_all_masks_are_wrong(predictor, sample):

@@ -180,7 +180,7 @@ EVERYTHING_NUMBERS: dict[str, type] = {
     "tile_side": int,
     "min_mask_region_area": int,
     "looks": int,
-    "least_rating": float,
+    "rating_thresh": float,
     "foreground_thresh": float,
     "seed_prominence": float,
     "seed_smoothing": float,

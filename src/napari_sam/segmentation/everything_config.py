@@ -98,8 +98,8 @@ class EverythingConfig:
         Mode ``"instances"``: ``"auto"`` chooses the best rated of all objects that there may be,
         see `best_instances`, where the model has learned to rate them; ``"watershed"`` cuts by
         thresholds.
-    least_rating : float
-        Of the best rated ones, IoU with an object that is to be expected.
+    rating_thresh : float
+        Of these, what is rated less than this share of the image's median is dropped.
     foreground_thresh, seed_prominence : float
         Of the watershed, see `instances_from_maps`.
     seed_smoothing, debris_thresh : float
@@ -242,11 +242,10 @@ class EverythingConfig:
         "watershed cuts by the thresholds below",
         choices=SEPARATIONS,
     )
-    least_rating: float = setting(
-        0.45,
-        "Least rating",
-        "Instances mode: what is expected to agree less with an object is dropped; "
-        "lower finds more",
+    rating_thresh: float = setting(
+        0.7,
+        "Rating",
+        "Instances mode: what is rated less than this share of the median goes; lower finds more",
         min=0.0,
         max=1.0,
         step=0.05,

@@ -12,6 +12,9 @@ from napari_sam.segmentation.instance_evidence import measure_instances
 from napari_sam.segmentation.instance_tree import Hypothesis, Tree, grow_tree, hypotheses
 from napari_sam.segmentation.instances import consecutive
 
+_LIKELY = 0.3
+"""What is rated higher is an object more likely than not; the median is of these."""
+
 
 def best_instances(
     maps: NDArray[np.float32],
@@ -19,12 +22,13 @@ def best_instances(
     *,
     diameter: float | None,
     smoothing: float = 0,
-    least_rating: float = 0.45,
+    rating_thresh: float = 0.7,
 ) -> NDArray[np.uint32]:
     """Separate objects by what is learned of good ones.
 
     Of all nodes of the tree, those are chosen whose ratings, each as far as it is above the least,
-    sum to most; none lies in another (dynamic programming, as in Arteta et al. 2012).
+    sum to most; none lies in another (dynamic programming, as in Arteta et al. 2012). How high
+    ratings are at all depends on the kind of image, so the least is a share of the image's median.
 
     Parameters
     ----------
@@ -36,8 +40,8 @@ def best_instances(
         Of typical objects, pixels; None takes that of what is found.
     smoothing : float
         As in `instances_from_maps`.
-    least_rating : float
-        What is expected to agree less with an object is none.
+    rating_thresh : float
+        What is rated less than this share of the median is no object.
 
     Returns
     -------
@@ -46,12 +50,14 @@ def best_instances(
     """
     tree, found, evidence = seen_in(maps, diameter=diameter, smoothing=smoothing)
     labels = np.zeros(maps.shape[1:], np.uint32)
-    if not found:
+    ratings = rate(evidence) if found else np.zeros(0, np.float32)
+    likely = choose(tree, found, ratings, _LIKELY)
+    if not likely:
         return labels
-    chosen = choose(tree, found, rate(evidence).tolist(), least_rating)
-    chosen.sort(key=lambda one: -one.patch.area)
-    for label, one in enumerate(chosen, start=1):
-        labels[one.patch.slices][one.patch.mask] = label
+    least = rating_thresh * float(np.median(ratings[likely]))
+    patches = [found[index].patch for index in choose(tree, found, ratings, least)]
+    for label, patch in enumerate(sorted(patches, key=lambda one: -one.area), start=1):
+        labels[patch.slices][patch.mask] = label
     return consecutive(labels)
 
 
@@ -66,9 +72,9 @@ def seen_in(
 
 
 def choose(
-    tree: Tree, found: Sequence[Hypothesis], ratings: Sequence[float], least: float
-) -> list[Hypothesis]:
-    """Choose masks of which none is a part of another; see `best_instances`."""
+    tree: Tree, found: Sequence[Hypothesis], ratings: NDArray[np.float32], least: float
+) -> list[int]:
+    """Choose masks of which none is a part of another, by index; see `best_instances`."""
     best: dict[int, int] = {}
     for index, one in enumerate(found):
         if one.node not in best or ratings[index] > ratings[best[one.node]]:
@@ -77,13 +83,13 @@ def choose(
     whole = [False] * len(tree.nodes)
     for node, (*_, children) in enumerate(tree.nodes):
         parts = sum(worth[child] for child in children)
-        own = ratings[best[node]] - least if node in best else 0.0
+        own = float(ratings[best[node]]) - least if node in best else 0.0
         whole[node], worth[node] = own > parts, max(own, parts)
-    chosen, open_nodes = [], tree.roots
-    while open_nodes:
-        node = open_nodes.pop()
+    chosen, looked_at = [], tree.roots
+    while looked_at:
+        node = looked_at.pop()
         if whole[node]:
-            chosen.append(found[best[node]])
+            chosen.append(best[node])
         else:
-            open_nodes.extend(tree.nodes[node].children)
+            looked_at.extend(tree.nodes[node].children)
     return chosen

@@ -184,7 +184,7 @@ def separated(
     smoothing = config.seed_smoothing * (diameter or 0)
     if rate is not None and config.separation == "auto":
         return best_instances(
-            maps, rate, diameter=diameter, smoothing=smoothing, least_rating=config.least_rating
+            maps, rate, diameter=diameter, smoothing=smoothing, rating_thresh=config.rating_thresh
         )
     return instances_from_maps(
         maps,

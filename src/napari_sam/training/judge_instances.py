@@ -18,6 +18,8 @@ from napari_sam.training.samples import Sample
 
 _FEW = 30
 """An image of more masks counts for more, but less than in proportion."""
+_WRONG = 0.2
+"""What a mask that is all wrong counts for: which of good ones is best is what matters."""
 
 
 def judge_instances(predictor: Predictor, sample: Sample, _rng: np.random.Generator) -> Judged:
@@ -41,12 +43,9 @@ def judge_instances(predictor: Predictor, sample: Sample, _rng: np.random.Genera
     if not found:
         return Judged.nothing(len(INSTANCE_EVIDENCE))
     areas = label_areas(sample.labels)
-    ious = [_best_iou(one.patch, sample.labels, areas) for one in found]
-    return Judged(
-        torch.from_numpy(evidence),
-        torch.tensor(ious, dtype=torch.float32),
-        torch.full((len(ious),), max(len(ious), _FEW) ** -0.5),
-    )
+    ious = torch.tensor([_best_iou(one.patch, sample.labels, areas) for one in found])
+    weight = (_WRONG + ious) * max(len(ious), _FEW) ** -0.5
+    return Judged(torch.from_numpy(evidence), ious, weight)
 
 
 def _best_iou(patch: MaskPatch, labels: NDArray[np.integer], areas: NDArray[np.int64]) -> float:
