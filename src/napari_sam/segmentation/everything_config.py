@@ -257,6 +257,7 @@ class EverythingConfig:
         min=0.0,
         max=1.0,
         step=0.05,
+        advanced=True,
     )
     seed_prominence: float = setting(
         0.15,
@@ -265,6 +266,7 @@ class EverythingConfig:
         min=0.0,
         max=1.0,
         step=0.05,
+        advanced=True,
     )
     seed_smoothing: float = setting(
         0.02,
