@@ -304,6 +304,10 @@ class EverythingConfig:
         advanced=True,
     )
 
+    def smoothing(self, diameter: float | None) -> float:
+        """Return the deviation that `seed_smoothing` is for objects of a diameter, pixels."""
+        return self.seed_smoothing * (diameter or 0)
+
     def __post_init__(self) -> None:
         """Check every value against its range."""
         for spec in fields(self):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from napari_sam.segmentation.evidence import Rate
 from napari_sam.segmentation.instance_evidence import measure_instances
 from napari_sam.segmentation.instance_tree import Hypothesis, Tree, grow_tree, hypotheses
-from napari_sam.segmentation.instances import consecutive
+from napari_sam.segmentation.labels import draw_in_order
 
 _LIKELY = 0.3
 """What is rated higher is an object more likely than not; the median is of these."""
@@ -49,16 +49,14 @@ def best_instances(
         (H, W) uint32, ids 1 ... n.
     """
     tree, found, evidence = seen_in(maps, diameter=diameter, smoothing=smoothing)
-    labels = np.zeros(maps.shape[1:], np.uint32)
     ratings = rate(evidence) if found else np.zeros(0, np.float32)
     likely = choose(tree, found, ratings, _LIKELY)
     if not likely:
-        return labels
+        return np.zeros(maps.shape[1:], np.uint32)
     least = rating_thresh * float(np.median(ratings[likely]))
     patches = [found[index].patch for index in choose(tree, found, ratings, least)]
-    for label, patch in enumerate(sorted(patches, key=lambda one: -one.area), start=1):
-        labels[patch.slices][patch.mask] = label
-    return consecutive(labels)
+    patches.sort(key=lambda one: -one.area)
+    return draw_in_order(patches, maps.shape[1:])
 
 
 def seen_in(

@@ -42,10 +42,11 @@ def measure_instances(
     ndarray
         (N, F) float32 in the order of `INSTANCE_EVIDENCE`.
     """
-    rows = [
-        [*_agreement(one, maps), *_place(one, tree), *_shape(one, tree, maps.shape[1:], diameter)]
-        for one in found
-    ]
+    rows = []
+    for one in found:
+        pixels = np.argwhere(one.patch.mask)
+        shape = _shape(one, pixels, tree, maps.shape[1:], diameter)
+        rows.append([*_agreement(one, pixels, maps), *_place(one, tree), *shape])
     return np.array(rows, np.float32).reshape(len(rows), len(INSTANCE_EVIDENCE))
 
 
@@ -57,17 +58,15 @@ class _Own(NamedTuple):
     rim: NDArray[np.bool_]
 
 
-def _own_maps(mask: NDArray[np.bool_]) -> _Own:
-    deep = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
-    places = np.argwhere(mask)
-    depth = deep[mask]
-    away = np.hypot(*(places - places[depth.argmax()]).T)
+def _own_maps(mask: NDArray[np.bool_], pixels: NDArray[np.intp]) -> _Own:
+    depth = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1][mask]
+    away = np.hypot(*(pixels - pixels[depth.argmax()]).T)
     return _Own(1 - away / max(away.max(), 1), depth / depth.max(), depth <= _RIM)
 
 
-def _agreement(one: Hypothesis, maps: NDArray[np.float32]) -> list[float]:
-    """Compare the maps (3, H, W) with those of the mask."""
-    own = _own_maps(one.patch.mask)
+def _agreement(one: Hypothesis, pixels: NDArray[np.intp], maps: NDArray[np.float32]) -> list[float]:
+    """Compare the maps (3, H, W) with those of the mask, whose `pixels` (K, 2) are given."""
+    own = _own_maps(one.patch.mask, pixels)
     foreground, closeness, depth = maps[(slice(None), *one.patch.slices)][:, one.patch.mask]
     nearer, deeper = closeness - own.closeness, depth - own.depth
     return [
@@ -89,10 +88,16 @@ def _place(one: Hypothesis, tree: Tree) -> list[float]:
     return [one.threshold, node.peak, prominence, node.parting, one.connected, one.filled]
 
 
-def _shape(one: Hypothesis, tree: Tree, shape: tuple[int, ...], diameter: float) -> list[float]:
-    """Measure size and outline; `shape` is that of the image."""
-    area = one.patch.area
-    spread = np.cov(np.argwhere(one.patch.mask).T) + np.eye(2) * _SQUARE
+def _shape(
+    one: Hypothesis,
+    pixels: NDArray[np.intp],
+    tree: Tree,
+    shape: tuple[int, ...],
+    diameter: float,
+) -> list[float]:
+    """Measure size and outline of a mask's `pixels` (K, 2); `shape` is that of the image."""
+    area = len(pixels)
+    spread = np.cov(pixels.T) + np.eye(2) * _SQUARE
     narrow, wide = np.linalg.eigvalsh(spread)
     return [
         np.log2(area / diameter**2),

@@ -15,7 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_sam.segmentation.instances import Pieces, cut_into_pieces, label_areas
+from napari_sam.segmentation.instances import (
+    Pieces,
+    cut_into_pieces,
+    label_areas,
+    label_boxes,
+    root,
+)
 from napari_sam.segmentation.patches import MaskPatch
 
 THRESHOLDS = (0.4, 0.55, 0.7, 0.85)
@@ -131,15 +137,8 @@ def _nodes(pieces: Pieces, areas: list[int], most: float) -> tuple[list[Node], l
     nodes = [Node((piece,), peak) for piece, peak in enumerate(pieces.peaks)][1:]
     saddles, sizes = [0.0] * len(nodes), areas[1 : len(nodes) + 1]
     above = list(range(len(nodes)))
-
-    def top(node: int) -> int:
-        while above[node] != node:
-            above[node] = above[above[node]]
-            node = above[node]
-        return node
-
     for first, second, saddle in pieces.saddles:
-        pair = top(first - 1), top(second - 1)
+        pair = root(above, first - 1), root(above, second - 1)
         if pair[0] == pair[1]:
             continue
         one, other = (nodes[index] for index in pair)
@@ -158,11 +157,11 @@ def _nodes(pieces: Pieces, areas: list[int], most: float) -> tuple[list[Node], l
 
 def hypotheses(tree: Tree, foreground: NDArray[np.float32]) -> Iterator[Hypothesis]:
     """Yield each node cut at each threshold of the foreground (H, W), equal masks only once."""
-    boxes = ndimage.find_objects(tree.pieces.labels)
+    boxes = label_boxes(tree.pieces.labels)
     for index, node in enumerate(tree.nodes):
         if not node.pieces:
             continue
-        region = _around([boxes[piece - 1] for piece in node.pieces])
+        region = _around(boxes[np.subtract(node.pieces, 1)])
         whole = np.isin(tree.pieces.labels[region], node.pieces)
         corner = region[0].start, region[1].start
         last = -1
@@ -179,12 +178,9 @@ def hypotheses(tree: Tree, foreground: NDArray[np.float32]) -> Iterator[Hypothes
                 yield Hypothesis(index, threshold, patch, share, holes / last)
 
 
-def _around(boxes: list[tuple[slice, slice]]) -> tuple[slice, slice]:
-    rows, cols = (
-        slice(min(side.start for side in sides), max(side.stop for side in sides))
-        for sides in zip(*boxes, strict=True)
-    )
-    return rows, cols
+def _around(boxes: NDArray[np.int64]) -> tuple[slice, slice]:
+    (top, left), (bottom, right) = boxes[:, :2].min(0).tolist(), boxes[:, 2:].max(0).tolist()
+    return slice(top, bottom), slice(left, right)
 
 
 def _largest_piece(mask: NDArray[np.bool_]) -> tuple[NDArray[np.bool_], int]:

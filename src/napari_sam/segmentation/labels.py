@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,19 @@ from napari_sam.segmentation.instances import consecutive
 from napari_sam.segmentation.part_tree import PartTree
 from napari_sam.segmentation.records import MaskRecord
 
-__all__ = ["MaskRecord", "labels_from_records"]
+__all__ = ["MaskRecord", "draw_in_order", "labels_from_records"]
+
+
+class PlacedMask(Protocol):
+    """A mask and where it is in an image, like a `MaskRecord` or a `MaskPatch`."""
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """(h, w)."""
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns of the image that it covers."""
 
 
 def labels_from_records(
@@ -47,16 +60,17 @@ def labels_from_records(
         If there is no such level.
     """
     if level == "all":
-        return _drawn(sorted(records, key=lambda record: -record.area), shape)
+        largest_first = sorted(records, key=lambda record: -record.area)
+        return draw_in_order(largest_first, shape)
     tree = PartTree.of(records) if tree is None else tree
     chosen = [records[index] for index in tree.choose(level)]
     best_first = sorted(chosen, key=lambda record: -record.predicted_iou)
-    return _drawn(best_first[::-1], shape)
+    return draw_in_order(best_first[::-1], shape)
 
 
-def _drawn(records: Iterable[MaskRecord], shape: tuple[int, int]) -> NDArray[np.uint32]:
-    """Draw records one after another, later ones on top of earlier ones."""
+def draw_in_order(masks: Iterable[PlacedMask], shape: tuple[int, ...]) -> NDArray[np.uint32]:
+    """Draw masks into labels (H, W), ids 1 ... n, later ones on top of earlier ones."""
     drawn = np.zeros(shape, np.uint32)
-    for label, record in enumerate(records, start=1):
-        np.copyto(drawn[record.slices], label, where=record.mask)
+    for label, one in enumerate(masks, start=1):
+        np.copyto(drawn[one.slices], label, where=one.mask)
     return consecutive(drawn)

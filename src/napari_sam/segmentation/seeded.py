@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from napari_sam.segmentation.instances import consecutive
+from napari_sam.segmentation.labels import draw_in_order
 from napari_sam.segmentation.mask_prompts import point_and_box
 from napari_sam.segmentation.patches import MaskPatch
 from napari_sam.segmentation.prediction import MaskPrediction
@@ -104,14 +104,11 @@ def draw(
     the object that the instance decoder saw, found none that it believes in. How high scores are
     at all depends on the kind of image, hence the median.
     """
-    labels = np.zeros(shape, np.uint32)
     scores = [one.score for one in drawn if one.score > 0]
     least = least_share * float(np.median(scores)) if scores else 0.0
     kept = [one for one in drawn if one.score >= least or not one.is_judged]
     kept.sort(key=lambda one: one.score)
-    for label, one in enumerate(kept, start=1):
-        labels[one.patch.slices][one.patch.mask] = label
-    return consecutive(labels)
+    return draw_in_order([one.patch for one in kept], shape)
 
 
 def _better(patch: MaskPatch, answer: MaskPrediction) -> Drawn:

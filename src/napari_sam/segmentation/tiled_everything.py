@@ -181,7 +181,7 @@ def separated(
     """Separate the instances of an embedding, whatever their size."""
     maps = mean_instance_maps(predictor, embedding, config.looks)
     diameter, rate = embedding.object_diameter, predictor.rate_instances
-    smoothing = config.seed_smoothing * (diameter or 0)
+    smoothing = config.smoothing(diameter)
     if rate is not None and config.separation == "auto":
         return best_instances(
             maps, rate, diameter=diameter, smoothing=smoothing, rating_thresh=config.rating_thresh

@@ -38,7 +38,7 @@ def judge_instances(predictor: Predictor, sample: Sample, _rng: np.random.Genera
     _, found, evidence = seen_in(
         mean_instance_maps(predictor, embedding, config.looks),
         diameter=diameter,
-        smoothing=config.seed_smoothing * (diameter or 0),
+        smoothing=config.smoothing(diameter),
     )
     if not found:
         return Judged.nothing(len(INSTANCE_EVIDENCE))
