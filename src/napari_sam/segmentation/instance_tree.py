@@ -26,6 +26,8 @@ from napari_sam.segmentation.patches import MaskPatch
 
 THRESHOLDS = (0.4, 0.55, 0.7, 0.85)
 """Of the foreground, rising."""
+_RIPPLE = 0.01
+"""Peaks that rise less over a saddle to a higher one are no objects of their own."""
 _USUAL_PROMINENCE = 0.1
 _USUAL_FOREGROUND = 0.7
 """What objects are separated by to learn their usual area."""
@@ -119,6 +121,7 @@ def grow_tree(maps: NDArray[np.float32], *, diameter: float, smoothing: float) -
         As in `instances_from_maps`.
     """
     pieces = cut_into_pieces(maps, foreground_thresh=THRESHOLDS[0], smoothing=smoothing)
+    pieces = pieces.joined(_RIPPLE)
     usual = _usual_area(maps[0], pieces)
     areas = label_areas(pieces.labels, len(pieces.peaks))
     most = _MOST_AREAS * max(usual, np.pi / 4 * diameter**2)
@@ -158,11 +161,15 @@ def _nodes(pieces: Pieces, areas: list[int], most: float) -> tuple[list[Node], l
 def hypotheses(tree: Tree, foreground: NDArray[np.float32]) -> Iterator[Hypothesis]:
     """Yield each node cut at each threshold of the foreground (H, W), equal masks only once."""
     boxes = label_boxes(tree.pieces.labels)
+    belongs = np.zeros(len(boxes) + 1, bool)
     for index, node in enumerate(tree.nodes):
         if not node.pieces:
             continue
         region = _around(boxes[np.subtract(node.pieces, 1)])
-        whole = np.isin(tree.pieces.labels[region], node.pieces)
+        own = list(node.pieces)
+        belongs[own] = True
+        whole = belongs[tree.pieces.labels[region]]
+        belongs[own] = False
         corner = region[0].start, region[1].start
         last = -1
         for threshold in THRESHOLDS:

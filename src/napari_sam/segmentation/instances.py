@@ -84,6 +84,15 @@ class Pieces(NamedTuple):
         roots = [root(joined, piece) for piece in range(len(joined))]
         return np.asarray(np.unique(roots, return_inverse=True)[1])
 
+    def joined(self, prominence: float) -> Pieces:
+        """Return them with every object of `owners` as one piece."""
+        owners = self.owners(prominence)
+        peaks = np.zeros(int(owners.max()) + 1)
+        np.maximum.at(peaks, owners, self.peaks)
+        pairs = ((*np.sort(owners[[one, other]]).tolist(), way) for one, other, way in self.saddles)
+        ways = [(one, other, way) for one, other, way in pairs if one != other]
+        return Pieces(owners.astype(np.int32)[self.labels], peaks.tolist(), ways)
+
 
 def root(joined: list[int], index: int) -> int:
     """Follow what each thing is joined to, up to what is joined to itself; later ways get shorter.
@@ -109,9 +118,9 @@ def cut_into_pieces(
         ndimage.maximum_filter(np.where(inside, height, -1), footprint=_CROSS) == height
     )
     labels = watershed(-height, ndimage.label(peaks)[0], mask=inside)
-    heights = np.zeros(int(labels.max(initial=0)) + 1)
-    np.maximum.at(heights, labels.ravel(), height.ravel())
-    return Pieces(labels, heights.tolist(), _saddles(labels, height))
+    count = int(labels.max(initial=0))
+    heights = ndimage.maximum(height, labels, np.arange(1, count + 1)) if count else []
+    return Pieces(labels, [0.0, *np.asarray(heights).tolist()], _saddles(labels, height))
 
 
 def _saddles(
