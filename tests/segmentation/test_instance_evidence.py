@@ -66,3 +66,25 @@ def test_pixels_at_the_edge_of_the_image_are_counted():
 def test_without_a_diameter_that_of_what_is_found_is_looked_for():
     (known,) = evidence_of(disc_labels([(25, 30)]), diameter=None).values()
     assert known["octaves_from_looked_for"] == pytest.approx(np.log2(np.pi / 4), abs=1e-3)
+
+
+def test_large_objects_are_known_as_well_by_some_of_their_pixels():
+    small, large = (
+        next(iter(evidence_of(disc_labels([(n, n)], n - 6, (2 * n, 2 * n)), 2 * n - 12).values()))
+        for n in (18, 106)
+    )
+    for name in set(INSTANCE_EVIDENCE) - {"octaves_from_usual"}:
+        assert large[name] == pytest.approx(small[name], abs=0.06), name
+    assert large["foreground"] == large["rim_foreground"] == 1
+
+
+def test_of_a_large_mask_whose_every_second_row_is_thin_all_is_looked_at():
+    labels = np.zeros((110, 110), np.int32)
+    labels[6:105:2, 5:106] = labels[5:106, 6] = 1  # a comb
+    found = evidence_of(labels, diameter=40)
+    whole = max(found.values(), key=lambda known: known["octaves_from_looked_for"])
+    area = int(labels.sum())
+    assert area > 4 * 600
+    assert whole["octaves_from_looked_for"] == pytest.approx(np.log2(area / 40**2))
+    assert whole["foreground"] == whole["rim_foreground"] == 1
+    assert np.isfinite(list(whole.values())).all()

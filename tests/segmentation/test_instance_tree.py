@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from napari_sam.segmentation.instance_tree import THRESHOLDS, grow_tree, hypotheses
+from napari_sam.segmentation.instances import Pieces
 from tests.segmentation.test_masks import cone_maps
 
 TWO = [(20, 20), (20, 33)]
@@ -36,6 +37,28 @@ def test_children_come_before_parents_and_higher_saddles_join_first():
     partings = [join.parting for join in joins]
     assert partings == sorted(partings)
     assert sorted(joins[-1].pieces) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("dip", "pieces"), [(0.004, 1), (0.02, 2)])
+def test_a_ripple_is_no_piece_of_its_own(dip, pieces):
+    maps = np.zeros((3, 40, 60), np.float32)
+    maps[0] = 1
+    maps[1:, 10:30, 10:40] = 0.8
+    maps[1:, 12:28, 12:38] = 0.9
+    maps[1:, 12:28, 25] -= np.float32(dip)
+    tree = tree_of(maps)
+    assert len(tree.pieces.peaks) == pieces + 1
+    assert sum(not node.children for node in tree.nodes) == pieces
+    assert set(np.unique(tree.pieces.labels)) == set(range(1, pieces + 1))
+
+
+def test_pieces_that_are_joined_keep_the_highest_ways_to_others():
+    labels = np.array([[1, 2, 3, 4]], np.int32)
+    pieces = Pieces(labels, [0, 0.9, 0.8, 0.6, 0.9], [(1, 2, 0.79), (2, 3, 0.5), (3, 4, 0.2)])
+    joined = pieces.joined(0.05)
+    assert joined.labels.tolist() == [[1, 1, 2, 3]]
+    assert joined.peaks == [0, 0.9, 0.6, 0.9]
+    assert joined.saddles == [(1, 2, 0.5), (2, 3, 0.2)]
 
 
 def test_what_is_larger_than_one_object_can_be_is_no_hypothesis():
