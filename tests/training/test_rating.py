@@ -14,7 +14,6 @@ from napari_sam.model.sam import Sam
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.segmentation.progress import run
 from napari_sam.training import judge_prompts as judging
-from napari_sam.training import rating
 from napari_sam.training.judge_prompts import judge_prompts
 from napari_sam.training.judged import Judged
 from napari_sam.training.rating import RATERS, fit, with_rater
@@ -24,7 +23,12 @@ from napari_sam.training.trainer import iter_train
 from tests.training.toys import TINY
 
 RECIPE = Recipe(
-    tune="rater", steps=3, checkpoint_every=2, learning_rate=5e-3, sources={"drawn": 1.0}
+    tune="rater",
+    steps=3,
+    fits=300,
+    checkpoint_every=2,
+    learning_rate=5e-3,
+    sources={"drawn": 1.0},
 )
 
 
@@ -50,7 +54,6 @@ def samples():
 
 @pytest.fixture(autouse=True)
 def short(monkeypatch):
-    monkeypatch.setattr(rating, "_FITS", 300)
     monkeypatch.setattr(judging, "_CLICKS", 2)
 
 

@@ -30,7 +30,6 @@ from napari_sam.training.recipe import Recipe
 from napari_sam.training.run_state import TrainEvent, load_state, save_state, state_beside
 from napari_sam.training.samples import Sample
 
-_FITS = 1200
 _FIT_SIZE = 512
 _LEAST_SPREAD = 1e-3
 
@@ -138,10 +137,10 @@ def fit(rater: Rater, judged: Judged, recipe: Recipe) -> float:
     rater.requires_grad_(requires_grad=True)
     optimizer = torch.optim.AdamW(rater.parameters(), weight_decay=recipe.weight_decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, recipe.learning_rate, total_steps=_FITS
+        optimizer, recipe.learning_rate, total_steps=recipe.fits
     )
     generator = torch.Generator(device).manual_seed(recipe.seed)
-    for _ in range(_FITS):
+    for _ in range(recipe.fits):
         rows = torch.multinomial(judged.weight, _FIT_SIZE, replacement=True, generator=generator)
         loss = (rater(judged.evidence[rows]) - judged.iou[rows]).square().mean()
         optimizer.zero_grad()

@@ -66,6 +66,9 @@ class Recipe:
         Steps.
     ema : float
         Decay of the averaged weights, which are the result.
+    fits : int
+        Optimiser steps that fit a rater to all that was seen, at the end; of few, what a rater
+        prefers depends on chance.
     kept_share : float
         Share of the weights that training began from in the result, beside the averaged ones: what
         was known is forgotten less ("robust fine-tuning", Wortsman et al. 2022).
@@ -99,6 +102,7 @@ class Recipe:
     weight_decay: float = 0.02
     warmup: int = 150
     ema: float = 0.998
+    fits: int = 1200
     kept_share: float = 0.0
     iou_weight: float = 3.0
     instance_weight: float = 3.0
@@ -124,8 +128,8 @@ class Recipe:
             )
         if not 0 <= self.kept_share <= 1:
             raise ValueError(f"kept_share must lie between 0 and 1, got {self.kept_share}")
-        if min(self.steps, self.parts, self.part_size) < 1:
-            raise ValueError("steps, parts and part_size must be at least 1")
+        if min(self.steps, self.fits, self.parts, self.part_size) < 1:
+            raise ValueError("steps, fits, parts and part_size must be at least 1")
 
     @property
     def diameter(self) -> float:
@@ -158,7 +162,7 @@ class Recipe:
     def fingerprint(self) -> dict[str, Any]:
         """Return what must be equal for a run to be resumed: all but its length and pace."""
         values: dict[str, Any] = json.loads(json.dumps(dataclasses.asdict(self)))
-        for name in ("steps", "checkpoint_every", "evaluate_every"):
+        for name in ("steps", "fits", "checkpoint_every", "evaluate_every"):
             del values[name]
         return values
 
