@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from napari_sam.segmentation.instance_tree import THRESHOLDS, grow_tree, hypotheses
-from napari_sam.segmentation.instances import Pieces
+from napari_sam.segmentation.instances import Pieces, cut_into_pieces
 from tests.segmentation.test_masks import cone_maps
 
 TWO = [(20, 20), (20, 33)]
@@ -50,6 +51,17 @@ def test_a_ripple_is_no_piece_of_its_own(dip, pieces):
     assert len(tree.pieces.peaks) == pieces + 1
     assert sum(not node.children for node in tree.nodes) == pieces
     assert set(np.unique(tree.pieces.labels)) == set(range(1, pieces + 1))
+
+
+def test_no_pixel_of_a_piece_is_higher_than_its_peak():
+    rng = np.random.default_rng(0)
+    maps = ndimage.gaussian_filter(rng.random((3, 80, 90)), (0, 3, 3)).astype(np.float32)
+    maps = np.round((maps - maps.min()) / np.ptp(maps), 2)  # with plateaus
+    pieces = cut_into_pieces(maps, foreground_thresh=0.4, smoothing=0)
+    count = len(pieces.peaks)
+    assert count > 20
+    highest = ndimage.maximum(maps[1:].mean(0), pieces.labels, np.arange(1, count))
+    assert pieces.peaks == [0, *highest.tolist()]
 
 
 def test_pieces_that_are_joined_keep_the_highest_ways_to_others():

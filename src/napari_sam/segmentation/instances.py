@@ -118,9 +118,9 @@ def cut_into_pieces(
         ndimage.maximum_filter(np.where(inside, height, -1), footprint=_CROSS) == height
     )
     labels = watershed(-height, ndimage.label(peaks)[0], mask=inside)
-    count = int(labels.max(initial=0))
-    heights = ndimage.maximum(height, labels, np.arange(1, count + 1)) if count else []
-    return Pieces(labels, [0.0, *np.asarray(heights).tolist()], _saddles(labels, height))
+    heights = np.zeros(int(labels.max(initial=0)) + 1)
+    np.maximum.at(heights, labels[peaks], height[peaks])  # a piece grows downhill from there
+    return Pieces(labels, heights.tolist(), _saddles(labels, height))
 
 
 def _saddles(
