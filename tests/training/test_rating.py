@@ -96,6 +96,22 @@ def test_a_stopped_and_resumed_run_equals_one_in_a_piece(network, samples, tmp_p
     assert parts.with_suffix(".csv").read_text().count("\n") == 1 + RECIPE.steps
 
 
+def test_a_finished_run_is_fitted_again_as_the_recipe_says_now(network, samples, tmp_path):
+    recipe, path = of("instance_rater"), tmp_path / "rated.safetensors"
+
+    def weights():
+        return read_checkpoint(path).instance_rater.mlp[-1].weight.float()
+
+    train(network, samples, path, recipe)
+    first = weights()
+    train(network, samples, path, dataclasses.replace(recipe, fits=5))
+    hardly = weights()
+    train(network, samples, path, recipe)
+    assert hardly.abs().max() < 0.5 * first.abs().max()
+    assert torch.allclose(weights(), first, atol=1e-3)
+    assert path.with_suffix(".csv").read_text().count("\n") == 1 + RECIPE.steps
+
+
 def test_the_state_of_another_recipe_is_refused(network, samples, tmp_path):
     path = train(network, samples, tmp_path / "rated.safetensors")
     with pytest.raises(ValueError, match="seed changed"):

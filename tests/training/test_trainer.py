@@ -113,6 +113,8 @@ def test_recipes_with_faults(tmp_path):
         read_recipe("nanoo")
     with pytest.raises(ValueError, match="kept_share must lie between 0 and 1"):
         Recipe(kept_share=1.5)
+    with pytest.raises(ValueError, match="fits"):
+        Recipe(fits=0)
     with pytest.raises(ValueError, match="multiple of 32"):
         Recipe(crop_size=100)
     with pytest.raises(ValueError, match="multiples of 16"):

@@ -67,6 +67,8 @@ def iter_rate(
 ) -> Generator[TrainEvent, None, Path]:
     """Train a network's rater, one event for each of the recipe's steps, an image each.
 
+    A run that was finished is only fitted again, as the recipe says now.
+
     Parameters
     ----------
     recipe, samples, output, resume, device
@@ -90,14 +92,15 @@ def iter_rate(
     found = [Judged(**state["judged"])] if state else [Judged.nothing(len(kind.evidence))]
     keep_rows(log, done)
     predictor, source = Predictor(model), SampleSource(samples, recipe.sources)
+    if done >= recipe.steps:
+        _finish(model, found, recipe, output)
     for step in range(done + 1, recipe.steps + 1):
         started = time.perf_counter()
         rng = np.random.default_rng([recipe.seed, step])
         found.append(kind.judge(predictor, source.draw(rng), rng))
         losses, scores = {"rating": found[-1].error}, {}
         if step == recipe.steps:
-            scores["IoU error"] = fit(getattr(model, recipe.tune), Judged.joined(found), recipe)
-            write_checkpoint(model, output, half=True, metadata={"step": str(step)})
+            scores["IoU error"] = _finish(model, found, recipe, output)
         if step == recipe.steps or step % recipe.checkpoint_every == 0:
             found = [Judged.joined(found)]
             save_state(known, recipe, {"step": step, "judged": found[0]._asdict()})
@@ -107,6 +110,13 @@ def iter_rate(
             step=step, steps=recipe.steps, losses=losses, seconds=seconds, scores=scores
         )
     return output
+
+
+def _finish(model: Sam, found: Sequence[Judged], recipe: Recipe, output: Path) -> float:
+    """Fit the rater to all that was judged and write the network; returns the IoU error."""
+    error = fit(getattr(model, recipe.tune), Judged.joined(found), recipe)
+    write_checkpoint(model, output, half=True, metadata={"step": str(recipe.steps)})
+    return error
 
 
 def _check_use(model: Sam, tune: str) -> None:
