@@ -1,5 +1,6 @@
 """The docks in a real viewer window (offscreen): clicks to masks, jobs, cancel, errors."""
 
+import threading
 import time
 
 import numpy as np
@@ -272,17 +273,31 @@ def test_a_stack_is_linked_and_shown_from_disk(viewer, qtbot, tmp_path):
     assert "2 objects" in dock.status.text()
 
 
+class HeldPredictor(OraclePredictor):
+    """Embeds no more than some slices before it may go on."""
+
+    def __init__(self, free: int) -> None:
+        super().__init__()
+        self.free = free
+        self.go_on = threading.Event()
+
+    def embed(self, image, **options):
+        if self.n_embed >= self.free:
+            assert self.go_on.wait(timeout=60)
+        return super().embed(image, **options)
+
+
 def test_a_cancelled_stack_resumes(viewer, qtbot, tmp_path):
-    predictor = OraclePredictor(seconds=0.05)
+    predictor = HeldPredictor(free=8)
     dock = open_everything(viewer, np.stack([drawn()] * 12), predictor)
     dock.whole_stack.setChecked(True)
     dock.output.setText(str(tmp_path / "out.zarr"))
     dock.run()
     qtbot.waitUntil(lambda: dock.progress.value() >= 3 and dock.progress.maximum() == 12)
     dock.cancel()
+    predictor.go_on.set()
     qtbot.wait(300)
-    before = predictor.n_embed
-    assert before < 12
+    assert predictor.n_embed < 12
     dock.run()
     qtbot.waitUntil(lambda: dock._target is not None, timeout=20_000)
     assert predictor.n_embed <= 12 + 2 + 3  # two are timed first, three were in hand
