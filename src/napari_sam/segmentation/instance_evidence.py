@@ -22,6 +22,7 @@ from napari_sam.segmentation.patches import MaskPatch
 _ENOUGH = 600
 """Pixels of a mask that are enough to compare it with the maps by."""
 _LEAST_LEFT = 4
+"""Pixels; where fewer remain, all of the mask is looked at."""
 _SQUARE = 1 / 12
 """Variance of places within a pixel."""
 

@@ -89,8 +89,11 @@ class Pieces(NamedTuple):
         owners = self.owners(prominence)
         peaks = np.zeros(int(owners.max()) + 1)
         np.maximum.at(peaks, owners, self.peaks)
-        pairs = ((*np.sort(owners[[one, other]]).tolist(), way) for one, other, way in self.saddles)
-        ways = [(one, other, way) for one, other, way in pairs if one != other]
+        names, ways = owners.tolist(), []
+        for one, other, way in self.saddles:
+            first, second = sorted((names[one], names[other]))
+            if first != second:
+                ways.append((first, second, way))
         return Pieces(owners.astype(np.int32)[self.labels], peaks.tolist(), ways)
 
 
