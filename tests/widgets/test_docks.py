@@ -289,18 +289,18 @@ class HeldPredictor(OraclePredictor):
 
 def test_a_cancelled_stack_resumes(viewer, qtbot, tmp_path):
     predictor = HeldPredictor(free=8)
-    dock = open_everything(viewer, np.stack([drawn()] * 12), predictor)
+    dock = open_everything(viewer, np.stack([drawn()] * 24), predictor)
     dock.whole_stack.setChecked(True)
     dock.output.setText(str(tmp_path / "out.zarr"))
     dock.run()
-    qtbot.waitUntil(lambda: dock.progress.value() >= 3 and dock.progress.maximum() == 12)
+    qtbot.waitUntil(lambda: dock.progress.value() >= 3 and dock.progress.maximum() == 24)
     dock.cancel()
     predictor.go_on.set()
     qtbot.wait(300)
-    assert predictor.n_embed < 12
+    assert predictor.n_embed <= 8 + 4  # those in hand may end
     dock.run()
     qtbot.waitUntil(lambda: dock._target is not None, timeout=20_000)
-    assert predictor.n_embed <= 12 + 2 + 3  # two are timed first, three were in hand
+    assert predictor.n_embed <= 24 + 2 + 4  # two are timed first, some were in hand
     assert "blocks from before" in dock.status.text()
 
 
