@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from napari_sam.model.configs import DecoderConfig, SamConfig, ViTConfig
+from napari_sam.model.first_values import no_first_values
 from napari_sam.model.sam import Sam
 
 FORMAT = "napari-sam"
@@ -56,7 +57,7 @@ def read_checkpoint(path: str | Path) -> Sam:
         tensors, metadata = _read_torch(path), {}
     tensors = _without_prefixes(tensors)
     config = _config(tensors, metadata, path)
-    with torch.device("meta"):
+    with torch.device("meta"), no_first_values():
         model = Sam(config)
     _check_names(model, tensors, path)
     model = model.to_empty(device="cpu")
