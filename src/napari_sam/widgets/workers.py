@@ -3,6 +3,9 @@
 A job is a generator; it is held or cancelled at its next yield, and closed in its own thread.
 Results arrive on the GUI thread. An error becomes one napari notification. A runner's jobs end when
 its widget goes, or the application quits.
+
+To Qt's workers, a job that fails has returned its error. They take a RuntimeError for their own
+end, and what napari tells of a worker's error fails itself where PySide6 is the Qt binding.
 """
 
 from __future__ import annotations
@@ -10,8 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator
 from contextlib import closing
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from napari.qt.threading import GeneratorWorker, create_worker
 from napari.utils.notifications import notification_manager
@@ -104,8 +106,7 @@ class Runner(QObject):
                     on_end()
 
         worker.yielded.connect(current(None if on_event is None else _told(on_event)))
-        worker.returned.connect(current(on_result))
-        worker.errored.connect(current(partial(_unpacked, on_error or report_error)))
+        worker.returned.connect(current(_heard(on_result, on_error or report_error)))
         worker.finished.connect(end)
         self._worker = worker
         worker.start()
@@ -136,7 +137,7 @@ class _Control:
 
     def steps(
         self, job: Callable[[], Generator[Event, None, Result]], before: _Control | None
-    ) -> Generator[Event | None, None, Result | None]:
+    ) -> Generator[Event | None, None, Result | _Failed | None]:
         """Hand on the steps of a job, hold it where that is asked for, and close it at the end.
 
         It begins when the job before has ended; until then None is yielded.
@@ -155,12 +156,14 @@ class _Control:
                     while not self.may_go.wait(_PATIENCE):
                         if self.stopped.is_set():
                             return None
-        except RuntimeError as error:  # which Qt's workers take for their own end
-            raise _JobError from error
+        except Exception as error:  # noqa: BLE001  told on the GUI thread
+            return _Failed(error)
 
 
-class _JobError(Exception):
-    """Carries an error of a job as its cause."""
+class _Failed(NamedTuple):
+    """What a job returns that raised an error."""
+
+    error: Exception
 
 
 def _told(call: Callable[[Event], object]) -> Callable[[Event | None], None]:
@@ -173,10 +176,18 @@ def _told(call: Callable[[Event], object]) -> Callable[[Event | None], None]:
     return tell
 
 
-def _unpacked(call: Callable[[BaseException], object], error: BaseException) -> None:
-    """Call with the error of a job."""
-    cause = error.__cause__ if isinstance(error, _JobError) else None
-    call(cause or error)
+def _heard(
+    on_result: Callable[[Any], object] | None, on_error: Callable[[BaseException], object]
+) -> Callable[[Any], None]:
+    """Call with what a job returned, or with its error."""
+
+    def hear(result: Any) -> None:
+        if isinstance(result, _Failed):
+            on_error(result.error)
+        elif on_result is not None:
+            on_result(result)
+
+    return hear
 
 
 class _ClosingWorker(GeneratorWorker):

@@ -1,0 +1,69 @@
+import pytest
+from qtpy.QtWidgets import QWidget
+
+from napari_sam.widgets.workers import Runner
+
+
+@pytest.fixture
+def parent(qtbot):
+    widget = QWidget()
+    qtbot.addWidget(widget)
+    return widget
+
+
+@pytest.fixture
+def runner(parent):
+    return Runner(parent)
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), RuntimeError("no"), MemoryError("no")])
+def test_an_error_is_told_once_and_then_the_end(runner, qtbot, error):
+    told = []
+
+    def job():
+        yield 1
+        raise error
+
+    runner.start(
+        job,
+        on_event=told.append,
+        on_result=lambda result: told.append("a result"),
+        on_error=told.append,
+        on_end=lambda: told.append("the end"),
+    )
+    errored = []
+    runner._worker.errored.connect(errored.append)  # what napari tells of that fails under PySide6
+    qtbot.waitUntil(lambda: "the end" in told)
+    assert told == [1, error, "the end"]
+    assert not errored
+    assert not runner.busy
+
+
+def test_a_result_of_a_job_may_be_nothing(runner, qtbot):
+    told = []
+
+    def job():
+        yield 1
+
+    runner.start(job, on_result=told.append)
+    qtbot.waitUntil(lambda: told == [None])
+
+
+def test_a_cancelled_job_is_closed_and_tells_no_more(runner, qtbot):
+    told, closed = [], []
+
+    def job():
+        try:
+            while True:
+                yield 1
+        finally:
+            closed.append(True)
+
+    runner.start(job, on_event=told.append, on_result=told.append, on_end=lambda: told.append(2))
+    qtbot.waitUntil(lambda: len(told) > 0)
+    runner.cancel()
+    seen = len(told)
+    qtbot.waitUntil(lambda: closed == [True])
+    qtbot.wait(50)
+    assert len(told) == seen
+    assert 2 not in told
