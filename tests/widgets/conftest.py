@@ -1,6 +1,7 @@
-"""A viewer, and a dock in it with a session on a drawn image."""
+"""A viewer, a dock in it with a session on a drawn image, and a bare widget."""
 
 import pytest
+from qtpy.QtWidgets import QWidget
 
 
 @pytest.fixture
@@ -16,3 +17,10 @@ def dock(viewer, qtbot):
     dock.prompts.new_points()
     qtbot.waitUntil(lambda: dock.session is not None)
     return dock
+
+
+@pytest.fixture
+def parent(qtbot):
+    widget = QWidget()
+    qtbot.addWidget(widget)
+    return widget

@@ -5,7 +5,6 @@ import time
 from typing import ClassVar
 
 import pytest
-from qtpy.QtWidgets import QWidget
 
 from napari_sam.widgets.models import ModelBox
 
@@ -30,18 +29,11 @@ class SlowPredictor:
 
 
 @pytest.fixture
-def dock(qtbot):
-    dock = QWidget()
-    qtbot.addWidget(dock)
-    return dock
-
-
-@pytest.fixture
-def box(dock, monkeypatch):
+def box(parent, monkeypatch):
     monkeypatch.setattr("napari_sam.segmentation.predictor.Predictor", SlowPredictor)
     monkeypatch.setattr(SlowPredictor, "loads", [])
     SlowPredictor.stopped.clear()
-    return ModelBox(dock)
+    return ModelBox(parent)
 
 
 def choose(box, name):

@@ -1,14 +1,6 @@
 import pytest
-from qtpy.QtWidgets import QWidget
 
 from napari_sam.widgets.workers import Runner
-
-
-@pytest.fixture
-def parent(qtbot):
-    widget = QWidget()
-    qtbot.addWidget(widget)
-    return widget
 
 
 @pytest.fixture

@@ -91,9 +91,11 @@ def iter_rate(
     done = state["step"] if state else 0
     found = [Judged(**state["judged"])] if state else [Judged.nothing(len(kind.evidence))]
     keep_rows(log, done)
-    predictor, source = Predictor(model), SampleSource(samples, recipe.sources)
+    source = SampleSource(samples, recipe.sources)
     if done >= recipe.steps:
         _finish(model, found, recipe, output)
+        return output
+    predictor = Predictor(model)
     for step in range(done + 1, recipe.steps + 1):
         started = time.perf_counter()
         rng = np.random.default_rng([recipe.seed, step])

@@ -92,22 +92,21 @@ class Runner(QObject):
         )
         worker.on_closed = control.ended.set
 
-        def current(call: Callable[..., object] | None) -> Callable[..., None]:
+        def current(call: Callable[..., object]) -> Callable[..., None]:
             def forward(*arguments: object) -> None:
-                if call is not None and self._alive and serial == self._serial:
+                if self._alive and serial == self._serial:
                     call(*arguments)
 
             return forward
 
         def end() -> None:
-            if self._alive and serial == self._serial:
-                self._worker = None
-                if on_end is not None:
-                    on_end()
+            self._worker = None
+            if on_end is not None:
+                on_end()
 
-        worker.yielded.connect(current(None if on_event is None else _told(on_event)))
+        worker.yielded.connect(current(_told(on_event)))
         worker.returned.connect(current(_heard(on_result, on_error or report_error)))
-        worker.finished.connect(end)
+        worker.finished.connect(current(end))
         self._worker = worker
         worker.start()
 
@@ -166,12 +165,12 @@ class _Failed(NamedTuple):
     error: Exception
 
 
-def _told(call: Callable[[Event], object]) -> Callable[[Event | None], None]:
-    """Leave out what a job that waits for its turn yields."""
+def _told(on_event: Callable[[Any], object] | None) -> Callable[[Any], None]:
+    """Call with what a job yields, but not while it waits for its turn."""
 
-    def tell(event: Event | None) -> None:
-        if event is not None:
-            call(event)
+    def tell(event: Any) -> None:
+        if event is not None and on_event is not None:
+            on_event(event)
 
     return tell
 
