@@ -1,3 +1,8 @@
+"""Jobs beside the GUI thread: what is told, and what stays."""
+
+import gc
+import weakref
+
 import pytest
 
 from napari_sam.widgets.workers import Runner
@@ -59,3 +64,47 @@ def test_a_cancelled_job_is_closed_and_tells_no_more(runner, qtbot):
     qtbot.wait(50)
     assert len(told) == seen
     assert 2 not in told
+
+
+class Anything:
+    """What a job refers to, such as an embedding."""
+
+
+@pytest.mark.parametrize("title", ["", "counting sheep"])
+def test_nothing_that_a_job_referred_to_stays(viewer, parent, qtbot, title):
+    runner, told, held = Runner(parent, viewer), [], Anything()
+    gone = weakref.ref(held)
+
+    def start(held):
+        def job():
+            yield held
+            return held
+
+        runner.start(
+            job,
+            on_event=lambda _: told.append(held is None),
+            on_result=lambda _: told.append(held is None),
+            title=title,
+        )
+
+    start(held)
+    qtbot.waitUntil(lambda: not runner.busy)
+    assert told == [False, False]
+    del held
+    qtbot.waitUntil(lambda: gc.collect() >= 0 and gone() is None)
+
+
+def test_napari_asks_about_what_has_a_title_until_it_ends(viewer, parent, qtbot):
+    asked = viewer.window._task_status_manager.get_status
+    runner = Runner(parent, viewer)
+
+    def job():
+        while True:
+            yield 1
+
+    runner.start(job)
+    assert not asked()
+    runner.start(job, title="counting sheep")
+    assert asked() == ["napari-sam: counting sheep"]
+    runner.cancel()
+    qtbot.waitUntil(lambda: not asked())

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Generator, Iterable
+import weakref
+from collections.abc import Callable, Generator, Iterable
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -32,6 +33,45 @@ def canvas_size(viewer: Any) -> tuple[float, float] | None:
     canvas = getattr(viewer, "canvas", None)  # from napari 0.9
     size = getattr(viewer, "_canvas_size", None) if canvas is None else canvas.size
     return None if size is None else (float(size[0]), float(size[1]))
+
+
+def announce_task(viewer: Any, title: str, cancel: Callable[[], object]) -> Callable[[], None]:
+    """Have napari ask before it closes a window in which something is under way.
+
+    Parameters
+    ----------
+    viewer : napari.Viewer or None
+        Whose window; a viewer without one, or one that knows no tasks, asks nothing.
+    title : str
+        What is under way, as it is shown.
+    cancel : bound method
+        Called when the window closes all the same. The window does not keep its object alive.
+
+    Returns
+    -------
+    callable
+        To be called at the end.
+    """
+    window = getattr(unwrapped(viewer), "window", None)
+    register = getattr(window, "_register_task_status", None)
+    update = getattr(window, "_update_task_status", None)
+    if register is None or update is None:
+        return lambda: None
+    from napari.utils.task_status import Status
+
+    method = weakref.WeakMethod(cancel)
+
+    def stop() -> None:
+        alive = method()
+        if alive is not None:
+            alive()
+
+    task = register("napari-sam", Status.BUSY, title, cancel_callback=stop)
+
+    def end() -> None:
+        update(task, Status.COMPLETED)
+
+    return end
 
 
 @contextlib.contextmanager

@@ -53,7 +53,7 @@ class EverythingWidget(QWidget):
     def __init__(self, napari_viewer: napari.Viewer) -> None:
         super().__init__()
         self._viewer = unwrapped(napari_viewer)
-        self._runner = Runner(self)
+        self._runner = Runner(self, self._viewer)
         self._target: Any = None
         self._source: Any = None
         self._slice: SliceResult | None = None
@@ -222,7 +222,13 @@ class EverythingWidget(QWidget):
 
     def _start(self, job: Any, show: Any, source: Any) -> None:
         self._source = source
-        self._runner.start(job, on_event=self._on_event, on_result=show, on_end=self._on_end)
+        self._runner.start(
+            job,
+            on_event=self._on_event,
+            on_result=show,
+            on_end=self._on_end,
+            title=f"segmenting everything in {source.name!r}",
+        )
 
     def _finish(self, image: Image) -> Callable[[Any], None]:
         """Return what is called with the Labels layer of a stack, or None at the end of a job."""

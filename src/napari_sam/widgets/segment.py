@@ -65,7 +65,7 @@ class SegmentWidget(QWidget):
         self._open_sessions: list[Any] = []
         self._live = LatestWins(("prompt", "hover"), self)
         self._pages = LatestWins(("hovered", "page"), self)
-        self._jobs = Runner(self)
+        self._jobs = Runner(self, self.viewer)
         self._resting = Resting(self.viewer, self._look_ahead, self)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)

@@ -309,7 +309,14 @@ class SessionJobs:
         on_result: Callable[[Any], object],
     ) -> None:
         self._bar.begin()
-        self._runner.start(job, on_event=on_event, on_result=on_result, on_end=self._bar.end)
+        image = self._dock.image.layer
+        self._runner.start(
+            job,
+            on_event=on_event,
+            on_result=on_result,
+            on_end=self._bar.end,
+            title=f"finding objects in {'an image' if image is None else repr(image.name)}",
+        )
 
     def _tell(self, progress: Progress) -> None:
         self._bar.show_progress(progress.done, progress.total)

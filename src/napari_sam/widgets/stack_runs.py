@@ -120,6 +120,7 @@ class StackRuns:
             on_error=self._on_error,
             on_end=lambda: finish(None),
             in_turn=True,
+            title=f"segmenting {image.name!r} slice by slice; what is done so far stays",
         )
 
     def _on_news(self, news: StackNews) -> None:

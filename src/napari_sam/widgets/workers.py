@@ -15,10 +15,12 @@ from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import Any, NamedTuple, TypeVar
 
-from napari.qt.threading import GeneratorWorker, create_worker
+from napari.qt.threading import GeneratorWorker
 from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QObject
 from qtpy.QtWidgets import QApplication, QWidget
+
+from napari_sam.viewer.napari_private import announce_task
 
 Event = TypeVar("Event")
 Result = TypeVar("Result")
@@ -33,10 +35,13 @@ class Runner(QObject):
     ----------
     parent : QWidget
         The widget whose jobs these are.
+    viewer : napari.Viewer, optional
+        In whose window they run.
     """
 
-    def __init__(self, parent: QWidget) -> None:
+    def __init__(self, parent: QWidget, viewer: Any = None) -> None:
         super().__init__(parent)
+        self._viewer = viewer
         self._worker: Any = None
         self._serial = 0
         self._alive = [True]
@@ -61,6 +66,7 @@ class Runner(QObject):
         on_error: Callable[[BaseException], object] | None = None,
         on_end: Callable[[], object] | None = None,
         in_turn: bool = False,
+        title: str = "",
     ) -> None:
         """Start a job.
 
@@ -76,6 +82,9 @@ class Runner(QObject):
             Called on the GUI thread at the end, however it came; not for a job that was replaced.
         in_turn : bool
             Begin only when the job before has let go of everything, such as its lock.
+        title : str
+            What napari asks about before it closes the viewer's window meanwhile; by default it
+            does not.
         """
         self.cancel()
         self._serial += 1
@@ -84,13 +93,11 @@ class Runner(QObject):
         before, self._control = self._control, _Control()
         control = self._control
         steps = control.steps(job, before if in_turn else None)
-        worker = create_worker(
-            lambda: (yield from steps),
-            _ignore_errors=True,
-            _start_thread=False,
-            _worker_class=_ClosingWorker,
-        )
+        # not by napari's create_worker, for which the window keeps all that a job refers to
+        worker = _ClosingWorker(lambda: (yield from steps))
         worker.on_closed = control.ended.set
+        if title:
+            worker.finished.connect(announce_task(self._viewer, title, self.cancel))
 
         def current(call: Callable[..., object]) -> Callable[..., None]:
             def forward(*arguments: object) -> None:
