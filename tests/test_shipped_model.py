@@ -9,6 +9,7 @@ import pytest
 import tifffile
 from skimage.data import coins
 from skimage.draw import ellipse
+from skimage.transform import resize
 
 from napari_sam.cli import main
 from napari_sam.segmentation.predictor import Predictor
@@ -54,6 +55,15 @@ def test_a_click_on_each_coin(truth):
         for number, answer in zip(numbers, answers, strict=True)
     ]
     assert np.mean(ious) >= 0.8
+
+
+@pytest.mark.parametrize("zoom", [0.4, 1, 2.5, 5])
+def test_the_size_of_coins_is_seen_at_any_magnification(truth, zoom):
+    shape = [round(length * zoom) for length in coins().shape]
+    image = resize(coins(), shape, order=1, anti_aliasing=zoom < 1, preserve_range=True)
+    typical = 2 * np.sqrt(np.median(np.bincount(truth.ravel())[1:]) / np.pi)
+    found = Predictor("nano", "cpu").estimate_diameter(image.astype(np.uint8))
+    assert found / zoom == pytest.approx(typical, rel=0.25)
 
 
 def test_few_objects_on_noisy_ground_are_not_taken_for_specks():

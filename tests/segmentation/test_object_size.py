@@ -1,4 +1,4 @@
-"""What is made of two opinions on the size of objects."""
+"""Which looks are taken to tell the size of objects, and what is made of them."""
 
 from types import SimpleNamespace
 
@@ -6,71 +6,106 @@ import numpy as np
 import pytest
 import torch
 
-from napari_sam.segmentation import object_size as tested
-from napari_sam.segmentation.object_size import object_size
+from napari_sam.model.size_decoder import BINS_PER_OCTAVE, N_BINS, OCTAVES
+from napari_sam.segmentation.object_size import object_size, richest_part
 
-IMAGE = np.zeros((64, 64, 1), np.float32)
 KNOWN = 40.0
+INSTANCE = 10.0
+"""Side of the squares that the instance maps show."""
 
 
 class Network:
-    """Has heads that say nothing of interest."""
+    """Sees squares of one size at every scale, and votes for the diameter that objects have."""
 
-    def __init__(self, *, instances: bool = True, sizes: bool = True) -> None:
+    def __init__(self, diameter: float, *, instances: bool = True, sizes: bool = True) -> None:
+        self.diameter = diameter
         self.instance_decoder = object() if instances else None
         self.size_decoder = object() if sizes else None
 
     def instance_maps(self, image):
-        return torch.zeros(1, 3, 64, 64)
+        rows, cols = np.mgrid[:64, :64] % 32
+        inside = (rows < INSTANCE) & (cols < INSTANCE)
+        seen = torch.from_numpy(np.where(inside, 9.0, -9.0).astype(np.float32))
+        return torch.stack([seen, seen, seen])[None]
 
     def size_votes(self, image, shape):
-        return torch.zeros(1, 33)
+        octaves = np.log2(self.diameter * image / KNOWN)
+        votes = torch.full((1, N_BINS), -20.0)
+        votes[0, np.clip(round((octaves + OCTAVES) * BINS_PER_OCTAVE), 0, N_BINS - 1)] = 0
+        return votes
 
 
-@pytest.fixture
-def measured(monkeypatch):
-    """Let instances measure and votes estimate given diameters, after one look at a scale."""
+class Look:
+    """Tells the network, in the place of what is encoded, the scale."""
 
-    def both(instances, votes):
-        looks = []
-        embedding = SimpleNamespace(image=None, geometry=SimpleNamespace(input_shape=(64, 64)))
+    def __init__(self) -> None:
+        self.taken = []
 
-        def measure(image, segment, known):
-            segment(image, 2.0)
-            return instances
+    def __call__(self, part, scale):
+        self.taken.append((part.shape[:2], scale))
+        return SimpleNamespace(image=scale, geometry=SimpleNamespace(input_shape=(64, 64)))
 
-        def estimate(image, judge, octaves, known):
-            judge(image, 2.0)
-            return votes
-
-        def look(part, scale):
-            looks.append(scale)
-            return embedding
-
-        monkeypatch.setattr(tested, "diameter_of_instances", measure)
-        monkeypatch.setattr(tested, "estimate_diameter", estimate)
-        return look, looks
-
-    return both
+    @property
+    def scales(self):
+        return [scale for _, scale in self.taken]
 
 
-def test_the_geometric_mean_of_both_from_one_look(measured):
-    look, looks = measured(10.0, 40.0)
-    assert object_size(Network(), IMAGE, KNOWN, look) == pytest.approx(20)
-    assert looks == [2.0]
+def image(side: int) -> np.ndarray:
+    return np.zeros((side, side, 1), np.float32)
 
 
-def test_votes_alone_where_few_objects_are_seen(measured):
-    look, _ = measured(None, 30.0)
-    assert object_size(Network(), IMAGE, KNOWN, look) == pytest.approx(30)
-    assert object_size(Network(instances=False), IMAGE, KNOWN, look) == pytest.approx(30)
+@pytest.mark.parametrize(
+    ("diameter", "scales"),
+    [
+        (35.0, [1, 2]),
+        (25.0, [1, 2]),
+        (18.0, [1, 2, 4]),
+        (50.0, [1, 0.5]),
+        (185.0, [1, 0.25, 0.125]),
+        (3.0, [1, 4, 2]),
+        (1000.0, [1, 0.125, 0.25]),
+    ],
+)
+def test_the_scales_around_the_one_that_suits_are_looked_at(diameter, scales):
+    look = Look()
+    found = object_size(Network(diameter, instances=False), image(2000), KNOWN, look)
+    assert found == pytest.approx(diameter, rel=0.15)
+    assert look.scales == scales
 
 
-def test_without_a_size_decoder_instances_decide(measured):
-    look, _ = measured(10.0, 30.0)
-    assert object_size(Network(sizes=False), IMAGE, KNOWN, look) == pytest.approx(10)
+def test_one_look_serves_both_and_their_geometric_mean_counts():
+    network, look = Network(40.0), Look()
+    found = object_size(network, image(400), KNOWN, look)
+    alone = object_size(Network(40.0, sizes=False), image(400), KNOWN, Look())
+    assert found == pytest.approx(np.sqrt(alone * 40), rel=0.05)
+    assert len(look.scales) == len(set(look.scales))
 
 
-def test_where_nothing_is_known_objects_are_as_the_network_knows_them(measured):
-    look, _ = measured(None, 30.0)
-    assert object_size(Network(sizes=False), IMAGE, KNOWN, look) == KNOWN
+def test_without_a_size_decoder_instances_decide():
+    found = object_size(Network(40.0, sizes=False), image(400), KNOWN, Look())
+    assert 2 < found < 12  # squares of ten pixels, from as near as one can
+
+
+def test_where_nothing_is_known_objects_are_as_the_network_knows_them():
+    nothing = Network(40.0, instances=False, sizes=False)
+    assert object_size(nothing, image(400), KNOWN, Look()) == KNOWN
+
+
+def test_looks_never_exceed_384_pixels():
+    look = Look()
+    object_size(Network(200.0), image(3000), KNOWN, look)
+    assert all(max(shape) * scale <= 384 + scale for shape, scale in look.taken)
+
+
+@pytest.mark.parametrize(("side", "scales"), [(90, {2, 4}), (40, {4}), (5, {4})])
+def test_images_are_not_shrunk_below_what_can_be_judged(side, scales):
+    look = Look()
+    assert object_size(Network(300.0), image(side), KNOWN, look) > 0
+    assert set(look.scales) <= scales
+
+
+def test_the_richest_part_is_looked_at():
+    picture = np.zeros((900, 900, 1), np.float32)
+    picture[700:860:8, 600:880] = 1
+    assert richest_part(picture, 300).mean() > 0
+    assert richest_part(picture, 2000).shape == picture.shape

@@ -1,8 +1,15 @@
-"""How large an image's objects are: what the network's instances and its size decoder say."""
+"""How large an image's objects are: what the network's instances and its size decoder say.
+
+The image is looked at as it is; what is seen tells which scale would show objects as the network
+knows them. Looks go on until the two scales nearest to that have been seen: mostly two or three
+looks, each at a small part.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,15 +19,29 @@ from napari_sam.model.sam import Sam
 from napari_sam.model.size_decoder import bin_octaves
 from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.segmentation.instances import instances_from_maps
-from napari_sam.segmentation.scale import Segmented, diameter_of_instances
-from napari_sam.segmentation.sizes import estimate_diameter
+from napari_sam.segmentation.measured_sizes import TypicalSize, measured_diameter, typical_size
+from napari_sam.segmentation.voted_sizes import voted_diameter
 
+_SCALES = (0.125, 0.25, 0.5, 1.0, 2.0, 4.0)
+_NEEDED = 2
+"""So many scales, those nearest to the one that suits the objects, are looked at."""
+_SIDE = 384
+"""Of the part that is looked at, network input pixels."""
+_SMALLEST_SIDE = 96
+"""An image is not shrunk below this longest side, network input pixels."""
 _SEED_PROMINENCE = 0.2
 _SEED_SMOOTHING = 1.0
 """Pixels of the scaled part."""
 
 Look = Callable[[NDArray[np.float32], float], ImageEmbedding]
-"""Embeds a part of a displayed image (H, W, 3) at a scale."""
+"""Embeds a part of a displayed image (H, W, C) at a scale."""
+
+
+class _Sight(NamedTuple):
+    """What one look shows: the typical instance, and log probabilities of diameters."""
+
+    instance: TypicalSize | None
+    votes: NDArray[np.float64] | None
 
 
 def object_size(
@@ -28,49 +49,78 @@ def object_size(
 ) -> float:
     """Estimate the diameter of an image's objects, pixels.
 
-    The instances that are seen at several scales are measured, and the size decoder is asked: the
-    geometric mean of both, or what there is.
+    The geometric mean of what is measured on instances and what the size decoder says, or what
+    there is of these.
 
     Parameters
     ----------
     model : Sam
         A network whose input may have any size.
     displayed : ndarray
-        (H, W, 3) in 0 ... 1.
+        (H, W, C) in 0 ... 255.
     known_diameter : float
         The diameter that the network knows best, and the answer where nothing is seen.
     look : callable
         Embeds a part of the image at a scale.
     """
-    seen: dict[float, ImageEmbedding] = {}
+    longest = max(displayed.shape[:2])
+    scales = [scale for scale in _SCALES if longest * scale >= _SMALLEST_SIDE] or [_SCALES[-1]]
+    seen: dict[float, _Sight] = {}
+    diameter = known_diameter
+    wanted = _nearest(1.0, scales)[:1]
+    while wanted:
+        part = richest_part(displayed, math.ceil(_SIDE / wanted[0]))
+        seen[wanted[0]] = _sight(model, look(part, wanted[0]))
+        diameter = _diameter(seen, known_diameter)
+        nearest = _nearest(known_diameter / diameter, scales)[:_NEEDED]
+        wanted = [scale for scale in nearest if scale not in seen]
+    return diameter
 
-    def at(part: NDArray[np.float32], scale: float) -> ImageEmbedding:
-        if scale not in seen:
-            seen[scale] = look(part, scale)
-        return seen[scale]
 
-    @torch.inference_mode()
-    def instances_at(part: NDArray[np.float32], scale: float) -> Segmented:
-        embedding = at(part, scale)
-        height, width = embedding.geometry.input_shape
+def _nearest(scale: float, scales: list[float]) -> list[float]:
+    """Return scales, the most similar to one first."""
+    return sorted(scales, key=lambda other: abs(math.log2(other / scale)))
+
+
+@torch.inference_mode()
+def _sight(model: Sam, embedding: ImageEmbedding) -> _Sight:
+    """Judge the sizes of objects by one look."""
+    height, width = embedding.geometry.input_shape
+    instance, votes = None, None
+    if model.instance_decoder is not None:
         maps = model.instance_maps(embedding.image)[0].sigmoid()[:, :height, :width].cpu().numpy()
         labels = instances_from_maps(
             maps, seed_prominence=_SEED_PROMINENCE, smoothing=_SEED_SMOOTHING
         )
-        return labels, maps[0]
-
-    @torch.inference_mode()
-    def votes_at(part: NDArray[np.float32], scale: float) -> NDArray[np.float64]:
-        embedding = at(part, scale)
-        votes = model.size_votes(embedding.image, embedding.geometry.input_shape)[0]
-        log_probabilities: NDArray[np.float64] = votes.double().cpu().numpy()
-        return log_probabilities
-
-    judged = []
-    if model.instance_decoder is not None:
-        judged.append(diameter_of_instances(displayed, instances_at, known_diameter))
+        instance = typical_size(labels, maps[0])
     if model.size_decoder is not None:
-        octaves = bin_octaves().double().numpy()
-        judged.append(estimate_diameter(displayed, votes_at, octaves, known_diameter))
+        votes = model.size_votes(embedding.image, (height, width))[0].double().cpu().numpy()
+    return _Sight(instance, votes)
+
+
+def _diameter(seen: dict[float, _Sight], known_diameter: float) -> float:
+    """Return what all looks so far say, pixels of the image."""
+    instances = {scale: sight.instance for scale, sight in seen.items() if sight.instance}
+    votes = {scale: sight.votes for scale, sight in seen.items() if sight.votes is not None}
+    judged = (
+        measured_diameter(instances, known_diameter),
+        voted_diameter(votes, bin_octaves().double().numpy(), known_diameter),
+    )
     known = [diameter for diameter in judged if diameter is not None]
     return float(np.exp(np.mean(np.log(known)))) if known else known_diameter
+
+
+def richest_part(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Return of nine parts (side, side, C) of an image (H, W, C) the one with most contrast."""
+    height, width = image.shape[:2]
+    parts = [
+        image[top : top + side, left : left + side]
+        for top in _starts(height, side)
+        for left in _starts(width, side)
+    ]
+    return max(parts, key=lambda part: float(part[::4, ::4].std()))
+
+
+def _starts(length: int, side: int) -> list[int]:
+    spare = max(0, length - side)
+    return sorted({0, spare // 2, spare})

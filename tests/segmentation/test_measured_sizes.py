@@ -1,61 +1,67 @@
-"""Estimating how large objects are, with a segmenter that is right at one scale only."""
+"""What sizes are measured on instances, and what is made of those seen at several scales."""
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from napari_sam.segmentation.scale import diameter_of_instances, typical_size
+from napari_sam.segmentation.measured_sizes import TypicalSize, measured_diameter, typical_size
+
+SCALES = (0.5, 1.0, 2.0, 4.0)
 
 
 def discs(diameter: float, side: int = 400, spacing: int = 80) -> np.ndarray:
     rows, cols = np.mgrid[:side, :side]
     away = np.hypot(rows % spacing - spacing / 2, cols % spacing - spacing / 2)
-    return (away < diameter / 2).astype(np.float32)[..., None]
+    return (away < diameter / 2).astype(np.float32)
 
 
-def threshold(part, scale):
+def threshold(image, scale):
     """Segment exactly, and surely, at any scale."""
-    zoomed = ndimage.zoom(part[..., 0], scale, order=0)
+    zoomed = ndimage.zoom(image, scale, order=0)
     return ndimage.label(zoomed > 0.5)[0], zoomed
+
+
+def measure(image, segment, known_diameter):
+    seen = {scale: typical_size(*segment(image, scale)) for scale in SCALES}
+    return measured_diameter(seen, known_diameter)
 
 
 @pytest.mark.parametrize("diameter", [12, 25, 50])
 def test_discs_are_measured(diameter):
-    found = diameter_of_instances(discs(diameter), threshold, 36.0)
-    assert found == pytest.approx(diameter, rel=0.15)
+    assert measure(discs(diameter), threshold, 36.0) == pytest.approx(diameter, rel=0.15)
 
 
 def test_scales_where_objects_merge_hardly_count():
-    def short_sighted(part, scale):
-        labels, foreground = threshold(part, scale)
+    def short_sighted(image, scale):
+        labels, foreground = threshold(image, scale)
         if scale >= 2:
             return labels, foreground
         stripes = 1 + np.arange(len(labels)) // (len(labels) // 3 + 1)  # from too far: three
         return np.broadcast_to(stripes[:, None], labels.shape), np.ones(labels.shape)
 
-    found = diameter_of_instances(discs(16), short_sighted, 36.0)
-    assert found == pytest.approx(16, rel=0.25)
-
-
-def test_nothing_seen_is_none():
-    empty = np.zeros((100, 100, 1), np.float32)
-    assert diameter_of_instances(empty, threshold, 36.0) is None
+    assert measure(discs(16), short_sighted, 36.0) == pytest.approx(16, rel=0.25)
 
 
 def test_scales_where_little_is_sure_hardly_count():
-    def doubtful_from_afar(part, scale):
-        labels, foreground = threshold(part, scale)
+    def doubtful_from_afar(image, scale):
+        labels, foreground = threshold(image, scale)
         if scale >= 1:
             return labels, foreground
         specks = 1 + np.arange(labels.size).reshape(labels.shape) // 20
         return specks, np.full(labels.shape, 0.55)
 
-    found = diameter_of_instances(discs(50), doubtful_from_afar, 16.0)  # in between
+    found = measure(discs(50), doubtful_from_afar, 16.0)  # in between
     assert found == pytest.approx(50, rel=0.2)
+
+
+def test_a_diameter_is_of_the_image_not_of_the_scale():
+    assert measured_diameter({0.25: TypicalSize(40.0, 0.9)}, 36.0) == pytest.approx(160)
+    assert measured_diameter({}, 36.0) is None
 
 
 def test_typical_size_needs_two_objects():
     labels = np.zeros((40, 40), int)
+    assert typical_size(labels, np.ones(labels.shape)) is None
     labels[:10, :10] = 1
     assert typical_size(labels, np.ones(labels.shape)) is None
     labels[20:30, :10] = 2
