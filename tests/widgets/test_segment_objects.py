@@ -9,6 +9,7 @@ from qtpy.QtCore import QSettings
 from napari_sam.widgets import SegmentWidget
 from napari_sam.widgets.keys import ACTIONS, ALWAYS, KeyMap, KeysDialog
 from napari_sam.widgets.object_table import ObjectTableWidget
+from napari_sam.widgets.session_jobs import INVITATION
 from tests.oracle import OraclePredictor
 from tests.widgets.person import Mouse, press
 from tests.widgets.test_docks import TOTAL, drawn, has_mask, open_segment
@@ -177,9 +178,11 @@ def test_the_next_slices_are_embedded_ahead(viewer, qtbot):
 
 def test_a_new_image_closes_the_session(dock, viewer, qtbot):
     before = dock.session
+    dock.status.setText("Answered in 20 ms")
     other = viewer.add_image(drawn()[::-1], name="other")
     dock.image.choose(other)
     assert before.objects.journal is None
+    assert dock.status.text() == INVITATION  # the answer was of the other image
     qtbot.waitUntil(lambda: dock.session is not None and dock.session is not before)
 
 

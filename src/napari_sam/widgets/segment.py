@@ -30,7 +30,7 @@ from napari_sam.widgets.models import ModelBox
 from napari_sam.widgets.output_box import OutputBox
 from napari_sam.widgets.prompt_board import PromptBoard
 from napari_sam.widgets.resting import Resting
-from napari_sam.widgets.session_jobs import SessionJobs, close_journals
+from napari_sam.widgets.session_jobs import INVITATION, SessionJobs, close_journals
 from napari_sam.widgets.workers import Runner, report_error
 
 if TYPE_CHECKING:
@@ -185,11 +185,10 @@ class SegmentWidget(QWidget):
         line = QHBoxLayout()
         line.addWidget(self.all_keys)
         line.addWidget(self.anew)
-        layout.addWidget(self.hovering)
-        for part in (self.prompts, self.candidates, self.output):
+        for part in (self.hovering, self.prompts, self.candidates, self.output):
             layout.addWidget(part)
         layout.addLayout(line)
-        self.status = QLabel("Make a Points layer (New) and click an object")
+        self.status = QLabel(INVITATION)
         self.status.setWordWrap(True)
         self.status.setMinimumHeight(3 * self.status.fontMetrics().lineSpacing())
         self.job_bar = JobBar(self)
@@ -264,6 +263,7 @@ class SegmentWidget(QWidget):
             self._session.close()
             self._session = None
             self._open_sessions.clear()
+            self._say(INVITATION)
         self._show_candidates()
         self._schedule()
 

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from napari_sam.widgets.job_bar import JobBar
 
 
+INVITATION = "Make a Points layer (New) and click an object"
+"""What the dock says until there is a session."""
+
+
 def new_group() -> str:
     """Return a name for changes that are undone together."""
     return uuid.uuid4().hex
