@@ -1,11 +1,12 @@
 """Jobs beside the GUI thread: what is told, and what stays."""
 
 import gc
+import traceback
 import weakref
 
 import pytest
 
-from napari_sam.widgets.workers import Runner
+from napari_sam.widgets.workers import Runner, report_error
 
 
 @pytest.fixture
@@ -108,3 +109,30 @@ def test_napari_asks_about_what_has_a_title_until_it_ends(viewer, parent, qtbot)
     assert asked() == ["napari-sam: counting sheep"]
     runner.cancel()
     qtbot.waitUntil(lambda: not asked())
+
+
+def test_an_error_that_was_told_keeps_nothing_of_its_frames(qtbot):
+    held = Anything()
+    gone = weakref.ref(held)
+
+    def inner(held):
+        raise KeyError(id(held))
+
+    def fail(held):
+        try:
+            inner(held)
+        except KeyError as error:
+            raise ValueError("no") from error
+
+    def told(held):
+        try:
+            fail(held)
+        except ValueError as error:
+            report_error(error)
+            return error
+
+    error = told(held)
+    del held
+    qtbot.waitUntil(lambda: gc.collect() >= 0 and gone() is None)
+    assert isinstance(error.__cause__, KeyError)
+    assert [call.name for call in traceback.extract_tb(error.__traceback__)] == ["told", "fail"]

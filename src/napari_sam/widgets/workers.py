@@ -10,14 +10,15 @@ end, and what napari tells of a worker's error fails itself where PySide6 is the
 
 from __future__ import annotations
 
+import contextlib
 import threading
+import traceback
 from collections.abc import Callable, Generator
-from contextlib import closing
 from typing import Any, NamedTuple, TypeVar
 
 from napari.qt.threading import GeneratorWorker
 from napari.utils.notifications import notification_manager
-from qtpy.QtCore import QObject
+from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
 from napari_sam.viewer.napari_private import announce_task
@@ -151,7 +152,7 @@ class _Control:
         while before is not None and not before.ended.wait(_PATIENCE):
             yield None
         try:
-            with closing(job()) as steps:
+            with contextlib.closing(job()) as steps:
                 while True:
                     try:
                         event = next(steps)
@@ -204,12 +205,28 @@ class _ClosingWorker(GeneratorWorker):
     def work(self) -> Any:
         """Do the steps."""
         try:
-            with closing(self._gen):
+            with contextlib.closing(self._gen):
                 return super().work()
         finally:
             self.on_closed()
 
 
 def report_error(error: BaseException) -> None:
-    """Show an error as a napari notification, with its traceback behind it."""
+    """Show an error as a napari notification, with its traceback behind it.
+
+    napari keeps every error that it was told of. Once all calls that led to it have ended, its
+    frames let go of what they held: images, models, widgets that would outlive the application.
+    """
     notification_manager.receive_error(type(error), error, error.__traceback__)
+    QTimer.singleShot(0, lambda: _forget_locals(error))
+
+
+def _forget_locals(error: BaseException | None) -> None:
+    """Empty the frames of an error, of those that led to it, and of their callers."""
+    while error is not None:
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            for caller, _ in traceback.walk_stack(frame):
+                with contextlib.suppress(RuntimeError):  # it is still running
+                    caller.clear()
+                    _ = caller.f_locals  # before Python 3.13 a copy, which this brings up to date
+        error = error.__cause__ or error.__context__
