@@ -87,10 +87,11 @@ def measured_diameter(seen: Mapping[float, TypicalSize], known_diameter: float) 
     """
     if not seen:
         return None
-    off = [math.log(found.diameter / known_diameter) / _TOLERANCE for found in seen.values()]
-    weights = [
-        found.sure * (math.exp(-(away**2) / 2) + _AT_LEAST)
-        for found, away in zip(seen.values(), off, strict=True)
-    ]
+    weights = [found.sure * _nearness(found.diameter / known_diameter) for found in seen.values()]
     logarithms = [math.log(found.diameter / scale) for scale, found in seen.items()]
     return math.exp(float(np.average(logarithms, weights=weights)))
+
+
+def _nearness(ratio: float) -> float:
+    """Return how near a ratio is to one, from almost 0 to 1."""
+    return math.exp(-((math.log(ratio) / _TOLERANCE) ** 2) / 2) + _AT_LEAST

@@ -313,13 +313,13 @@ class SessionJobs:
         on_result: Callable[[Any], object],
     ) -> None:
         self._bar.begin()
-        image = self._dock.image.layer
+        name = getattr(self._dock.image.layer, "name", "an image")
         self._runner.start(
             job,
             on_event=on_event,
             on_result=on_result,
             on_end=self._bar.end,
-            title=f"finding objects in {'an image' if image is None else repr(image.name)}",
+            title=f"working on {name!r}",
         )
 
     def _tell(self, progress: Progress) -> None:
