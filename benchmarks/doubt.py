@@ -28,7 +28,7 @@ from napari_sam.training.metrics import iou_matrix
 from napari_sam.training.samples import read_pack
 
 SIDE = 700
-LIMITS = (0.3, 0.4, 0.5)
+LIMITS = (0.2, 0.3, 0.4)
 
 
 def middle(array: NDArray[np.generic]) -> NDArray[np.generic]:
