@@ -10,15 +10,13 @@ NAPARI_SAM_DATA names; large ones are cut to their middle.
 
 from __future__ import annotations
 
-import argparse
-import os
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pack import data_pack, image_parser
 
-from napari_sam.cli.learning import DATA_VARIABLE
 from napari_sam.segmentation.doubt import iter_confidence
 from napari_sam.segmentation.everything import EverythingConfig, segment_everything
 from napari_sam.segmentation.predictor import Predictor
@@ -69,22 +67,16 @@ def row(source: str, pairs: Sequence[tuple[float, bool]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sources", nargs="+", default=["dsb2018", "axonsem", "usiigaci"])
-    parser.add_argument("--images", type=int, default=12)
-    parser.add_argument("--split", default="val")
-    parser.add_argument("--model", default="nano")
-    parser.add_argument("--threads", type=int, default=1)
-    arguments = parser.parse_args()
-    if DATA_VARIABLE not in os.environ:
-        raise SystemExit(f"Set {DATA_VARIABLE} to a data pack with images of these sources")
+    sources = ("dsb2018", "axonsem", "usiigaci")
+    arguments = image_parser(__doc__, sources=sources, images=12).parse_args()
+    pack = data_pack("images of these sources")
     torch.set_num_threads(arguments.threads)
     predictor = Predictor(arguments.model, "cpu")
     limits = " | ".join(f"up to a doubt of {limit}: right, of all right ones" for limit in LIMITS)
     print(f"| images | masks | right | {limits} | area under the curve |")
     print(f"|{'---|' * (len(LIMITS) + 4)}")
     for source in arguments.sources:
-        samples = read_pack(os.environ[DATA_VARIABLE], split=arguments.split, sources=[source])
+        samples = read_pack(pack, split=arguments.split, sources=[source])
         order = np.random.default_rng(0).permutation(len(samples))[: arguments.images]
         pairs = [
             pair

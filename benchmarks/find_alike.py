@@ -12,15 +12,13 @@ the examples. Images are those of the data pack that NAPARI_SAM_DATA names.
 
 from __future__ import annotations
 
-import argparse
-import os
 import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from pack import data_pack, image_parser
 
-from napari_sam.cli.learning import DATA_VARIABLE
 from napari_sam.segmentation.alike import AlikeConfig, find_alike
 from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.segmentation.everything import EverythingConfig, instances_in
@@ -121,17 +119,11 @@ def chosen(samples: Sequence[Sample], count: int, seed: int) -> list[Sample]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sources", nargs="+", default=["dsb2018", "usiigaci", "axonsem"])
-    parser.add_argument("--images", type=int, default=20)
+    parser = image_parser(__doc__, sources=("dsb2018", "usiigaci", "axonsem"), images=20)
     parser.add_argument("--draws", type=int, default=1, help="of examples, for each image")
-    parser.add_argument("--split", default="val")
-    parser.add_argument("--model", default="nano")
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    if DATA_VARIABLE not in os.environ:
-        raise SystemExit(f"Set {DATA_VARIABLE} to a data pack with images of these sources")
+    pack = data_pack("images of these sources")
     torch.set_num_threads(arguments.threads)
     predictor = Predictor(arguments.model, "cpu")
     config = AlikeConfig()
@@ -148,7 +140,7 @@ def main() -> None:
     print("| images | way | size | precision | recall | F1 | seconds |")
     print("|---|---|---|---|---|---|---|")
     for source in arguments.sources:
-        samples = read_pack(os.environ[DATA_VARIABLE], split=arguments.split, sources=[source])
+        samples = read_pack(pack, split=arguments.split, sources=[source])
         samples = chosen(samples, arguments.images, arguments.seed)
         rows = measure(predictor, samples * arguments.draws, finders, arguments.seed)
         for (name, size), values in rows.items():

@@ -11,7 +11,6 @@ pack that NAPARI_SAM_DATA names.
 from __future__ import annotations
 
 import argparse
-import os
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -20,8 +19,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pack import data_pack
 
-from napari_sam.cli.learning import DATA_VARIABLE, read_labelled_volume
+from napari_sam.cli.learning import read_labelled_volume
 from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.segmentation.images import contrast_range
 from napari_sam.segmentation.predictor import Predictor
@@ -131,12 +131,11 @@ def main() -> None:
     parser.add_argument("--alone", action="store_true", help="each object in a run of its own")
     parser.add_argument("--objects", action="store_true", help="list every object, too")
     arguments = parser.parse_args()
-    if DATA_VARIABLE not in os.environ:
-        raise SystemExit(f"Set {DATA_VARIABLE} to a data pack with volumes/NAME.zarr")
+    pack = data_pack("volumes/NAME.zarr")
     torch.set_num_threads(arguments.threads)
     predictor = Predictor(arguments.model, "cpu")
     for name in arguments.volumes:
-        path = Path(os.environ[DATA_VARIABLE]) / "volumes" / f"{name}.zarr"
+        path = pack / "volumes" / f"{name}.zarr"
         measure(predictor, path, alone=arguments.alone, listed=arguments.objects)
 
 

@@ -16,7 +16,6 @@ import argparse
 import csv
 import json
 import math
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from itertools import pairwise, product
@@ -25,8 +24,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pack import data_pack
 
-from napari_sam.cli.learning import DATA_VARIABLE, read_labelled_volume
+from napari_sam.cli.learning import read_labelled_volume
 from napari_sam.segmentation.everything import EverythingConfig, segment_everything
 from napari_sam.segmentation.matching import DisjointSets, find_overlaps, match_labels
 from napari_sam.segmentation.predictor import Predictor
@@ -194,9 +194,7 @@ def main() -> None:
     parser.add_argument("--tune", action="store_true", help="go through settings, too")
     parser.add_argument("--json", type=Path, help="write the table's rows to a file")
     options = parser.parse_args()
-    if DATA_VARIABLE not in os.environ:
-        raise SystemExit(f"Set {DATA_VARIABLE} to a data pack with volumes/NAME.zarr")
-    pack = Path(os.environ[DATA_VARIABLE])
+    pack = data_pack("volumes/NAME.zarr")
     torch.set_num_threads(options.threads)
     predictor = Predictor(options.model, "cpu")
     config = LinkConfig(iou_thresh=options.iou_thresh, max_gap=options.max_gap)

@@ -17,14 +17,17 @@ INSTANCE = 10.0
 class Network:
     """Sees squares of one size at every scale, and votes for the diameter that objects have."""
 
-    def __init__(self, diameter: float, *, instances: bool = True, sizes: bool = True) -> None:
+    def __init__(
+        self, diameter: float, *, instances: bool = True, sizes: bool = True, squares: bool = True
+    ) -> None:
         self.diameter = diameter
+        self.squares = squares
         self.instance_decoder = object() if instances else None
         self.size_decoder = object() if sizes else None
 
     def instance_maps(self, image):
         rows, cols = np.mgrid[:64, :64] % 32
-        inside = (rows < INSTANCE) & (cols < INSTANCE)
+        inside = (rows < INSTANCE) & (cols < INSTANCE) & self.squares
         seen = torch.from_numpy(np.where(inside, 9.0, -9.0).astype(np.float32))
         return torch.stack([seen, seen, seen])[None]
 
@@ -83,7 +86,13 @@ def test_one_look_serves_both_and_their_geometric_mean_counts():
 
 def test_without_a_size_decoder_instances_decide():
     found = object_size(Network(40.0, sizes=False), image(400), KNOWN, Look())
-    assert 2 < found < 12  # squares of ten pixels, from as near as one can
+    seen = 2 * np.sqrt(INSTANCE**2 / np.pi)  # from once, twice and four times as near
+    assert found == pytest.approx(seen / 2, rel=0.1)
+
+
+def test_votes_alone_where_few_objects_are_seen():
+    found = object_size(Network(30.0, squares=False), image(400), KNOWN, Look())
+    assert found == pytest.approx(30, rel=0.15)
 
 
 def test_where_nothing_is_known_objects_are_as_the_network_knows_them():
@@ -97,11 +106,11 @@ def test_looks_never_exceed_384_pixels():
     assert all(max(shape) * scale <= 384 + scale for shape, scale in look.taken)
 
 
-@pytest.mark.parametrize(("side", "scales"), [(90, {2, 4}), (40, {4}), (5, {4})])
+@pytest.mark.parametrize(("side", "scales"), [(90, [2, 4]), (40, [4]), (5, [4])])
 def test_images_are_not_shrunk_below_what_can_be_judged(side, scales):
     look = Look()
     assert object_size(Network(300.0), image(side), KNOWN, look) > 0
-    assert set(look.scales) <= scales
+    assert look.scales == scales
 
 
 def test_the_richest_part_is_looked_at():

@@ -69,8 +69,9 @@ def object_size(
     diameter = known_diameter
     wanted = _nearest(1.0, scales)[:1]
     while wanted:
-        part = richest_part(displayed, math.ceil(_SIDE / wanted[0]))
-        seen[wanted[0]] = _sight(model, look(part, wanted[0]))
+        scale = wanted[0]
+        part = richest_part(displayed, math.ceil(_SIDE / scale))
+        seen[scale] = _sight(model, look(part, scale))
         diameter = _diameter(seen, known_diameter)
         nearest = _nearest(known_diameter / diameter, scales)[:_NEEDED]
         wanted = [scale for scale in nearest if scale not in seen]

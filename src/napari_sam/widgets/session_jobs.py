@@ -119,6 +119,7 @@ class SessionJobs:
             self._say(told(summary))
 
         self._run(
+            session,
             lambda: iter_carry(request),
             on_event=lambda carried: self._carried(session, carried, group),
             on_result=ended,
@@ -303,23 +304,23 @@ class SessionJobs:
             self._dock.show_written(session)
             self._say(told_of_drafts(written))
 
-        self._run(job, on_event=self._tell, on_result=write)
+        self._run(session, job, on_event=self._tell, on_result=write)
 
     def _run(
         self,
+        session: Session,
         job: Callable[[], Generator[Any, None, Any]],
         *,
         on_event: Callable[[Any], object],
         on_result: Callable[[Any], object],
     ) -> None:
         self._bar.begin()
-        name = getattr(self._dock.image.layer, "name", "an image")
         self._runner.start(
             job,
             on_event=on_event,
             on_result=on_result,
             on_end=self._bar.end,
-            title=f"working on {name!r}",
+            title=f"working on {session.image.name!r}",
         )
 
     def _tell(self, progress: Progress) -> None:
