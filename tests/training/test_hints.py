@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from napari_sam.model.sam import PromptBatch, Sam
-from napari_sam.training import part
+from napari_sam.training import hints as hints_module
 from napari_sam.training.batch import Batch
 from napari_sam.training.batches import SampleSource, draw_batch
 from napari_sam.training.crops import Shelf
-from napari_sam.training.hints import hint_logits, seen_instances
+from napari_sam.training.hints import HintMaker, Sought
 from napari_sam.training.part import part_losses
 from napari_sam.training.simulated_prompts import first_points, jittered_boxes
 from napari_sam.training.views import view_config
@@ -35,6 +35,14 @@ def objects(batch):
     return torch.nonzero(batch.object_masks.flatten(1).sum(1) > 20)[:, 0]
 
 
+@pytest.fixture(scope="module")
+def maker():
+    """Make hints beside the processor."""
+    hints = HintMaker(torch.device("cpu"))
+    yield hints
+    hints.close()
+
+
 def prompts_for(batch: Batch, objects, *, boxes: bool) -> PromptBatch:
     """Click on objects, or box them closely, in pixels of their windows."""
     target, scale = batch.object_masks[objects], batch.stride / 4
@@ -46,10 +54,10 @@ def prompts_for(batch: Batch, objects, *, boxes: bool) -> PromptBatch:
 
 
 @pytest.mark.parametrize("boxes", [True, False])
-def test_from_maps_that_are_right_the_hints_are_the_objects(batch, objects, boxes):
-    seen = seen_instances(torch.logit(batch.instances, eps=1e-4))
+def test_from_maps_that_are_right_the_hints_are_the_objects(batch, objects, maker, boxes):
     prompts = prompts_for(batch, objects, boxes=boxes)
-    hints = hint_logits(seen, prompts, batch, objects)
+    sought = Sought.under(prompts, batch, objects)
+    hints = maker.begin(torch.logit(batch.instances, eps=1e-4), sought)()
     target = batch.object_masks[objects] > 0.5
     assert hints.shape == (len(objects), 1, *target.shape[1:])
     found = hints[:, 0] > 0
@@ -58,17 +66,16 @@ def test_from_maps_that_are_right_the_hints_are_the_objects(batch, objects, boxe
     assert ious.median() > 0.8
 
 
-def test_where_nothing_is_seen_masks_are_empty(batch, objects):
-    seen = seen_instances(torch.full_like(batch.instances, -9))
+def test_where_nothing_is_seen_masks_are_empty(batch, objects, maker):
     for boxes in (True, False):
-        hints = hint_logits(seen, prompts_for(batch, objects, boxes=boxes), batch, objects)
+        sought = Sought.under(prompts_for(batch, objects, boxes=boxes), batch, objects)
+        hints = maker.begin(torch.full_like(batch.instances, -9), sought)()
         assert (hints < 0).all()
 
 
 def test_a_hint_needs_something_to_look_at(batch, objects):
-    seen = seen_instances(torch.zeros_like(batch.instances))
     with pytest.raises(ValueError, match="point or a box"):
-        hint_logits(seen, PromptBatch(), batch, objects)
+        Sought.under(PromptBatch(), batch, objects)
 
 
 @pytest.fixture
@@ -86,54 +93,55 @@ def asked(monkeypatch):
 
 
 @pytest.mark.parametrize(("share", "hinted"), [(0.0, 0), (0.5, 6), (1.0, 12)])
-def test_so_many_first_answers_begin_from_hints(batch, asked, share, hinted):
+def test_so_many_first_answers_begin_from_hints(batch, asked, maker, share, hinted):
     torch.manual_seed(0)
     model = Sam(RECIPE.sam_config()).train()
     one_round = dataclasses.replace(batch, rounds=1)
     recipe = dataclasses.replace(RECIPE, hint_share=share, box_share=0.5)
-    total, losses = part_losses(model, one_round, recipe, prompted=True)
+    total, losses = part_losses(model, one_round, recipe, maker, prompted=True)
     total.backward()
     assert torch.isfinite(losses["masks"])
     assert sum(prompts.n_objects for prompts in asked) == 12
     assert sum(p.n_objects for p in asked if p.masks is not None) == hinted
 
 
-def test_only_views_whose_objects_are_hinted_are_separated(batch, asked, monkeypatch):
+def test_only_views_whose_objects_are_hinted_are_separated(batch, asked, maker, monkeypatch):
     views = []
-    see = part.seen_instances
+    see = hints_module.hints_in_view
 
-    def noting(maps):
-        views.append(len(maps))
-        return see(maps)
+    def noting(maps, sought):
+        views.append(set(sought.views.tolist()))
+        return see(maps, sought)
 
-    monkeypatch.setattr(part, "seen_instances", noting)
+    monkeypatch.setattr(hints_module, "hints_in_view", noting)
     model = Sam(RECIPE.sam_config()).train()
     one_round = dataclasses.replace(batch, rounds=1)
     recipe = dataclasses.replace(RECIPE, hint_share=0.25, box_share=0.5)
-    part_losses(model, one_round, recipe, prompted=True)
-    assert views == [1]
+    part_losses(model, one_round, recipe, maker, prompted=True)
+    assert {0} in views
+    assert all(there == {0} for there in views)
     assert sum(p.n_objects for p in asked if p.masks is not None) in (2, 3, 4)
     assert sum(prompts.n_objects for prompts in asked) == 12
 
 
-def test_boxes_are_as_close_as_the_recipe_says(batch, asked):
+def test_boxes_are_as_close_as_the_recipe_says(batch, asked, maker):
     model = Sam(RECIPE.sam_config()).train()
     one_round = dataclasses.replace(batch, rounds=1)
     spreads = []
     for jitter in (0.0, 0.02, 0.2):
         recipe = dataclasses.replace(RECIPE, box_share=1.0, box_jitter=jitter)
-        part_losses(model, one_round, recipe, prompted=True)
+        part_losses(model, one_round, recipe, maker, prompted=True)
         spreads.append(asked[-1].boxes - asked[0].boxes)
     exact, close, loose = (spread.abs().mean() for spread in spreads)
     assert exact == 0
     assert 0 < close < loose / 5
 
 
-def test_later_rounds_go_on_from_answers_not_hints(batch, asked):
+def test_later_rounds_go_on_from_answers_not_hints(batch, asked, maker):
     torch.manual_seed(0)
     model = Sam(RECIPE.sam_config()).train()
     recipe = dataclasses.replace(RECIPE, hint_share=1.0, box_share=0.0, silent_share=0.0)
-    part_losses(model, dataclasses.replace(batch, rounds=2), recipe, prompted=True)
+    part_losses(model, dataclasses.replace(batch, rounds=2), recipe, maker, prompted=True)
     first, second = asked
     assert first.points.shape[1] == 1
     assert second.points.shape[1] == 2

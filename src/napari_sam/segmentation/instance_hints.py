@@ -9,7 +9,7 @@ thresholds; a box says how large the object is, so for boxes several are tried.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import NamedTuple
 from weakref import WeakKeyDictionary
@@ -97,6 +97,13 @@ def _joined(bounds: NDArray[np.int64], owners: NDArray[np.int64]) -> NDArray[np.
     return np.concatenate([low, high], 1)
 
 
+def best_fitting(ways: Sequence[Instances], box: NDArray[np.float64]) -> tuple[Instances, int]:
+    """Return the object whose bounds agree best with a box (4,), 0 for none, and who sees it."""
+    fitting = [(seen, *seen.fitting(box)) for seen in ways]
+    seen, label, _ = max(fitting, key=lambda one: one[2])
+    return seen, label
+
+
 class InstanceHints:
     """Finds hints for prompts; an image's objects are separated when the first is asked for.
 
@@ -152,9 +159,7 @@ class InstanceHints:
             place = embedding.geometry.input_points(np.asarray(prompt.points), centred=True)[0]
             return ways[0], ways[0].at(*place.tolist())
         box = embedding.geometry.input_boxes(np.asarray(prompt.box), centred=True)
-        fitting = [(seen, *seen.fitting(box)) for seen in ways]
-        seen, label, _ = max(fitting, key=lambda one: one[2])
-        return seen, label
+        return best_fitting(ways, box)
 
     @torch.inference_mode()
     def _maps(self, embedding: ImageEmbedding) -> NDArray[np.float32]:

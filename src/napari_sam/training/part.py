@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from napari_sam.model.devices import mixed_precision
 from napari_sam.model.sam import EncodedImage, PromptBatch, Sam
-from napari_sam.segmentation.instance_hints import Instances
 from napari_sam.training.batch import Batch
-from napari_sam.training.hints import hint_logits, seen_instances
+from napari_sam.training.hints import HintMaker, Sought
 from napari_sam.training.losses import instance_loss, kind_loss, prompt_loss, size_loss
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.simulated_prompts import corrections, first_points, jittered_boxes
@@ -23,8 +22,26 @@ _HINTED_VIEWS = 1.25
 LOSS_NAMES = ("masks", "iou", "instances", "sizes", "kinds")
 
 
+class _Asked(NamedTuple):
+    """Objects that are decoded together.
+
+    Attributes
+    ----------
+    objects : Tensor
+        (B,) their indices.
+    prompts : PromptBatch
+        The first.
+    sought : Sought or None
+        For hints, where answers begin from them.
+    """
+
+    objects: Tensor
+    prompts: PromptBatch
+    sought: Sought | None
+
+
 def part_losses(
-    model: Sam, batch: Batch, recipe: Recipe, *, prompted: bool
+    model: Sam, batch: Batch, recipe: Recipe, hints: HintMaker, *, prompted: bool
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the losses of a part of a step.
 
@@ -36,6 +53,8 @@ def part_losses(
         Views and objects.
     recipe : Recipe
         Weights of the losses.
+    hints : HintMaker
+        Makes the hints that answers begin from.
     prompted : bool
         Whether objects are decoded; otherwise only the heads without prompts are trained.
 
@@ -46,10 +65,17 @@ def part_losses(
     losses : dict of str to Tensor
         Each of `LOSS_NAMES` that was taken.
     """
+    generator = torch.Generator(batch.object_masks.device).manual_seed(batch.seed)
+    hint_share = recipe.hint_share if model.instance_decoder else 0
+    asked = _asked(batch, recipe, generator, hint_share) if prompted else []
     with mixed_precision(model.device):
         pixels = model.normalise(batch.images).contiguous(memory_format=torch.channels_last)
         image = model.encode(pixels)
     maps = _instance_maps(model, image)
+    coming = [
+        None if group.sought is None or maps is None else hints.begin(maps, group.sought)
+        for group in asked
+    ]
     losses = _head_losses(model, image, maps, batch)
     weights = {
         "masks": 1.0,
@@ -59,11 +85,36 @@ def part_losses(
         "kinds": recipe.kind_weight,
     }
     if prompted:
-        views = math.ceil(_HINTED_VIEWS * recipe.hint_share * len(batch.images))
-        hints = [] if maps is None else seen_instances(maps[:views])
-        losses |= _prompt_losses(model, image, batch, recipe, hints)
+        seen = []
+        for group, hint in zip(asked, coming, strict=True):
+            prompts = group.prompts if hint is None else group.prompts._replace(masks=hint())
+            answered = _rounds(
+                model, image, batch, group.objects, prompts, generator, recipe.silent_share
+            )
+            seen.append(len(group.objects) * torch.stack(answered))
+        losses["masks"], losses["iou"] = torch.stack(seen).sum(0) / len(batch.object_masks)
     total = torch.stack([weights[name] * loss for name, loss in losses.items()]).sum()
     return total, losses
+
+
+def _asked(
+    batch: Batch, recipe: Recipe, generator: torch.Generator, hint_share: float
+) -> list[_Asked]:
+    """Decide which objects are boxed and which are clicked on; those with hints come last."""
+    count, device = len(batch.object_masks), batch.object_masks.device
+    views = math.ceil(_HINTED_VIEWS * hint_share * len(batch.images))
+    shuffled = torch.randperm(count, generator=generator, device=device)
+    boxed, clicked = _split(shuffled, recipe.box_share)
+    asked = []
+    for jitter, objects in ((recipe.box_jitter, boxed), (None, clicked)):
+        hinted, plain = _hinted(objects, batch, hint_share, views)
+        for part, sought in ((hinted, True), (plain, False)):
+            if len(part):
+                prompts = _first_prompts(batch, part, generator, box_jitter=jitter)
+                asked.append(
+                    _Asked(part, prompts, Sought.under(prompts, batch, part) if sought else None)
+                )
+    return sorted(asked, key=lambda group: group.sought is not None)
 
 
 def _instance_maps(model: Sam, image: EncodedImage) -> Tensor | None:
@@ -87,36 +138,6 @@ def _head_losses(
     if model.kind_decoder is not None:
         losses["kinds"] = kind_loss(model.kind_decoder(image.features.float()), batch.regions)
     return losses
-
-
-def _prompt_losses(
-    model: Sam,
-    image: EncodedImage,
-    batch: Batch,
-    recipe: Recipe,
-    hints: Sequence[Instances],
-) -> dict[str, Tensor]:
-    """Decode the batch's objects over its rounds of prompts; the mean of the rounds' losses."""
-    device = batch.object_masks.device
-    generator = torch.Generator(device).manual_seed(batch.seed)
-    count = len(batch.object_masks)
-    shuffled = torch.randperm(count, generator=generator, device=device)
-    masks, iou = [], []
-    boxed, clicked = _split(shuffled, recipe.box_share)
-    for jitter, objects in ((recipe.box_jitter, boxed), (None, clicked)):
-        hinted, plain = _hinted(objects, batch, recipe.hint_share, len(hints))
-        for seen, part in ((hints, hinted), ([], plain)):
-            if len(part):
-                prompts = _first_prompts(batch, part, generator, box_jitter=jitter)
-                if seen:
-                    prompts = prompts._replace(masks=hint_logits(seen, prompts, batch, part))
-                losses = _rounds(model, image, batch, part, prompts, generator, recipe.silent_share)
-                masks.append(len(part) * losses[0])
-                iou.append(len(part) * losses[1])
-    return {
-        "masks": torch.stack(masks).sum() / count,
-        "iou": torch.stack(iou).sum() / count,
-    }
 
 
 def _split(indices: Tensor, share: float) -> tuple[Tensor, ...]:

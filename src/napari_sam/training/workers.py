@@ -21,6 +21,7 @@ from napari_sam.model.configs import SamConfig
 from napari_sam.model.sam import Sam
 from napari_sam.training.batches import SampleSource
 from napari_sam.training.drawing import Drawer
+from napari_sam.training.hints import HintMaker
 from napari_sam.training.part import part_losses
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.tuning import Tuning, prepare
@@ -77,6 +78,7 @@ class LocalWorker:
         views = view_config(recipe, model.config)
         parts = range(first, recipe.parts, every)
         self._drawer = Drawer(source, recipe, views, parts, model.device)
+        self._hints = HintMaker(model.device)
 
     def run(self, order: Order) -> list[Losses]:
         """See `Workers`."""
@@ -90,9 +92,8 @@ class LocalWorker:
         seen = []
         for batch in batches:
             _copy(before, statistics)
-            total, losses = part_losses(
-                model, batch.seen_on(model.device), recipe, prompted=order.prompted
-            )
+            views = batch.seen_on(model.device)
+            total, losses = part_losses(model, views, recipe, self._hints, prompted=order.prompted)
             (total / recipe.parts).backward()
             told = torch.stack([loss.detach() for loss in losses.values()]).tolist()
             seen.append(dict(zip(losses, told, strict=True)))
@@ -104,6 +105,7 @@ class LocalWorker:
     def close(self) -> None:
         """See `Workers`."""
         self._drawer.close()
+        self._hints.close()
 
 
 class WorkerPool:
