@@ -31,8 +31,9 @@ def batch() -> Batch:
 
 @pytest.fixture(scope="module")
 def objects(batch):
-    """Indices of objects that are large enough to be told apart."""
-    return torch.nonzero(batch.object_masks.flatten(1).sum(1) > 20)[:, 0]
+    """Indices of objects that are large enough to be told apart, views mixed."""
+    large = torch.nonzero(batch.object_masks.flatten(1).sum(1) > 20)[:, 0]
+    return large[torch.randperm(len(large), generator=torch.Generator().manual_seed(1))]
 
 
 @pytest.fixture(scope="module")
