@@ -146,17 +146,29 @@ def test_the_shell_offers_every_setting_of_everything():
         (["segment", "{image}", "--point", "5,1", "-o", "{dir}/m.jpg"], "written as tif or png"),
         (["segment", "{image}", "--point", "5,1", "-o", "{dir}/no/m.tif"], "does not exist"),
         (["everything", "{image}", "-o", "{dir}/m.tif", "--model", "x"], "Unknown model 'x'"),
+        (["everything", "{image}", "-o", "{image}"], "is the image itself"),
         (["everything", "{dir}", "-o", "{dir}/m.tif"], ""),
         (["everything", "{garbage}", "-o", "{dir}/m.tif"], "damaged or no image"),
         (["everything", "{image}", "-o", "{dir}/m.tif", "--points-per-side", "0"], "between 1"),
         (["evaluate", "--data", "{dir}"], "No pairs"),
+        (["evaluate", "--data", "{pairs}", "--by", "colour"], "no column 'colour'"),
+        (["evaluate", "--data", "{pairs}", "--source", "x"], "no samples to evaluate on"),
+        (["evaluate", "--data", "{pairs}", "--json", "{dir}/no/s.json"], "does not exist"),
+        (["volume", "{stack}", "{dir}/out.zarr", "--tiff", "{stack}"], "is the image itself"),
+        (["demo", "-o", "{dir}", "--no-window"], "has other contents"),
         (["train", "--config", "nope", "-o", "{dir}/x.safetensors"], "No recipe"),
     ],
 )
 def test_errors_are_told_in_a_line(words, message, picture, tmp_path, capsys):
     garbage = tmp_path / "garbage.png"
     garbage.write_bytes(b"no picture")
+    for name in ("images", "labels"):
+        (tmp_path / "pairs" / name).mkdir(parents=True)
+        iio.imwrite(tmp_path / "pairs" / name / "a.png", np.eye(8, dtype=np.uint8))
+    stack = tmp_path / "stack.tif"
+    tifffile.imwrite(stack, np.zeros((2, 8, 8), np.uint8), photometric="minisblack")
     names = {"image": picture, "dir": tmp_path, "garbage": garbage}
+    names |= {"pairs": tmp_path / "pairs", "stack": stack}
     assert main([word.format(**names) for word in words]) == 1
     err = capsys.readouterr().err
     assert message in err
@@ -168,3 +180,31 @@ def test_wrong_numbers_are_a_usage_error(capsys):
     with pytest.raises(SystemExit):
         main(["segment", "x.png", "--point", "1;2", "-o", "m.tif"])
     assert "expected 2 numbers" in capsys.readouterr().err
+
+
+def test_values_may_begin_with_a_minus(tmp_path):
+    source = tmp_path / "ct.zarr"
+    ramp = np.linspace(-1000, 400, 2 * 64 * 64).reshape(2, 64, 64).astype(np.int16)
+    zarr.create_array(source, data=ramp)
+    words = ["volume", str(source), str(tmp_path / "out.zarr"), "--contrast", "-1000,400"]
+    assert main([*words, "--dry-run"]) == 0
+
+
+def test_channels_that_are_called_by_numbers(tmp_path):
+    source = tmp_path / "wells.zarr"
+    group = zarr.create_group(source)
+    pixels = np.zeros((2, 3, 64, 64), np.uint8)
+    group.create_array("0", data=pixels, dimension_names=("c", "z", "y", "x"))
+    axes = [{"name": "c", "type": "channel"}, *({"name": n, "type": "space"} for n in "zyx")]
+    scale = [{"type": "scale", "scale": [1.0] * 4}]
+    group.attrs["ome"] = {
+        "version": "0.5",
+        "multiscales": [
+            {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": scale}]}
+        ],
+        "omero": {"channels": [{"label": "405"}, {"label": "488"}]},
+    }
+    words = ["volume", str(source), str(tmp_path / "out.zarr"), "--dry-run", "--channel"]
+    assert main([*words, "488"]) == 0
+    assert main([*words, "1"]) == 0
+    assert main([*words, "2"]) == 1

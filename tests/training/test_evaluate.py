@@ -46,6 +46,29 @@ def test_clicks_are_counted_up_to_the_target():
     assert row["NoC@85"] == 4
 
 
+def test_a_model_without_an_instance_decoder_is_scored_by_its_prompts():
+    plain = OraclePredictor(has_instance_decoder=False)
+    row = evaluate(plain, [drawn("a")], EvaluateConfig(clicks=1, most_clicks=1)).scores["a"]
+    assert row["1 click"] == 1
+    assert "AP50, instances" not in row
+    with pytest.raises(ValueError, match="no mode 'prompts' to score"):
+        evaluate(plain, [drawn("a")], EvaluateConfig(modes=("grid", "prompts")))
+    assert plain.n_embed == 1
+
+
+def test_an_unknown_mode_is_refused_at_once():
+    with pytest.raises(ValueError, match="mode"):
+        EvaluateConfig(modes=("instance",))
+
+
+def test_a_pixel_that_is_no_number_stops_no_evaluation():
+    sample = drawn("a")
+    sample.image[0, 0] = np.nan
+    with pytest.warns(UserWarning, match="NaN"):
+        row = evaluate(OraclePredictor(), [sample], EvaluateConfig(clicks=1)).scores["a"]
+    assert row["1 click, Otsu"] > 0.7
+
+
 def test_scores_by_a_tag():
     samples = [drawn("a", look="x"), drawn("a", look="y"), drawn("b", look="y")]
     result = evaluate(OraclePredictor(), samples, EvaluateConfig(clicks=1))

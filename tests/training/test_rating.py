@@ -93,7 +93,7 @@ def test_a_stopped_and_resumed_run_equals_one_in_a_piece(network, samples, tmp_p
     assert [event.step for event in again] == [3]
     rated, expected = (getattr(one, name).mlp[0].weight for one in (read_checkpoint(parts), whole))
     assert torch.allclose(rated, expected, atol=1e-4)
-    assert parts.with_suffix(".csv").read_text().count("\n") == 1 + RECIPE.steps
+    assert parts.with_suffix(".losses.csv").read_text().count("\n") == 1 + RECIPE.steps
 
 
 def test_a_finished_run_is_fitted_again_as_the_recipe_says_now(network, samples, tmp_path):
@@ -109,7 +109,7 @@ def test_a_finished_run_is_fitted_again_as_the_recipe_says_now(network, samples,
     train(network, samples, path, recipe)
     assert hardly.abs().max() < 0.5 * first.abs().max()
     assert torch.allclose(weights(), first, atol=1e-3)
-    assert path.with_suffix(".csv").read_text().count("\n") == 1 + RECIPE.steps
+    assert path.with_suffix(".losses.csv").read_text().count("\n") == 1 + RECIPE.steps
 
 
 def test_the_state_of_another_recipe_is_refused(network, samples, tmp_path):

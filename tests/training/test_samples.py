@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import tifffile
+from skimage.io import imsave
 
 from napari_sam.training.samples import Sample, read_folder, read_pack
 
@@ -97,3 +98,49 @@ def test_a_folder_without_pairs_says_what_is_expected(tmp_path):
 def test_image_and_labels_must_fit():
     with pytest.raises(ValueError, match=r"\(4, 5\).*\(4, 4\)"):
         Sample(name="x", source="y", image=np.zeros((4, 5)), labels=np.zeros((4, 4), int))
+
+
+@pytest.mark.parametrize("depth", [2, 3, 4, 5])
+def test_stacks_of_any_depth_become_slices(tmp_path, depth):
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+        pixels = np.ones((depth, 6, 8), np.uint16)
+        tifffile.imwrite(tmp_path / name / "s.tif", pixels, photometric="minisblack")
+    assert [sample.labels.shape for sample in read_folder(tmp_path)] == [(6, 8)] * depth
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif"])
+def test_labels_in_colour_are_refused(tmp_path, suffix):
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+        imsave(
+            tmp_path / name / f"one.{suffix}", np.ones((6, 8, 3), np.uint8), check_contrast=False
+        )
+    with pytest.raises(ValueError, match=f"one.{suffix} is a colour picture"):
+        read_folder(tmp_path)
+
+
+def shown(image) -> np.ndarray:
+    labels = np.ones(image.shape[:2], int)
+    return Sample(name="x", source="y", image=image, labels=labels).shown
+
+
+def test_views_show_colour_of_any_type():
+    eight = np.random.default_rng(0).integers(0, 256, (20, 20, 3)).astype(np.uint8)
+    assert shown(eight) is not None
+    assert np.array_equal(shown(eight), eight)
+    for image in (eight.astype(np.uint16) * 200, eight / 255):
+        seen = shown(image)
+        assert seen.dtype == np.uint8
+        assert np.abs(seen.astype(int) - eight).max() <= 3
+    assert shown(np.dstack([eight, eight[..., 0]])).shape == (20, 20, 3)
+
+
+def test_a_pixel_that_is_no_number_spoils_no_view():
+    image = np.linspace(0, 1, 400, dtype=np.float32).reshape(20, 20)
+    image[3, 3] = np.nan
+    sample = Sample(name="x", source="y", image=image, labels=np.ones((20, 20), int))
+    with pytest.warns(UserWarning, match="1 pixels that are NaN"):
+        assert np.isfinite(sample.grays).all()
+    assert np.isfinite(sample.shown).all()
+    assert np.ptp(sample.shown) > 0.9

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from napari_sam.model import read_checkpoint
+from napari_sam.model.sam import Sam
 from napari_sam.segmentation.progress import run
 from napari_sam.training import drawing
 from napari_sam.training.batches import SampleSource, draw_batch
@@ -56,7 +57,7 @@ def test_several_processes_give_what_one_does(tmp_path):
 def test_the_result_loads_and_says_its_shape(tmp_path):
     model = read_checkpoint(train(tmp_path / "tiny.safetensors"))
     assert model.config == TINY.sam_config()
-    assert (tmp_path / "tiny.csv").read_text().count("\n") == TINY.steps + 1
+    assert (tmp_path / "tiny.losses.csv").read_text().count("\n") == TINY.steps + 1
 
 
 def test_another_recipe_is_refused_and_named(tmp_path):
@@ -68,11 +69,43 @@ def test_another_recipe_is_refused_and_named(tmp_path):
     train(tmp_path / "tiny.safetensors", longer)
 
 
+def test_other_images_and_other_weights_are_refused_and_named(tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    train(path)
+    with pytest.raises(ValueError, match=r"another run: data changed.*--restart"):
+        list(iter_train(TINY, [draw_scene(1, size=64)], path))
+    start = Sam(TINY.sam_config())
+    with pytest.raises(ValueError, match="weights changed"):
+        list(iter_train(TINY, [], path, start=start))
+    list(iter_train(TINY, [], path, start=start, resume=False))
+    with torch.no_grad():
+        next(start.parameters()).add_(1)
+    with pytest.raises(ValueError, match="weights changed"):
+        list(iter_train(TINY, [], path, start=start))
+
+
+def test_a_finished_run_writes_a_result_that_is_gone(tmp_path):
+    path = train(tmp_path / "tiny.safetensors")
+    before = weights(path)
+    path.unlink()
+    assert list(iter_train(TINY, [], path)) == []
+    after = weights(path)
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_tables_that_no_training_made_are_not_written_over(tmp_path):
+    table = tmp_path / "cells.losses.csv"
+    table.write_text("index,area\n1,20\n")
+    with pytest.raises(FileExistsError, match="no table of a training"):
+        train(tmp_path / "cells.safetensors")
+    assert table.read_text() == "index,area\n1,20\n"
+
+
 def test_starting_over_forgets_the_state(tmp_path):
     train(tmp_path / "tiny.safetensors")
     events = list(iter_train(TINY, [], tmp_path / "tiny.safetensors", resume=False))
     assert [event.step for event in events] == [1, 2, 3, 4]
-    assert (tmp_path / "tiny.csv").read_text().count("\n") == TINY.steps + 1
+    assert (tmp_path / "tiny.losses.csv").read_text().count("\n") == TINY.steps + 1
 
 
 def test_the_loss_falls_on_one_batch(tmp_path, monkeypatch):

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+import zarr
 
-from napari_sam.volume import open_source
-from napari_sam.volume.contrast import sample_volume, sampled_slices
+from napari_sam.volume import contrast, open_source
+from napari_sam.volume.contrast import sample_volume, sampled_slices, volume_diameter
 
 
 def test_few_slices_from_end_to_end():
@@ -42,6 +43,41 @@ def test_limits_are_percentiles_over_all_slices():
 )
 def test_limits_of_special_volumes(volume, limits):
     assert sample_volume(open_source(volume)).contrast_limits == limits
+
+
+@pytest.mark.parametrize("chunks", [None, (1, 96, 128), (1, 512, 64), (2, 1000, 700)])
+@pytest.mark.parametrize("at_once", [1, 50_000, 2**22])
+def test_slices_are_read_in_bands_with_the_same_result(monkeypatch, chunks, at_once):
+    volume = np.random.default_rng(0).normal(size=(3, 1000, 700)).astype(np.float32)
+    whole = sample_volume(open_source(volume))
+    monkeypatch.setattr(contrast, "_PIXELS_AT_ONCE", at_once)
+    stored = volume if chunks is None else zarr.array(volume, chunks=chunks)
+    source = open_source(stored)
+    assert sample_volume(source) == whole
+    step = 4  # of 700,000 pixels, 65,536 are looked at
+    assert whole.contrast_limits == pytest.approx(
+        np.percentile(volume[:, ::step, ::step], (0.1, 99.9))
+    )
+
+
+def test_of_large_slices_parts_are_measured():
+    seen = []
+
+    def estimate(image, contrast_limits):
+        seen.append(image)
+        return float(image.mean())
+
+    rows = np.arange(400.0).reshape(400, 1) * np.ones(100)
+    volume = np.stack([rows + 1000 * z for z in range(8)])
+    assert volume_diameter(estimate, open_source(volume), None, most=100) is not None
+    assert [part.shape for part in seen] == [(100, 100)] * 3
+    assert [part[0, 0] for part in seen] == [2050, 4150, 6250]
+    seen.clear()
+    volume_diameter(estimate, open_source(rows), None, most=100)
+    assert [part[0, 0] for part in seen] == [50, 150, 250]
+    seen.clear()
+    volume_diameter(estimate, open_source(rows), None, most=400)
+    assert [part.shape for part in seen] == [(400, 100)]
 
 
 def test_digest_tells_volumes_apart():

@@ -23,6 +23,7 @@ from napari_sam.volume import (
     segment_volume,
 )
 from tests.oracle import OraclePredictor
+from tests.volume.test_lock import HOUR, write_owner
 from tests.volume.toys import drawn_volume, tree
 
 
@@ -140,6 +141,19 @@ def test_a_job_is_not_finished_while_a_share_is_done(volume, tmp_path):
         segment_volume(OraclePredictor(threshold=100), volume, output)
     job.close()
     assert segment_volume(OraclePredictor(threshold=100), volume, output).n_resumed >= 1
+
+
+def test_a_share_whose_host_is_gone_can_be_taken_over(volume, whole, tmp_path):
+    output, share = tmp_path / "out.zarr", RunConfig(shard=Shard(index=1, count=2))
+    segment_volume(OraclePredictor(threshold=100), volume, output, run=share)
+    (lock,) = output.rglob("shard-*.lock")
+    write_owner(lock, heartbeat=3 * HOUR)
+    with pytest.raises(JobLockedError, match="--take-lock") as caught:
+        segment_volume(OraclePredictor(threshold=100), volume, output)
+    assert caught.value.is_stale
+    taking = RunConfig(take_lock=True)
+    segment_volume(OraclePredictor(threshold=100), volume, output, run=taking)
+    assert tree(output) == whole
 
 
 def test_shares_cover_all_blocks_once():

@@ -11,6 +11,7 @@ from napari_sam.volume import (
     JobLockedError,
     OutputError,
     RunConfig,
+    Shard,
     VolumeConfig,
     VolumeError,
     iter_volume,
@@ -49,6 +50,18 @@ def test_a_slice_that_fails_stops_the_job_and_can_be_mended(tmp_path, whole):
     mended = OraclePredictor(threshold=100)
     assert segment_volume(mended, drawn_volume(), output).n_resumed == 1
     assert tree(output) == whole
+
+
+def test_finishing_leaves_what_failed_empty(tmp_path):
+    output, volume = tmp_path / "out.zarr", drawn_volume()
+    for index in (1, 2):
+        share = RunConfig(on_error="skip", shard=Shard(index=index, count=2))
+        segment_volume(Flawed(threshold=100), volume, output, run=share)
+    flawed = Flawed(threshold=100)
+    report = segment_volume(flawed, volume, output, run=RunConfig(only_finish=True))
+    assert list(report.failed) == [1]
+    assert flawed.n_embed == 0
+    assert report.n_objects > 0
 
 
 def test_slices_that_fail_may_be_left_empty_and_tried_again(tmp_path, whole):

@@ -179,7 +179,7 @@ def test_a_living_lock_of_another_host_is_refused(folder):
 
 def test_a_stale_lock_of_another_host_is_told_and_can_be_taken(folder):
     write_owner(folder, heartbeat=3 * HOUR + 50)
-    with pytest.raises(JobLockedError, match=r"sign of life 3 hours ago.*take=True") as caught:
+    with pytest.raises(JobLockedError, match=r"sign of life 3 hours ago.*--take-lock") as caught:
         JobLock(folder).__enter__()
     assert caught.value.is_stale
     with JobLock(folder, take=True):

@@ -1,11 +1,15 @@
 """Plates, wells and containers: they lead to their images, or say where those are."""
 
+import pickle
+
 import numpy as np
 import pytest
 import zarr
+from zarr.storage import LocalStore
 
-from napari_sam.volume import OmeMetadataError, open_source
-from tests.volume.toys import write_image
+from napari_sam.volume import OmeMetadataError, open_source, segment_volume
+from tests.oracle import OraclePredictor
+from tests.volume.toys import drawn_volume, write_image
 
 FIELD = np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5)
 
@@ -46,7 +50,9 @@ def test_a_field_is_an_image(plate):
 
 def test_a_well_with_one_field_is_its_image(plate):
     source = open_source(plate / "B" / "3")
-    assert (source.location, source.array_path) == (str(plate / "B" / "3"), "0/s0")
+    assert (source.location, source.array_path) == (str(plate / "B" / "3" / "0"), "s0")
+    again = pickle.loads(pickle.dumps(source))
+    np.testing.assert_array_equal(again.read(1), FIELD[1])
     np.testing.assert_array_equal(source.read(1), FIELD[1])
 
 
@@ -87,8 +93,25 @@ def test_a_container_of_one_series_is_its_image(tmp_path, version, series):
     name = series[0] if series else "0"
     write_image(path / name, [FIELD], axes="zyx", version=version)
     source = open_source(path)
-    assert source.array_path == f"{name}/s0"
+    assert (source.location, source.array_path) == (str(path / name), "s0")
     np.testing.assert_array_equal(source.read(1), FIELD[1])
+
+
+def test_labels_go_into_the_image_of_a_container(tmp_path):
+    """Also where the metadata of all groups are consolidated, of which readers alone look then."""
+    path = tmp_path / "converted.zarr"
+    group(path, "0.5", **{"bioformats2raw.layout": 3})
+    write_image(path / "0", [drawn_volume()], axes="zyx", version="0.5")
+    for place in (path / "0", path):
+        with pytest.warns(UserWarning, match="Consolidated metadata"):
+            zarr.consolidate_metadata(LocalStore(place))
+    report = segment_volume(OraclePredictor(threshold=100), path, None)
+    assert report.labels_path == path / "0" / "labels" / "sam"
+    assert not (path / "labels").exists()
+    for opened, name in ((path, "0/labels/sam"), (path / "0", "labels/sam")):
+        assert isinstance(zarr.open_group(opened, mode="r").get(name), zarr.Group)
+    image = zarr.open_group(report.labels_path, mode="r").attrs["ome"]["image-label"]["source"]
+    assert (report.labels_path / image["image"]).resolve() == path / "0"
 
 
 @pytest.mark.parametrize("listed", [False, True])

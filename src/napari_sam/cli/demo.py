@@ -45,8 +45,7 @@ class DemoResult:
 
 def demo(arguments: argparse.Namespace) -> None:
     """Run the demo; open napari on its results, or write them to a folder."""
-    folder = Path(arguments.output)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _taken(Path(arguments.output))
     predictor = Predictor("nano")
     result = _compute(predictor, folder)
     reason = "--no-window was given" if arguments.no_window else why_no_window()
@@ -57,6 +56,22 @@ def demo(arguments: argparse.Namespace) -> None:
         print(f"No napari window: {reason}. Results and pictures:")
         for path in paths:
             print(f"  {path}")
+
+
+def _taken(folder: Path) -> Path:
+    """Make a folder, or take one that an earlier demo made: what is in it is written over.
+
+    Raises
+    ------
+    ValueError
+        If it holds anything else.
+    """
+    mark = folder / ".napari_sam_demo"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not mark.is_file() and next(folder.iterdir(), None) is not None:
+        raise ValueError(f"{str(folder)!r} has other contents; choose a new folder")
+    mark.touch()
+    return folder
 
 
 def why_no_window() -> str | None:

@@ -72,13 +72,13 @@ def _checked(image: NDArray[np.generic], path: Path) -> NDArray[np.generic]:
     )
 
 
-def check_writable(path: str | Path) -> Path:
-    """Check, before any work is done, that labels can be written to a path.
+def check_writable(path: str | Path, image: str | Path) -> Path:
+    """Check, before any work is done, that labels of an image can be written to a path.
 
     Raises
     ------
     ValueError
-        If the suffix is not tif or png.
+        If the suffix is not tif or png, or the image itself is there.
     FileNotFoundError
         If its folder does not exist.
     """
@@ -87,7 +87,20 @@ def check_writable(path: str | Path) -> Path:
         raise ValueError(f"Labels are written as tif or png, not as {path.name!r}")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"The folder of {str(path)!r} does not exist")
+    check_other(path, image)
     return path
+
+
+def check_other(path: Path, image: str | Path) -> None:
+    """Refuse to write over what is segmented.
+
+    Raises
+    ------
+    ValueError
+        If a path is the image's own.
+    """
+    if path.exists() and Path(image).exists() and path.samefile(image):
+        raise ValueError(f"{str(path)!r} is the image itself; choose another output")
 
 
 def write_labels(path: Path, labels: NDArray[np.integer]) -> None:

@@ -17,7 +17,7 @@ from napari_sam.segmentation.prompts import Prompts
 
 def segment(arguments: argparse.Namespace) -> None:
     """Segment one object and write its mask as labels 0 and 1."""
-    output = check_writable(arguments.output)
+    output = check_writable(arguments.output, arguments.image)
     points = [*arguments.point, *arguments.background]
     prompts = Prompts(
         points=points or None,
@@ -42,7 +42,7 @@ def segment(arguments: argparse.Namespace) -> None:
 
 def everything(arguments: argparse.Namespace) -> None:
     """Segment everything in an image and write the labels."""
-    output = check_writable(arguments.output)
+    output = check_writable(arguments.output, arguments.image)
     config = everything_config(arguments)
     image = read_image(arguments.image)
     labels = with_bar(iter_everything(predictor_of(arguments), image, config))

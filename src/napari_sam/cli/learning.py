@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +15,7 @@ from napari_sam.cli.bars import with_bar
 from napari_sam.cli.images import everything_config, predictor_of
 from napari_sam.model.devices import resolve_device
 from napari_sam.model.registry import load_model
+from napari_sam.segmentation.predictor import Predictor
 from napari_sam.training.evaluate import EvaluateConfig, iter_evaluate
 from napari_sam.training.figures import draw_cases
 from napari_sam.training.recipe import Recipe, read_recipe
@@ -47,13 +48,17 @@ def train(arguments: argparse.Namespace) -> None:
         workers=arguments.workers,
         validation=validation,
     )
+    steps = 0
     with tqdm(total=recipe.steps, unit="step") as bar:
         for event in job:
+            steps += 1
             bar.set_postfix({name: f"{loss:.3f}" for name, loss in event.losses.items()})
             bar.update(event.step - bar.n)
             if event.scores:
                 figures = ", ".join(f"{name} {value:.3f}" for name, value in event.scores.items())
                 bar.write(f"step {event.step}: {figures}")
+    if not steps:
+        print(f"This run was finished before: all {recipe.steps} steps; --restart starts over")
     print(arguments.output)
 
 
@@ -70,21 +75,49 @@ def evaluate(arguments: argparse.Namespace) -> None:
     if not folders:
         raise ValueError(f"There is nothing to evaluate on; give --data, or set {DATA_VARIABLE}")
     samples = _samples(folders, split=arguments.split, sources=arguments.source)
+    _check_breakdown(samples, arguments.by)
+    _check_folders(arguments.json, arguments.figure)
+    predictor = predictor_of(arguments)
     config = EvaluateConfig(
         clicks=arguments.clicks,
         most_clicks=arguments.most_clicks,
         max_objects=arguments.max_objects,
         max_images=arguments.max_images,
-        modes=tuple(mode for mode in arguments.modes.split(",") if mode),
+        modes=_modes(arguments.modes, predictor),
         everything=everything_config(arguments),
     )
-    result = with_bar(iter_evaluate(predictor_of(arguments), samples, config))
-    for tag in (None, *arguments.by):
-        print(result.table(tag), end="\n\n")
+    result = with_bar(iter_evaluate(predictor, samples, config))
     if arguments.json is not None:
         result.write_json(arguments.json, arguments.by)
+    for tag in (None, *arguments.by):
+        print(result.table(tag), end="\n\n")
     if arguments.figure is not None:
         draw_cases(result, arguments.figure)
+
+
+def _modes(text: str | None, predictor: Predictor) -> tuple[str, ...]:
+    """Return the modes that were asked for; both without a grid where the model has them."""
+    if text is None:
+        return ("instances", "prompts") if predictor.has_instance_decoder else ()
+    return tuple(mode for mode in text.split(",") if mode)
+
+
+def _check_breakdown(samples: Sequence[Sample], columns: Iterable[str]) -> None:
+    """Refuse columns that no sample has, and no samples, before hours of work, not after."""
+    if not samples:
+        raise ValueError("There are no samples to evaluate on: no such split or source")
+    known = sorted({name for sample in samples for name in sample.tags})
+    unknown = [column for column in columns if column not in known]
+    if unknown:
+        raise ValueError(
+            f"The data have no column {unknown[0]!r}; known: {', '.join(known) or 'none'}"
+        )
+
+
+def _check_folders(*paths: str | None) -> None:
+    for path in paths:
+        if path is not None and not Path(path).parent.is_dir():
+            raise FileNotFoundError(f"The folder of {path!r} does not exist")
 
 
 def _folders(arguments: argparse.Namespace, *, packs: bool = False) -> list[Path]:
@@ -104,7 +137,8 @@ def _samples(
                 folder, split=split, sources=sources, read_volume=read_labelled_volume
             )
         else:
-            samples += read_folder(folder, read_array=read_zarr)
+            own = read_folder(folder, read_array=read_zarr)
+            samples += [one for one in own if sources is None or one.source in sources]
     return samples
 
 

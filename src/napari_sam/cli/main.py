@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import re
 import sys
 from collections.abc import Sequence
 from typing import TypeAlias
@@ -29,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     int
         Exit status: 0, or 1 after an error that was told, or 130 after Ctrl+C.
     """
-    parsed = build_parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    parsed = build_parser().parse_args(_joined(words))
     module_name, function_name = parsed.run.split(":")
     command = getattr(importlib.import_module(f"napari_sam.cli.{module_name}"), function_name)
     try:
@@ -43,6 +45,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"napari-sam: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _joined(words: Sequence[str]) -> list[str]:
+    """Join options with values that begin with a minus, which argparse takes for options."""
+    joined: list[str] = []
+    for word in words:
+        if re.fullmatch(r"-[\d.]+,[\d.,-]+", word) and joined and joined[-1].startswith("--"):
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -261,7 +274,9 @@ def _evaluate(commands: _Commands) -> None:
     parser.add_argument("--max-objects", type=int, default=40, help="objects prompted per image")
     parser.add_argument("--max-images", type=int, help="images per source")
     parser.add_argument(
-        "--modes", default="instances,prompts", help="comma-separated modes of everything"
+        "--modes",
+        help="comma-separated modes of everything to score: instances, prompts, grid; by default "
+        "the first two where the model has an instance decoder",
     )
     parser.add_argument(
         "--by",

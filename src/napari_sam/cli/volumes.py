@@ -10,6 +10,7 @@ from typing import Any
 import zarr
 
 from napari_sam.cli.bars import with_bar
+from napari_sam.cli.files import check_other
 from napari_sam.cli.images import everything_config, predictor_of
 from napari_sam.cli.volume_options import LINK_OPTIONS
 from napari_sam.volume import (
@@ -25,6 +26,7 @@ from napari_sam.volume.blocks import VolumePredictor
 from napari_sam.volume.executors import Executor, LocalExecutor, ProcessExecutor
 from napari_sam.volume.preflight import is_worth_telling
 from napari_sam.volume.segment import lay_out
+from napari_sam.volume.source import channel_names
 from napari_sam.volume.stores import is_remote
 from napari_sam.volume.tiff_export import check_tiff_path, write_tiff
 
@@ -36,6 +38,8 @@ def volume(arguments: argparse.Namespace) -> None:
     config, run = volume_config(arguments), run_config(arguments)
     output = None if _are_one(arguments.source, arguments.output) else arguments.output
     tiff = None if arguments.tiff is None else check_tiff_path(arguments.tiff)
+    if tiff is not None and not is_remote(arguments.source):
+        check_other(tiff, arguments.source)
     predictor = _predictor(arguments)
     begins = run.shard is None and not run.only_finish
     _, plan = lay_out(arguments.source, output, config)
@@ -69,7 +73,7 @@ def volume_config(arguments: argparse.Namespace) -> VolumeConfig:
         "everything": everything_config(arguments),
         "link": _link_config(arguments),
         "level": _index_or_name(arguments.level),
-        "channel": _index_or_name(arguments.channel),
+        "channel": _channel(arguments),
         "time": arguments.time,
         "contrast_limits": arguments.contrast,
     }
@@ -143,6 +147,14 @@ def _print_report(report: VolumeReport) -> None:
         print(f"in doubt: {doubt.text}")
     for number, error in report.failed.items():
         print(f"left empty: block {number}: {error}")
+
+
+def _channel(arguments: argparse.Namespace) -> int | str | None:
+    """Return the channel's name where there is one such, else its index."""
+    text: str | None = arguments.channel
+    if text is None or text in channel_names(arguments.source):
+        return text
+    return _index_or_name(text)
 
 
 def _index_or_name(text: str | None) -> int | str | None:

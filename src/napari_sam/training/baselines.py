@@ -9,10 +9,13 @@ from skimage.feature import peak_local_max
 from skimage.filters import gaussian, threshold_otsu
 from skimage.segmentation import watershed
 
+from napari_sam.segmentation.images import contrast_range, finite_image
+
 
 def otsu_foreground(image: NDArray[np.generic]) -> NDArray[np.bool_]:
     """Return the pixels (H, W) on the rarer side of Otsu's threshold of the smoothed image."""
     gray = image[..., :3].mean(-1) if image.ndim == 3 else image
+    gray = finite_image(gray, contrast_range(gray))
     smooth = gaussian(gray.astype(np.float64), 1)
     if np.ptp(smooth) == 0:
         return np.zeros(smooth.shape, bool)

@@ -137,7 +137,7 @@ class Shelf:
         """Return image (H, W, 1 or 3), labels (H, W) and nested objects on the device."""
         if sample in self._kept:
             return self._kept[sample]
-        image = sample.image[..., None] if sample.image.ndim == 2 else sample.image[..., :3]
+        image = sample.shown[..., None] if sample.image.ndim == 2 else sample.shown
         nested = None if sample.nested is None else _tensor(sample.nested).to(self.device)
         layers = _tensor(image).to(self.device), _tensor(sample.labels).to(self.device), nested
         needed = sum(layer.nbytes for layer in layers if layer is not None)

@@ -24,6 +24,24 @@ def append_row(path: Path, row: Mapping[str, float]) -> None:
         writer.writerow(row)
 
 
+def check_tables(*paths: Path) -> None:
+    """Refuse to write over tables that no training made.
+
+    Raises
+    ------
+    FileExistsError
+        If a file does not begin with a column of steps.
+    """
+    for path in paths:
+        if path.is_file():
+            with path.open("rb") as file:
+                if not file.readline().startswith(b"step,"):
+                    raise FileExistsError(
+                        f"{str(path)!r} is no table of a training and would be written over; "
+                        "move it, or choose another output"
+                    )
+
+
 def keep_rows(path: Path, last_step: int) -> None:
     """Drop the rows of steps after `last_step`, which a resumed run takes again."""
     if not path.is_file():

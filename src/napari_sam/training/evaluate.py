@@ -38,8 +38,8 @@ class EvaluateConfig:
         Objects prompted per image, drawn by `seed`.
     max_images : int or None
         Images per source, drawn by `seed`.
-    modes : tuple of str
-        Modes of segmenting everything to score.
+    modes : tuple of str or None
+        Modes of segmenting everything to score; None for instances, where the model sees them.
     everything : EverythingConfig
         Their other settings.
     baselines : bool
@@ -52,7 +52,7 @@ class EvaluateConfig:
     most_clicks: int = 10
     max_objects: int = 40
     max_images: int | None = None
-    modes: tuple[str, ...] = ("instances",)
+    modes: tuple[str, ...] | None = None
     everything: EverythingConfig = field(default_factory=EverythingConfig)
     baselines: bool = True
     seed: int = 0
@@ -64,6 +64,8 @@ class EvaluateConfig:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
         if self.max_images is not None and self.max_images < 1:
             raise ValueError(f"max_images must be at least 1, got {self.max_images}")
+        for mode in self.modes or ():
+            replace(self.everything, mode=mode)
 
 
 def evaluate(
@@ -94,6 +96,7 @@ def iter_evaluate(
     config = config or EvaluateConfig()
     if not samples:
         raise ValueError("There are no samples to evaluate on")
+    config = replace(config, modes=_modes_of(predictor, config))
     chosen = list(_choose_images(samples, config))
     scores = []
     for index, sample in enumerate(chosen):
@@ -101,6 +104,19 @@ def iter_evaluate(
         scores.append(_score_image(predictor, sample, config))
     yield Progress(len(chosen), len(chosen), "done")
     return Evaluation(scores)
+
+
+def _modes_of(predictor: Predictor, config: EvaluateConfig) -> tuple[str, ...]:
+    """Return the modes that are scored; refuse, before the first image, those that cannot be."""
+    if config.modes is None:
+        return ("instances",) if predictor.has_instance_decoder else ()
+    refused = {"instances", "prompts"}.intersection(config.modes)
+    if refused and not predictor.has_instance_decoder:
+        raise ValueError(
+            f"This model has no instance decoder, so there is no mode {min(refused)!r} to score; "
+            "of the modes of everything it has 'grid'"
+        )
+    return config.modes
 
 
 def _choose_images(samples: Sequence[Sample], config: EvaluateConfig) -> Iterable[Sample]:
@@ -164,7 +180,7 @@ def _everything(
     predictor: Predictor, embedding: ImageEmbedding, sample: Sample, config: EvaluateConfig
 ) -> dict[str, float]:
     figures: dict[str, float] = {}
-    for mode in config.modes:
+    for mode in config.modes or ():
         settings = replace(config.everything, mode=mode, object_diameter=embedding.object_diameter)
         labels = segment_embedded(predictor, sample.image, embedding, settings)
         figures |= _precisions(sample.labels, labels, mode)

@@ -22,12 +22,18 @@ from napari_sam.model.rater import EVIDENCE, INSTANCE_EVIDENCE, Rater
 from napari_sam.model.sam import Sam
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.training.batches import SampleSource
-from napari_sam.training.curves import append_row, keep_rows
+from napari_sam.training.curves import append_row, check_tables, keep_rows
 from napari_sam.training.judge_instances import judge_instances
 from napari_sam.training.judge_prompts import judge_prompts
 from napari_sam.training.judged import Judged
 from napari_sam.training.recipe import Recipe
-from napari_sam.training.run_state import TrainEvent, load_state, save_state, state_beside
+from napari_sam.training.run_state import (
+    TrainEvent,
+    load_state,
+    origin_of,
+    save_state,
+    state_beside,
+)
 from napari_sam.training.samples import Sample
 
 _FIT_SIZE = 512
@@ -86,8 +92,10 @@ def iter_rate(
     kind = RATERS[recipe.tune]
     model, output = with_rater(start, recipe.tune).to(device), Path(output)
     output.parent.mkdir(parents=True, exist_ok=True)
-    known, log = state_beside(output), output.with_suffix(".csv")
-    state = load_state(known, recipe) if resume else None
+    known, log = state_beside(output), output.with_suffix(".losses.csv")
+    check_tables(log)
+    origin = origin_of(recipe, start, samples)
+    state = load_state(known, origin) if resume else None
     done = state["step"] if state else 0
     found = [Judged(**state["judged"])] if state else [Judged.nothing(len(kind.evidence))]
     keep_rows(log, done)
@@ -105,7 +113,7 @@ def iter_rate(
             scores["IoU error"] = _finish(model, found, recipe, output)
         if step == recipe.steps or step % recipe.checkpoint_every == 0:
             found = [Judged.joined(found)]
-            save_state(known, recipe, {"step": step, "judged": found[0]._asdict()})
+            save_state(known, origin, {"step": step, "judged": found[0]._asdict()})
         seconds = time.perf_counter() - started
         append_row(log, {"step": step, "seconds": round(seconds, 3), **losses})
         yield TrainEvent(

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from napari_sam.model.sam import Sam
 from napari_sam.training.recipe import Recipe
+from napari_sam.training.samples import Sample
+
+Origin = Mapping[str, Any]
+"""All that must be equal for a run to be resumed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,26 +50,58 @@ def state_beside(output: Path) -> Path:
     return output.with_suffix(".state.pt")
 
 
-def save_state(path: Path, recipe: Recipe, values: Mapping[str, Any]) -> None:
+def origin_of(recipe: Recipe, start: Sam | None, samples: Sequence[Sample]) -> dict[str, Any]:
+    """Return what decides a run but for its length and pace.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Its settings.
+    start : Sam or None
+        The network that training begins from, of which a digest is taken.
+    samples : sequence of Sample
+        The images, likewise.
+    """
+    weights = hashlib.sha256()
+    for name, value in () if start is None else sorted(start.state_dict().items()):
+        weights.update(name.encode())
+        weights.update(value.detach().cpu().flatten().view(torch.uint8).numpy())
+    images = [
+        (sample.source, sample.name, *(zlib.crc32(layer.tobytes()) for layer in _layers(sample)))
+        for sample in samples
+    ]
+    return {
+        **recipe.fingerprint(),
+        "weights": weights.hexdigest()[:16],
+        "data": hashlib.sha256(repr(images).encode()).hexdigest()[:16],
+    }
+
+
+def _layers(sample: Sample) -> list[NDArray[np.generic]]:
+    layers = (sample.image, sample.labels, sample.nested, sample.kinds)
+    return [layer for layer in layers if layer is not None]
+
+
+def save_state(path: Path, origin: Origin, values: Mapping[str, Any]) -> None:
     """Write a run's state; a kill while writing leaves the last one whole."""
     partial = path.with_name(path.name + ".partial")
-    torch.save({"recipe": json.dumps(recipe.fingerprint()), **values}, partial)
+    torch.save({"recipe": json.dumps(origin), **values}, partial)
     partial.replace(path)
 
 
-def load_state(path: Path, recipe: Recipe) -> dict[str, Any] | None:
+def load_state(path: Path, origin: Origin) -> dict[str, Any] | None:
     """Read a run's state; None where there is none.
 
     Raises
     ------
     ValueError
-        If it belongs to another recipe.
+        If it belongs to another recipe, or began from other weights or images.
     """
     if not path.is_file():
         return None
     state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-    before, now = json.loads(state["recipe"]), recipe.fingerprint()
-    changed = [name for name in now if before.get(name) != now[name]]
+    before = json.loads(state["recipe"])
+    changed = [name for name in origin if before.get(name) != origin[name]]
     if changed:
         raise foreign_state(path, ", ".join(changed))
     return state
@@ -69,6 +110,6 @@ def load_state(path: Path, recipe: Recipe) -> dict[str, Any] | None:
 def foreign_state(path: Path, changed: str) -> ValueError:
     """Return the error for a state that this run cannot go on from."""
     return ValueError(
-        f"{str(path)!r} belongs to another recipe or network: {changed} changed; use what it was "
-        "begun with, or another output"
+        f"{str(path)!r} belongs to another run: {changed} changed; use what it was begun with, "
+        "start over (resume=False; --restart in the shell), or write to another output"
     )

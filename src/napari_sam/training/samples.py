@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam.segmentation.images import contrast_range, finite_image, to_display_range
+
 logger = logging.getLogger(__name__)
 
 VolumeReader = Callable[[Path], tuple[NDArray[np.generic], NDArray[np.generic]]]
@@ -66,9 +68,20 @@ class Sample:
         return typical_diameter(self.labels)
 
     @cached_property
+    def shown(self) -> NDArray[np.generic]:
+        """The image as views are drawn from it: finite, alpha left aside, and colour in uint8."""
+        image = self.image
+        if image.ndim == 2:
+            return finite_image(image, contrast_range(image))
+        colours = image[..., :3]
+        if image.dtype == np.uint8:
+            return colours
+        return to_display_range(colours).round().astype(np.uint8)
+
+    @cached_property
     def grays(self) -> NDArray[np.float64]:
         """Intensities of a gray image at the percentiles `GRAYS`."""
-        return np.asarray(np.percentile(self.image[::2, ::2].astype(np.float32), GRAYS))
+        return np.asarray(np.percentile(self.shown[::2, ::2].astype(np.float32), GRAYS))
 
     def kinds_of_labels(self) -> NDArray[np.int64]:
         """Return what kind of object each label is, (n + 1,)."""
@@ -205,6 +218,10 @@ def read_folder(
         if read_array is None and any(path.suffix == ".zarr" for path in pair):
             logger.warning("left out %s: no reader of zarr was given", stem)
             continue
+        if _is_colour(pair[1]):
+            raise ValueError(
+                f"{pair[1].name} is a colour picture; labels are integers, one number an object"
+            )
         samples += _from_pair(stem, folder.name, *(_read(path, read_array) for path in pair))
     if not samples:
         raise FileNotFoundError(
@@ -245,12 +262,26 @@ def _numbered(labels: NDArray[np.generic]) -> NDArray[np.int32]:
 def _read(
     path: Path, read_array: Callable[[Path], NDArray[np.generic]] | None
 ) -> NDArray[np.generic]:
-    from skimage.io import imread
-
     if path.suffix == ".zarr" and read_array is not None:
         return read_array(path)
-    pixels: NDArray[np.generic] = imread(path)
-    return pixels
+    if path.suffix.lower() in (".tif", ".tiff"):
+        import tifffile
+
+        return np.asarray(tifffile.imread(path))  # stacks of three slices are no colours
+    from skimage.io import imread
+
+    return np.asarray(imread(path))
+
+
+def _is_colour(path: Path) -> bool:
+    """Tell whether a file holds a picture in colour, and not a stack that is as deep as one."""
+    suffix = path.suffix.lower()
+    if suffix in (".tif", ".tiff"):
+        import tifffile
+
+        with tifffile.TiffFile(path) as file:
+            return "S" in file.series[0].axes
+    return suffix != ".zarr" and _read(path, None).ndim == 3
 
 
 def _image_files(folder: Path) -> dict[str, Path]:

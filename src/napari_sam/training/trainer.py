@@ -22,7 +22,7 @@ from napari_sam.model.layers import ResidualBlock
 from napari_sam.model.sam import Sam
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.training.batches import SampleSource
-from napari_sam.training.curves import append_row, keep_rows, plot_curves
+from napari_sam.training.curves import append_row, check_tables, keep_rows, plot_curves
 from napari_sam.training.evaluate import EvaluateConfig, evaluate
 from napari_sam.training.part import LOSS_NAMES
 from napari_sam.training.rating import RATERS, iter_rate
@@ -31,6 +31,7 @@ from napari_sam.training.run_state import (
     TrainEvent,
     foreign_state,
     load_state,
+    origin_of,
     save_state,
     state_beside,
 )
@@ -56,6 +57,8 @@ class Trainer:
     start : Sam, optional
         Network to start from. A recipe that describes a network takes over the weights that fit
         it; one that describes none trains this network.
+    samples : sequence of Sample
+        What it is trained on: a run is resumed with the same alone.
     device : torch.device or str
         Where to train.
     """
@@ -66,10 +69,12 @@ class Trainer:
         output: str | Path,
         *,
         start: Sam | None = None,
+        samples: Sequence[Sample] = (),
         device: torch.device | str = "cpu",
     ) -> None:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
+        self._origin = origin_of(recipe, start, samples)
         self.output = Path(output)
         self.step = 0
         self.model = _network(recipe, start)
@@ -92,7 +97,7 @@ class Trainer:
     @property
     def log_path(self) -> Path:
         """Where the losses of all steps lie."""
-        return self.output.with_suffix(".csv")
+        return self.output.with_suffix(".losses.csv")
 
     @property
     def scores_path(self) -> Path:
@@ -107,7 +112,7 @@ class Trainer:
             "averaged": self.averaged,
             "optimizer": self.optimizer.state_dict(),
         }
-        save_state(self.state_path, self.recipe, state)
+        save_state(self.state_path, self._origin, state)
         half = isinstance(self.model.config.encoder, ConvEncoderConfig)
         write_checkpoint(
             self.averaged_model(), self.output, half=half, metadata={"step": str(self.step)}
@@ -119,9 +124,9 @@ class Trainer:
         Raises
         ------
         ValueError
-            If that state belongs to another recipe.
+            If that state belongs to another recipe, or began from other weights or images.
         """
-        state = load_state(self.state_path, self.recipe)
+        state = load_state(self.state_path, self._origin)
         if state is None:
             return False
         if state["model"].keys() != set(self._changing):
@@ -214,8 +219,8 @@ def iter_train(
     samples : sequence of Sample
         Real images with ground truth; synthetic scenes join them as the recipe says.
     output : str or Path
-        The safetensors file to write. The run's state (``.state.pt``), its losses (``.csv``),
-        scores (``.scores.csv``) and their plot (``.svg``) lie beside it.
+        The safetensors file to write. The run's state (``.state.pt``), its losses
+        (``.losses.csv``), scores (``.scores.csv``) and their plot (``.svg``) lie beside it.
     resume : bool
         Go on from the state on disk; otherwise start over.
     start, device
@@ -241,10 +246,13 @@ def iter_train(
         return (
             yield from iter_rate(recipe, samples, output, start=start, resume=resume, device=device)
         )
-    trainer = Trainer(recipe, output, start=start, device=device)
+    trainer = Trainer(recipe, output, start=start, samples=samples, device=device)
     trainer.output.parent.mkdir(parents=True, exist_ok=True)
+    check_tables(trainer.log_path, trainer.scores_path)
     if not (resume and trainer.resume()):
         trainer.forget()
+    elif not trainer.output.is_file():
+        trainer.save()
     team = _team(trainer.model, recipe, SampleSource(samples, recipe.sources), workers)
     try:
         while trainer.step < recipe.steps:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ from napari_sam.volume.source import VolumeSource
 
 SAMPLED_SLICES = 8
 SAMPLED_PIXELS = 2**16
+_PIXELS_AT_ONCE = 2**22
 _SQUARE = 8
 PERCENTILES = (0.1, 99.9)  # those that an image on its own is shown to the model with
 
@@ -53,13 +54,24 @@ def sample_volume(source: VolumeSource) -> VolumeSample:
     """
     digest = hashlib.sha256()
     pixels = []
+    height, width = source.shape[1:]
+    step = math.ceil(math.sqrt(height * width / SAMPLED_PIXELS))
     for z in sampled_slices(source.shape[0]):
-        plane = source.read(z)
-        digest.update(plane.tobytes())
-        pixels.append(_thinned(plane))
+        for first, band in _bands(source, z):
+            digest.update(band.data)
+            pixels.append(_thinned(band, -first % step, step))
     as_it_is = source.is_rgb and source.dtype == np.uint8
     limits = None if as_it_is else _limits(np.concatenate(pixels))
     return VolumeSample(contrast_limits=limits, digest=digest.hexdigest()[:16])
+
+
+def _bands(source: VolumeSource, z: int) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Read a slice in bands of rows, as many as memory may hold; yields each with its first row."""
+    height, width = source.shape[1:]
+    stored = min(source.chunks[1], height) if source.chunks else 1
+    rows = stored * max(1, _PIXELS_AT_ONCE // (width * stored))
+    for first in range(0, height, rows):
+        yield first, source.read(z, (slice(first, first + rows), slice(None)))
 
 
 def sampled_slices(depth: int) -> list[int]:
@@ -72,8 +84,10 @@ def volume_diameter(
     estimate: Callable[..., float | None],
     source: VolumeSource,
     contrast_limits: tuple[float, float] | None,
+    *,
+    most: int,
 ) -> float | None:
-    """Estimate one object diameter for a whole volume: the median of three slices.
+    """Estimate one object diameter for a whole volume: the median of parts of three slices.
 
     Parameters
     ----------
@@ -83,19 +97,32 @@ def volume_diameter(
         The volume.
     contrast_limits : tuple of float, optional
         Those of the volume.
+    most : int
+        Side of the parts, pixels; slices that are no larger are looked at whole.
 
     Returns
     -------
     float or None
         Pixels; None where the model sees every slice at one size.
     """
-    depth = source.shape[0]
+    parts = {
+        (quarter * source.shape[0] // 4, *_around(quarter, source.shape[1:], most))
+        for quarter in (1, 2, 3)
+    }
     found = [
-        estimate(source.read(z), contrast_limits=contrast_limits)
-        for z in sorted({depth // 4, depth // 2, 3 * depth // 4})
+        estimate(
+            source.read(z, (slice(top, top + most), slice(left, left + most))),
+            contrast_limits=contrast_limits,
+        )
+        for z, top, left in sorted(parts)
     ]
     known = [diameter for diameter in found if diameter is not None]
     return within_range(float(np.median(known))) if known else None
+
+
+def _around(quarter: int, shape: tuple[int, int], most: int) -> list[int]:
+    """Return where a part of this side begins that lies around some quarters of an image."""
+    return [max(0, min(quarter * n // 4 - most // 2, n - most)) for n in shape]
 
 
 def is_empty(
@@ -136,10 +163,10 @@ def _means(pixels: NDArray[Any]) -> NDArray[np.float64]:
     return np.asarray(means[np.isfinite(means)])
 
 
-def _thinned(plane: NDArray[Any]) -> NDArray[np.float64]:
-    """Return finite intensities of a regular grid of pixels, without an alpha channel."""
-    step = math.ceil(math.sqrt(plane.shape[0] * plane.shape[1] / SAMPLED_PIXELS))
-    values = plane[::step, ::step, ..., :3] if plane.ndim == 3 else plane[::step, ::step]
+def _thinned(band: NDArray[Any], first: int, step: int) -> NDArray[np.float64]:
+    """Return finite intensities of every so many rows and columns, without an alpha channel."""
+    values = band[first::step, ::step]
+    values = values[..., :3] if band.ndim == 3 else values
     values = values.astype(np.float64).ravel()
     return values[np.isfinite(values)]
 

@@ -78,7 +78,7 @@ class VolumeJob:
         """Do every block that is not done; return how many were."""
         todo: list[int] = []
         for number in blocks:
-            if self._is_done(number):
+            if self._is_done(number) or self._is_given_up(number):
                 yield self._event("segment", number, len(blocks), number - len(todo), resumed=True)
             else:
                 todo.append(number)
@@ -149,6 +149,10 @@ class VolumeJob:
         if done is None:
             return False
         return self._scratch.read_whole(self.plan.block(number), done) is not None
+
+    def _is_given_up(self, number: int) -> bool:
+        """Tell whether a block stays empty: a call that only finishes segments none again."""
+        return number in self.ledger.failed and self.run.only_finish and not self.run.retry_failed
 
     def _record(self, number: int, outcome: DoneBlock | Exception) -> str | None:
         """Write down what became of a block; returns the error of one that is left empty.

@@ -291,8 +291,8 @@ class JobLock:
             )
         if is_stale:
             return JobLockedError(
-                f"{where} is locked by {owner}. If it is gone, take the lock with take=True; if it "
-                "may still run, stop it first",
+                f"{where} is locked by {owner}. If it is gone, take the lock over (take_lock=True; "
+                "--take-lock in the shell); if it may still run, stop it first",
                 owner,
                 is_stale=True,
             )

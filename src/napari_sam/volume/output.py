@@ -8,11 +8,13 @@ under its name. Anything else is left alone.
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import zarr
+from zarr.storage import LocalStore
 
 from napari_sam.volume.ledger import DoneBlock, Ledger, check_same_job, read_header
 from napari_sam.volume.lock import JobLock
@@ -33,6 +35,7 @@ def claim_output(
     resume: bool,
     into_source: bool = False,
     shard: str | None = None,
+    take_lock: bool = False,
 ) -> Ledger:
     """Take an output for a job, and open its ledger.
 
@@ -53,6 +56,8 @@ def claim_output(
         Whether the output is the source's own group, whose contents are left alone.
     shard : str, optional
         Name of the share that this call does: others may work beside it, so nothing is removed.
+    take_lock : bool
+        Whether shares are taken over whose owners may be gone.
 
     Raises
     ------
@@ -73,7 +78,7 @@ def claim_output(
         return _shard_ledger(plan, shard)
     ledger = Ledger(plan.ledger)
     try:
-        _check_shards_rest(plan)
+        _check_shards_rest(plan, take=take_lock)
         _collect_shards(plan, ledger, taken=resume)
         _tidy(plan, ledger)
     except BaseException:
@@ -117,7 +122,7 @@ def _collect_shards(plan: VolumePlan, ledger: Ledger, *, taken: bool) -> None:
         shutil.rmtree(lock)
 
 
-def _check_shards_rest(plan: VolumePlan) -> None:
+def _check_shards_rest(plan: VolumePlan, *, take: bool) -> None:
     """Refuse to go on with a job while shares of it are being done.
 
     Raises
@@ -126,7 +131,7 @@ def _check_shards_rest(plan: VolumePlan) -> None:
         If another call does one.
     """
     for path in sorted(plan.job.glob("shard-*.lock")):
-        with JobLock(path):
+        with JobLock(path, take=take):
             pass
 
 
@@ -162,6 +167,20 @@ def publish(plan: VolumePlan, source: VolumeSource, *, into_source: bool = False
     attributes = label_attributes(plan.name, VOLUME_AXES, source.units, levels, image=image)
     zarr.open_group(store=plan.image, mode="r+").attrs.put(attributes)
     _list_image(plan, listed=True)
+    _tell_readers(plan.output)
+
+
+def _tell_readers(group: Path) -> None:
+    """Enter what was written in the consolidated metadata of a group and of those around it.
+
+    Where a group has them, readers look nowhere else.
+    """
+    while (group / "zarr.json").is_file():
+        if '"consolidated_metadata"' in (group / "zarr.json").read_text(encoding="utf-8"):
+            with warnings.catch_warnings():  # zarr: not part of the format's specification yet
+                warnings.simplefilter("ignore", UserWarning)
+                zarr.consolidate_metadata(LocalStore(group))
+        group = group.parent
 
 
 def remove_scratch(plan: VolumePlan) -> None:

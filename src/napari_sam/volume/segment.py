@@ -142,6 +142,7 @@ def iter_volume(
             resume=resume,
             into_source=output is None,
             shard=None if run.shard is None else run.shard.name,
+            take_lock=run.take_lock,
         ) as ledger,
     ):
         plan = replace(plan, halo=halo_of(ledger.header["object_diameter"]))
@@ -253,7 +254,9 @@ def measure(
     contrast = config.contrast_limits or sample.contrast_limits
     diameter = config.everything.object_diameter
     if diameter is None:
-        diameter = volume_diameter(predictor.estimate_diameter, source, contrast)
+        diameter = volume_diameter(
+            predictor.estimate_diameter, source, contrast, most=config.block_size
+        )
     return Measured(contrast_limits=contrast, object_diameter=diameter)
 
 

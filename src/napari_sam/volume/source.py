@@ -229,6 +229,19 @@ def open_source(
     return _checked(_chosen(image, channel=channel, time=time))
 
 
+def channel_names(source: object) -> tuple[str, ...]:
+    """Return the names of an OME-Zarr image's channels; none of other sources."""
+    node = source
+    if isinstance(source, str | os.PathLike):
+        location = locate(source)
+        if not is_remote(location) and Path(location).exists() and is_tiff(Path(location)):
+            return ()
+        node = open_zarr(location)
+    if not isinstance(node, zarr.Group):
+        return ()
+    return tuple(_open_image(node, None, 0).channel_names)
+
+
 def _stored(
     node: object,
     location: str | None,
@@ -272,6 +285,7 @@ def _open_image(group: zarr.Group, location: str | None, level: int | str) -> St
             f"level {wanted.path!r} must be an array of the axes {', '.join(image.axes)}, "
             f"got {array!r}; the store is damaged or incomplete"
         )
+    place = None if location is None or is_remote(location) else location_of(found)
     return StoredImage(
         array=array,
         axes=image.axes,
@@ -279,8 +293,8 @@ def _open_image(group: zarr.Group, location: str | None, level: int | str) -> St
         translation=dict(zip(image.axes, wanted.translation, strict=True)),
         units=dict(zip(image.axes, image.units, strict=True)),
         channel_names=image.channel_names,
-        location=location,
-        array_path=array.path.removeprefix(group.path).strip("/"),
+        location=place or location,
+        array_path=array.path.removeprefix(found.path if place else group.path).strip("/"),
     )
 
 
