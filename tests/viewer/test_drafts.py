@@ -12,6 +12,7 @@ from napari_sam.segmentation.progress import run
 from napari_sam.viewer.drafts import Draft, iter_everything_in, part_by_doubt
 from napari_sam.viewer.entries import ObjectEntry
 from napari_sam.viewer.journal import Journal, read_journal
+from napari_sam.viewer.layers import shown_plane
 from napari_sam.viewer.session import Session
 from tests.oracle import OraclePredictor
 
@@ -153,3 +154,18 @@ def test_a_split_object_is_nobody_s_opinion():
     session.add_drafts(plane_of(session), [draft(0, 0.3, disagreement=0.9)], "everything")
     session.objects.split(1, [(-1, 1.5), (5, 1.5)])
     assert [entry.doubt for entry in session.objects.table] == [0, 0]
+
+
+def test_drafts_go_to_the_slice_that_they_were_found_on():
+    """Also where the labels have fewer axes than the image, and somebody turned a page."""
+    viewer = ViewerModel()
+    image = viewer.add_image(np.stack([np.stack([drawn()] * 4)] * 2), name="czyx")
+    labels = viewer.add_labels(np.zeros((4, 40, 50), np.uint16), name="zyx")
+    viewer.dims.set_current_step(1, 1)
+    session = Session(viewer, OraclePredictor(), image, labels)
+    plane = shown_plane(viewer, image)
+    viewer.dims.set_current_step(1, 3)
+    draft = Draft(mask=np.ones((3, 3), bool), corner=(5, 5))
+    assert session.add_drafts(plane, [draft], "everything").objects == 1
+    assert [int((one > 0).sum()) for one in labels.data] == [0, 9, 0, 0]
+    assert labels.data[1, 5:8, 5:8].all()

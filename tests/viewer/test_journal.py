@@ -1,5 +1,6 @@
 """The record beside the data: kills, damage, two windows."""
 
+import errno
 import json
 import os
 import signal
@@ -212,3 +213,43 @@ def test_lines_are_json_with_a_sum(tmp_path):
     header, event = path.read_text().splitlines()
     assert json.loads(header[9:])["image"] == "drawn"
     assert json.loads(event[9:])["change"]["kind"] == "point"
+
+
+def test_numbers_of_numpy_are_written_down(tmp_path):
+    session, _ = session_in(tmp_path)
+    session.add_point((8, 8))
+    session.predict()
+    assert session.commit(np.int64(4)) == 4
+    commit(session, (30, 30))
+    session.close()
+    again, found = session_in(tmp_path)
+    assert "2 objects" in found
+    assert sorted(again.objects.table.entries) == [4, 5]
+
+
+def test_what_cannot_be_written_down_is_told(tmp_path):
+    told = []
+    journal = Journal(tmp_path / "a.jsonl", {}, on_error=told.append)
+    journal.category("name", object())
+    journal.close()
+    assert [type(error) for error in told] == [TypeError]
+
+
+def test_a_folder_without_locks_is_not_taken_for_one_in_use(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "no locks available")
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(OSError, match="no locks available"):
+        open_journal(drawn(), drawn().shape, "drawn", tmp_path)
+
+
+def test_starting_over_twice_keeps_both_journals(tmp_path):
+    for _ in range(3):
+        session, found = session_in(tmp_path)
+        assert found == ""
+        work(session)
+        start_over(session.objects.journal)
+    assert len(list(tmp_path.glob("*.old*.jsonl"))) == 3

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 
+from napari_sam.viewer.drafts import Draft
 from napari_sam.viewer.layers import shown_plane
 from napari_sam.viewer.results import SliceResult, StackResult, show_slice_labels
+from napari_sam.viewer.session import Session
 from napari_sam.viewer.stack_job import StackOutcome, open_levels
 from napari_sam.viewer.stacks import stack_source
 from napari_sam.volume import segment_volume
@@ -113,3 +115,58 @@ def test_a_layer_that_was_removed_is_made_again():
     viewer.layers.remove(result.show(numbered(3)))
     assert result.show(numbered(4)).data.max() == 4
     assert len(viewer.layers) == 2
+
+
+def run_everything(viewer, image, z, labels):
+    viewer.dims.set_current_step(0, z)
+    return show_slice_labels(viewer, image, shown_plane(viewer, image), labels)
+
+
+@pytest.mark.parametrize("side", [40, 2100])
+def test_labels_drawn_by_hand_are_not_given_again(side):
+    """Also in layers that are too large to be counted."""
+    viewer, image, _ = open_layer(np.zeros((2, side, side), np.uint8))
+    found = np.zeros((side, side), np.uint32)
+    found[3:5, 3:5], found[8:9, 8:9] = 1, 2
+    layer = run_everything(viewer, image, 0, found)
+    session = Session(viewer, OraclePredictor(), image, layer)
+    plane = shown_plane(viewer, image)
+    draft = Draft(mask=np.ones((3, 3), bool), corner=(20, 20))
+    assert session.add_drafts(plane, [draft], "many").objects == 1
+    assert run_everything(viewer, image, 1, found) is layer
+    assert np.unique(layer.data[0]).tolist() == [0, 1, 2, 3]
+    assert np.unique(layer.data[1]).tolist() == [0, 4, 5]
+    draft = Draft(mask=np.ones((3, 3), bool), corner=(30, 30))
+    session.add_drafts(shown_plane(viewer, image), [draft], "many")
+    assert np.unique(layer.data[1]).tolist() == [0, 4, 5, 6]
+
+
+def test_a_slice_that_was_corrected_is_left_alone():
+    viewer, image, _ = open_layer(stack())
+    found = np.zeros((32, 40), np.uint32)
+    found[3:5, 3:5] = 1
+    layer = run_everything(viewer, image, 0, found)
+    assert run_everything(viewer, image, 0, found) is layer
+    layer.data[0, 20:22, 20:22] = 9
+    corrected = layer.data.copy()
+    other = run_everything(viewer, image, 0, found)
+    assert other is not layer
+    assert np.array_equal(layer.data, corrected)
+    assert other.data[0].any()
+    assert run_everything(viewer, image, 1, found) is layer
+    assert run_everything(viewer, image, 0, found) is other
+
+
+def test_a_stack_of_a_rotated_time_series_lies_on_it(tmp_path):
+    turn = np.eye(4)
+    turn[2:, 2:] = [[0.8, -0.6], [0.6, 0.8]]
+    viewer, layer, _ = open_layer(np.stack([stack()] * 2), scale=(5, 3, 2, 2), rotate=turn)
+    layer.translate = (1, 4, 6, 7)
+    viewer.dims.set_current_step(0, 1)
+    plane = shown_plane(viewer, layer)
+    report = segment_volume(OraclePredictor(), stack_source(layer, plane), tmp_path / "o.zarr")
+    outcome = StackOutcome(report=report, levels=open_levels(report))
+    labels = StackResult(viewer, layer, plane, tmp_path / "o.zarr").finish(outcome)
+    assert labels.ndim == 3
+    for place in ((0, 0, 0), (1, 5, 6), (3, 20, 2)):
+        assert np.allclose(labels.data_to_world(place), layer.data_to_world((1, *place))[1:])

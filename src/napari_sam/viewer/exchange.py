@@ -26,7 +26,8 @@ LayerData = tuple[Any, dict[str, Any], str]
 CLASS_COLORS = "class_colors"
 """Where a layer's metadata keep red, green and blue of the classes of QuPath."""
 
-_INDEX, _CLASS, _SCORE, _CROWD = "index", "class", "predicted_iou", "iscrowd"
+INDEX_COLUMN, CLASS_COLUMN, SCORE_COLUMN = "index", "class", "predicted_iou"
+_CROWD = "iscrowd"
 _MOST_PIXELS = 2**30
 _MOST_LAYERS = 50
 _OME_UNITS = {
@@ -214,7 +215,7 @@ def annotated(data: Any, meta: Mapping[str, Any]) -> AnnotatedImage:
     """
     labels = _finest(data, meta)
     known = _known(meta)
-    categories, scores = known.pop(_CLASS, {}), known.pop(_SCORE, {})
+    categories, scores = known.pop(CLASS_COLUMN, {}), known.pop(SCORE_COLUMN, {})
     crowds = known.pop(_CROWD, {})
     properties: dict[int, dict[str, Any]] = {}
     for name, by_label in known.items():
@@ -284,9 +285,9 @@ def _features(annotations: Iterable[Annotation]) -> dict[str, list[Any]]:
     for one in annotations:
         objects.setdefault(one.label_id, one)
     features: dict[str, list[Any]] = {
-        _INDEX: list(objects),
-        _CLASS: [one.category for one in objects.values()],
-        _SCORE: [
+        INDEX_COLUMN: list(objects),
+        CLASS_COLUMN: [one.category for one in objects.values()],
+        SCORE_COLUMN: [
             np.nan if one.predicted_iou is None else one.predicted_iou for one in objects.values()
         ],
     }
@@ -310,7 +311,7 @@ def _known(meta: Mapping[str, Any]) -> dict[str, dict[int, Any]]:
         return {}
     columns = {str(name): list(features[name]) for name in features}
     length = max((len(values) for values in columns.values()), default=0)
-    index = columns.pop(_INDEX, range(length))
+    index = columns.pop(INDEX_COLUMN, range(length))
     return {
         name: {
             int(label_id): value.item() if isinstance(value, np.generic) else value

@@ -6,6 +6,7 @@ disk leaves of the last line does not match its sum; it and what follows are dro
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -27,6 +28,7 @@ from napari_sam.viewer.entries import ObjectPrompts, ObjectTable
 from napari_sam.viewer.history import Change, History
 
 FORMAT = "napari-sam journal 1"
+_IN_USE = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
 _SAMPLES = 5
 _STRIDE = 16
 
@@ -166,9 +168,10 @@ class Journal:
         self,
         path: str | Path,
         header: dict[str, Any],
-        on_error: Callable[[OSError], object] | None = None,
+        on_error: Callable[[Exception], object] | None = None,
     ) -> None:
         self.path = Path(path)
+        self.header = header
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(self.path.with_name(self.path.name + ".lock"))
         self.recovered = read_journal(self.path)
@@ -221,21 +224,28 @@ class Journal:
             if item is None:
                 return
             event = {"event": "do", "change": item.to_json()} if isinstance(item, Change) else item
-            body = json.dumps(event, separators=(",", ":")).encode("utf-8")
             if not self._failed:
-                self._append(_sum(body) + b" " + body + b"\n")
+                self._append(event)
 
-    def _append(self, line: bytes) -> None:
+    def _append(self, event: dict[str, Any]) -> None:
         """Write a line; after one that failed nothing more is written, for it would not fit."""
         try:
-            self._file.write(line)
+            body = json.dumps(event, separators=(",", ":"), default=_plain).encode("utf-8")
+            self._file.write(_sum(body) + b" " + body + b"\n")
             self._file.flush()
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001  the thread goes on, so that closing ends it
             self._failed = True
             self._on_error(error)
 
 
-def _warn(error: OSError) -> None:
+def _plain(value: object) -> object:
+    """Return a number of numpy's as Python's, which scripts may give for labels."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} cannot be written down")
+
+
+def _warn(error: Exception) -> None:
     warnings.warn(
         f"The session's journal cannot be written ({error}); what is done now is lost if napari "
         "is killed",
@@ -259,6 +269,8 @@ def _locked(path: Path) -> IO[bytes]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.close()
+        if error.errno not in _IN_USE:
+            raise
         raise JournalInUseError(
             f"{path.name} is in use by another session; close it, or choose another journal"
         ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,55 @@ COVERED = (
 )
 OUTSIDE = "The mask lies outside of the Labels layer; choose one that covers the image"
 _COUNTED_PIXELS = 2**22
+
+
+_HIGHEST = "napari_sam_highest_label"
+_IMAGE = "napari_sam_image"
+_JOURNAL = "napari_sam_journal"
+
+
+def add_output_layer(
+    viewer: ViewerModel, image: Image, name: str, data: NDArray[np.unsignedinteger] | None = None
+) -> Labels:
+    """Add a Labels layer for an image's objects that remembers which image and which journal."""
+    labels = new_labels_like(viewer, image, name, data)
+    labels.metadata[_IMAGE], labels.metadata[_JOURNAL] = str(image.unique_id), name
+    return labels
+
+
+def image_of(labels: Labels) -> str | None:
+    """Return for which image a layer was made here; None for layers of other origin."""
+    made_for: str | None = labels.metadata.get(_IMAGE)
+    return made_for
+
+
+def journal_name(viewer: ViewerModel, image: Image, labels: Labels | None) -> str:
+    """Return the name under which it is written down what is done to an image in a layer.
+
+    A layer that was renamed keeps its journal; a new one beside others gets one of its own.
+    """
+    if labels is not None:
+        return str(labels.metadata.get(_JOURNAL, labels.name))
+    taken = {
+        layer.metadata.get(_JOURNAL)
+        for layer in viewer.layers
+        if layer.metadata.get(_IMAGE) == str(image.unique_id)
+    }
+    names = itertools.chain([LABELS_NAME], (f"{LABELS_NAME} {n}" for n in itertools.count(2)))
+    return next(name for name in names if name not in taken)
+
+
+def note_highest(labels: Labels, value: int) -> None:
+    """Note in a layer that a label is in use: counting all pixels of a large one takes long."""
+    labels.metadata[_HIGHEST] = max(value, int(labels.metadata.get(_HIGHEST, 0)))
+
+
+def highest_in_use(labels: Labels) -> int:
+    """Return the highest label that is drawn or noted; of a large layer, noted or chosen."""
+    noted = int(labels.metadata.get(_HIGHEST, 0))
+    if isinstance(labels.data, np.ndarray) and labels.data.size <= _COUNTED_PIXELS:
+        return max(noted, highest_label(labels.data))
+    return max(noted, int(labels.selected_label) - 1)
 
 
 def check_writable(labels: Labels) -> None:
@@ -63,6 +113,8 @@ class LabelsOutput:
     ----------
     on_painted : callable or None
         Called with the patches of what somebody else painted into the layer.
+    name : str
+        Of the layer that is made where none was chosen.
     highest_known : callable
         Returns the highest label of the objects that are known, with or without pixels.
     """
@@ -72,6 +124,7 @@ class LabelsOutput:
         self._image = image
         self.on_painted: Callable[[tuple[LabelPatch, ...]], object] | None = None
         self.highest_known: Callable[[], int] = int
+        self.name = LABELS_NAME
         self._layer: Labels | None = None
         self._highest = 0
         self._counted = False
@@ -112,7 +165,7 @@ class LabelsOutput:
     def made(self) -> Labels:
         """Return the layer, making one where there is none (any more)."""
         if self._layer is None or self._layer not in self._viewer.layers:
-            self.layer = new_labels_like(self._viewer, self._image, LABELS_NAME)
+            self.layer = add_output_layer(self._viewer, self._image, self.name)
             self._counted = True
         if self._layer is None:
             raise ValueError("No Labels layer could be made")
@@ -130,11 +183,10 @@ class LabelsOutput:
         if self._layer is None or self._layer not in self._viewer.layers:
             return 0
         data = self._layer.data
-        if isinstance(data, np.ndarray) and data.size <= _COUNTED_PIXELS:
-            return max(self._highest, highest_label(data))
-        if not self._counted:
+        small = isinstance(data, np.ndarray) and data.size <= _COUNTED_PIXELS
+        if not (small or self._counted):
             self.count(highest_label(data))
-        return max(self._highest, int(self._layer.selected_label) - 1)
+        return max(self._highest, highest_in_use(self._layer))
 
     def take(self, value: int) -> None:
         """Check that the layer holds a label, widening a layer of ours.
@@ -267,6 +319,8 @@ class LabelsOutput:
     def _note(self, patches: Iterable[LabelPatch]) -> None:
         """Note which labels are in use now."""
         self._highest = max([self._highest, *(int(p.after.values.max()) for p in patches)])
+        if self._layer is not None:
+            note_highest(self._layer, self._highest)
 
 
 def changed_patch(

@@ -294,15 +294,31 @@ def placement(image: Image) -> dict[str, Any]:
     return {name: getattr(image, name) for name in names}
 
 
-def new_labels_like(viewer: ViewerModel, image: Image, name: str) -> Labels:
-    """Add an empty uint16 Labels layer with an image's shape and place in the world.
+def last_axes_placement(image: Image, plane: Plane, count: int) -> dict[str, Any]:
+    """Return the options that put a layer of an image's last axes where these lie on a plane."""
+    start = np.array([0 if position is None else position for position in plane.index], float)
+    start[-count:] = 0
+    origin = np.asarray(image.data_to_world(start), np.float64)[-count:]
+    matrix = np.eye(count + 1)
+    matrix[:count, count] = origin
+    for axis in range(count):
+        step = start.copy()
+        step[axis - count] += 1
+        matrix[:count, axis] = np.asarray(image.data_to_world(step))[-count:] - origin
+    return {"affine": matrix, "units": image.units[-count:]}
+
+
+def new_labels_like(
+    viewer: ViewerModel, image: Image, name: str, data: NDArray[Any] | None = None
+) -> Labels:
+    """Add a Labels layer, empty and uint16 by default, with an image's shape and place.
 
     The active layer stays active, so that a person can go on clicking.
     """
     shape = tuple(level_0(image).shape)[: image.ndim]
     active = viewer.layers.selection.active
     layer = viewer.add_labels(
-        np.zeros(shape, np.uint16),
+        np.zeros(shape, np.uint16) if data is None else data,
         name=name,
         **placement(image),
     )

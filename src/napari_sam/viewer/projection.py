@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.viewer.bounds import Bounds
-from napari_sam.viewer.layers import Plane, shown_plane, to_data
+from napari_sam.viewer.layers import Plane, to_data
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -71,12 +71,13 @@ def project(
 
 def target_plane(viewer: ViewerModel, image: Image, plane: Plane, labels: Labels) -> Plane:
     """Return the plane of the labels that a plane of the image lies in."""
-    if labels.ndim != image.ndim:
-        return shown_plane(viewer, labels)
-    at = to_data(viewer, labels, image, plane.lifted(np.zeros((1, 2))))[0]
     shape = labels.data.shape
+    positions = _aligned(plane.index, labels.ndim)
+    if positions.count(None) != 2:
+        raise ValueError(f"Labels layer {labels.name!r} does not have both axes of the slice")
+    at = to_data(viewer, labels, image, plane.lifted(np.zeros((1, 2))))[0]
     index: list[int | None] = []
-    for axis, position in enumerate(plane.index):
+    for axis, position in enumerate(positions):
         if position is None:
             index.append(None)
             continue
@@ -87,15 +88,22 @@ def target_plane(viewer: ViewerModel, image: Image, plane: Plane, labels: Labels
                 f"{labels.name!r}, outside of it (0 to {shape[axis] - 1})"
             )
         index.append(step)
-    rows, cols = plane.axes
+    rows, cols = (axis for axis, position in enumerate(index) if position is None)
     return Plane(index=tuple(index), shape=(shape[rows], shape[cols]))
+
+
+def _aligned(index: tuple[int | None, ...], ndim: int) -> list[int | None]:
+    """Return a plane's index for a layer of more or fewer axes: the last ones are in common."""
+    missing = max(0, ndim - len(index))
+    return [*([0] * missing), *index[max(0, len(index) - ndim) :]]
 
 
 def _coincide(
     viewer: ViewerModel, image: Image, plane: Plane, labels: Labels, target: Plane
 ) -> bool:
     """Tell whether pixels of both planes are the same ones, which is the usual case."""
-    if plane.shape != target.shape or plane.axes != target.axes:
+    from_last = [axis - len(plane.index) for axis in plane.axes]
+    if plane.shape != target.shape or from_last != [n - len(target.index) for n in target.axes]:
         return False
     corners = np.array([[0, 0], [plane.shape[0] - 1, plane.shape[1] - 1]], float)
     there = target.in_plane(to_data(viewer, labels, image, plane.lifted(corners)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,7 @@ from numpy.typing import NDArray
 
 from napari_sam.viewer.entries import ObjectEntry
 from napari_sam.viewer.journal import Journal, JournalInUseError, image_key, journal_folder
-from napari_sam.viewer.labels_output import LABELS_NAME
-from napari_sam.viewer.layers import placement
-from napari_sam.viewer.napari_private import unwrapped
+from napari_sam.viewer.labels_output import LABELS_NAME, add_output_layer
 
 if TYPE_CHECKING:
     from napari_sam.viewer.session import Session
@@ -89,8 +88,14 @@ def open_journal(
 def start_over(journal: Journal) -> None:
     """Close a journal and put its file aside; the next one of the image begins empty."""
     journal.close()
-    aside = journal.path.with_suffix(".old.jsonl")
-    journal.path.replace(aside)
+    journal.path.replace(next(path for path in _asides(journal.path) if not path.exists()))
+
+
+def _asides(path: Path) -> Iterator[Path]:
+    """Yield what a journal that is put aside may be called."""
+    yield path.with_suffix(".old.jsonl")
+    for number in itertools.count(2):
+        yield path.with_suffix(f".old-{number}.jsonl")
 
 
 def _drawn(journal: Journal, shape: tuple[int, ...]) -> NDArray[np.unsignedinteger] | None:
@@ -113,7 +118,12 @@ def resume(session: Session, opened: OpenedJournal) -> str:
     """
     recovered = opened.journal.recovered
     if opened.labels is not None:
-        _put(session, opened.labels, recovered.table)
+        _put(
+            session,
+            opened.labels,
+            recovered.table,
+            str(opened.journal.header.get("labels", LABELS_NAME)),
+        )
     session.objects.attach(opened.journal)
     found = ""
     if not recovered.is_empty:
@@ -125,14 +135,10 @@ def resume(session: Session, opened: OpenedJournal) -> str:
 
 
 def _put(
-    session: Session, labels: NDArray[np.unsignedinteger], table: Iterable[ObjectEntry]
+    session: Session, labels: NDArray[np.unsignedinteger], table: Iterable[ObjectEntry], name: str
 ) -> None:
     """Show recovered labels in the chosen layer, where nothing is, or in a new one."""
     if session.labels is not None:
         session.objects.fill(labels, table)
         return
-    active = session.viewer.layers.selection.active
-    made = session.viewer.add_labels(labels, name=LABELS_NAME, **placement(session.image))
-    if active is not None:
-        session.viewer.layers.selection.active = active
-    session.labels = unwrapped(made)
+    session.labels = add_output_layer(session.viewer, session.image, name, labels)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam.viewer.layers import Plane, camera_of, level_0, new_labels_like, placement
+from napari_sam.viewer.labels_output import highest_in_use, note_highest
+from napari_sam.viewer.layers import (
+    Plane,
+    camera_of,
+    last_axes_placement,
+    level_0,
+    new_labels_like,
+    placement,
+)
 from napari_sam.viewer.napari_private import unwrapped
 from napari_sam.viewer.stack_job import StackOutcome, StackStep
 from napari_sam.volume import LinkDoubt
@@ -19,7 +28,7 @@ if TYPE_CHECKING:
 
 SLICE_NAME = "SAM everything"
 STACK_NAME = "SAM volume"
-_HIGHEST = "napari_sam_highest_label"
+_WRITTEN = "napari_sam_slices"
 _OUTPUT = "napari_sam_volume"
 
 
@@ -33,8 +42,8 @@ def show_slice_labels(
 class SliceResult:
     """Labels of one plane, in a Labels layer with the image's shape, which may be drawn again.
 
-    The layer of an earlier run on another slice of the image is filled on, with labels above those
-    it has.
+    The layer of an earlier run on the image is filled on, with labels above those it has. A slice
+    that somebody has worked on since is left alone: then there is another layer.
 
     Parameters
     ----------
@@ -47,23 +56,32 @@ class SliceResult:
         self.image = image
         self._plane = plane
         self._below = self._top = -1
+        self._shown: Labels | None = None
 
     def show(self, labels: NDArray[np.uint32]) -> Labels:
-        """Put labels (H, W) where they belong; those that were there before are gone."""
-        layer = self._layer()
+        """Put labels (H, W) where they belong; those that an earlier run drew there are gone."""
+        layer = self._shown = self._layer()
         highest = self._numbered(layer, int(labels.max(initial=0)))
         if highest > np.iinfo(layer.data.dtype).max:
             layer.data = layer.data.astype(np.uint32)
-        layer.data[self._plane.selection] = np.where(labels > 0, labels + self._below, 0)
+        drawn = np.where(labels > 0, labels + self._below, 0).astype(layer.data.dtype)
+        layer.data[self._plane.selection] = drawn
+        _written(layer)[self._plane.index] = zlib.crc32(drawn.tobytes())
         layer.refresh()
         return layer
 
     def _layer(self) -> Labels:
         name = f"{SLICE_NAME}: {self.image.name}"
         shape = tuple(level_0(self.image).shape)[: self.image.ndim]
+        if self._shown is not None and self._shown in self._viewer.layers:
+            return self._shown
         for layer in self._viewer.layers:
-            if layer.name == name and layer.data.shape == shape:
-                return unwrapped(layer)
+            is_ours = layer.name == name or _WRITTEN in layer.metadata
+            if is_ours and layer.name.startswith(name) and layer.data.shape == shape:
+                there = layer.data[self._plane.selection]
+                known = _written(layer).get(self._plane.index)
+                if not there.any() or zlib.crc32(there.tobytes()) == known:
+                    return unwrapped(layer)
         return new_labels_like(self._viewer, self.image, name)
 
     def _numbered(self, layer: Labels, count: int) -> int:
@@ -71,12 +89,18 @@ class SliceResult:
 
         Labels that are drawn again keep their place, unless they grow into those of a later slice.
         """
-        taken = int(layer.metadata.get(_HIGHEST, 0)) if layer.ndim > 2 else 0
+        taken = highest_in_use(layer) if layer.ndim > 2 else 0
         if self._below < 0 or (self._below + count > self._top and taken != self._top):
             self._below = taken
         self._top = max(self._top, self._below + count)
-        layer.metadata[_HIGHEST] = highest = max(taken, self._top)
-        return highest
+        note_highest(layer, self._top)
+        return max(taken, self._top)
+
+
+def _written(layer: Labels) -> dict[tuple[int | None, ...], int]:
+    """Return the checksums of the slices that runs have written, by slice."""
+    written: dict[tuple[int | None, ...], int] = layer.metadata.setdefault(_WRITTEN, {})
+    return written
 
 
 class StackResult:
@@ -166,10 +190,7 @@ class StackResult:
 
     def _added(self, data: Any, is_pyramid: bool) -> Labels:  # noqa: FBT001
         image = self._image
-        if image.ndim == 3:
-            where = placement(image)
-        else:  # time and the like were fixed: the stack lies in the last three axes
-            where = {name: getattr(image, name)[-3:] for name in ("scale", "translate", "units")}
+        where = placement(image) if image.ndim == 3 else last_axes_placement(image, self._plane, 3)
         active = self._viewer.layers.selection.active
         layer: Labels = unwrapped(
             self._viewer.add_labels(

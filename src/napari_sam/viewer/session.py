@@ -24,6 +24,7 @@ from napari_sam.viewer.labels_output import LabelsOutput
 from napari_sam.viewer.layers import Plane, shown_plane
 from napari_sam.viewer.looks import Looks
 from napari_sam.viewer.napari_private import unwrapped
+from napari_sam.viewer.object_features import ObjectFeatures
 from napari_sam.viewer.objects import Objects
 from napari_sam.viewer.overlays import Overlays
 from napari_sam.viewer.requests import PredictAnswer, PredictRequest, compute
@@ -70,6 +71,7 @@ class Session:
         self.prompts = ObjectPrompts()
         self._output = LabelsOutput(self.viewer, self.image)
         self.objects = Objects(self.viewer, self._output, self._restore)
+        self._features = ObjectFeatures(self._output, self.objects)
         self.labels = labels_layer
         self._serial = 0
         self._reopened: dict[Plane, int] = {}
@@ -152,7 +154,17 @@ class Session:
         """
         self.prompts = self._here()
         self._serial += 1
-        request = self.looks.request(self.prompts, self._serial, self._output.uncounted)
+        return self.request()
+
+    def request(self) -> PredictRequest:
+        """Take the same down for something else than an answer: one under way is still wanted.
+
+        Raises
+        ------
+        ValueError
+            As `snapshot`.
+        """
+        request = self.looks.request(self._here(), self._serial, self._output.uncounted)
         request.check_inside()
         return self.looks.following(request, self._answer, self.candidate)
 

@@ -22,6 +22,7 @@ from napari_sam.viewer.layers import Plane, level_0, read_array, shown_plane
 from napari_sam.viewer.napari_private import unwrapped
 from napari_sam.viewer.results import SliceResult
 from napari_sam.widgets.choosers import LayerChooser
+from napari_sam.widgets.closing_dock import ClosingDock
 from napari_sam.widgets.config_form import ConfigForm
 from napari_sam.widgets.level_box import LevelBox
 from napari_sam.widgets.models import ModelBox
@@ -41,7 +42,7 @@ _MARGINS = 48
 """Pixels of a group box and its page to the left and right of what is in it."""
 
 
-class EverythingWidget(QWidget):
+class EverythingWidget(ClosingDock):
     """Segment everything in the shown slice or in the whole stack.
 
     Parameters
@@ -56,6 +57,7 @@ class EverythingWidget(QWidget):
         self._runner = Runner(self, self._viewer)
         self._target: Any = None
         self._source: Any = None
+        self._waiting: Callable[[Any], None] | None = None
         self._slice: SliceResult | None = None
         self._build()
         self.runs = StackRuns(self._viewer, self._runner, self.run_box, self.stack, self.report)
@@ -83,20 +85,31 @@ class EverythingWidget(QWidget):
         self.run_box.set_running(running=True, can_pause=begin is not None)
 
         def start(predictor: Any) -> None:
+            if self._waiting is not start:
+                return
+            self._waiting = None
             if begin is None:
                 self._run_slice(predictor, image, plane, config)
             else:
                 begin(predictor, self.models.device.device, self._finish(image))
 
-        self.models.when_loaded(start)
+        self._waiting = start
+        self._wait_on()
 
     def cancel(self) -> None:
         """Stop the job; what a stack has done is on disk, and running again resumes it."""
+        self._waiting = None
         self.models.stop_waiting()
         self._runner.cancel()
         is_stack = self.run_box.pause.isEnabled()
         self.run_box.set_running(running=False)
         self._say("Stopped" + ". What was done is kept: run again to go on" * is_stack)
+
+    def shut(self) -> None:
+        """See `ClosingDock`; a stack goes on from what is on disk when it is run again."""
+        self.cancel()
+        self.image.detach()
+        self._viewer.layers.events.removed.disconnect(self._on_removed)
 
     # building
 
@@ -132,6 +145,7 @@ class EverythingWidget(QWidget):
         outer.addWidget(self._run_buttons())
         self.models.status.connect(self._say)
         self.models.failed.connect(self.cancel)
+        self.models.changed.connect(self._wait_on)
 
     def _make_room(self, scroll: QScrollArea, page: QWidget) -> None:
         """Make the page wide enough for what may be shown in it."""
@@ -174,6 +188,11 @@ class EverythingWidget(QWidget):
         return self.run_box
 
     # jobs
+
+    def _wait_on(self) -> None:
+        """Wait for the model that is chosen now."""
+        if self._waiting is not None:
+            self.models.when_loaded(self._waiting)
 
     def _run_slice(
         self,

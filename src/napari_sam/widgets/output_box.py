@@ -19,12 +19,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sam.segmentation.doubt import MAX_DOUBT
-from napari_sam.viewer.labels_output import OVERLAPS, check_writable
+from napari_sam.viewer.labels_output import OVERLAPS, check_writable, image_of
+from napari_sam.viewer.napari_private import unwrapped
 from napari_sam.widgets.choosers import LayerChooser
 from napari_sam.widgets.workers import report_error
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
+    from napari.layers import Image
 
 OVERLAP_TITLES = {
     "keep": "keep other objects",
@@ -53,6 +55,8 @@ class OutputBox(QGroupBox):
     ----------
     viewer : ViewerModel
         Whose layers.
+    image : LayerChooser
+        Chooses the image; the layer that was made for it is chosen with it.
     parent : QWidget
         The dock.
     """
@@ -60,8 +64,9 @@ class OutputBox(QGroupBox):
     pressed = Signal(str)
     """The name of an action, as in `keys.ACTIONS`."""
 
-    def __init__(self, viewer: ViewerModel, parent: QWidget) -> None:
+    def __init__(self, viewer: ViewerModel, image: LayerChooser, parent: QWidget) -> None:
         super().__init__("Objects", parent)
+        self._viewer = viewer
         layout = QVBoxLayout(self)
         form = QFormLayout()
         self.labels = LayerChooser(viewer, (Labels,), nothing="new layer", parent=self)
@@ -103,11 +108,21 @@ class OutputBox(QGroupBox):
             row, column = divmod(index, 2) if index >= 4 else divmod(index, 4)
             grid.addWidget(button, row, 2 * column if index >= 4 else column, 1, 1 + (index >= 4))
         layout.addLayout(grid)
+        image.layer_changed.connect(self._follow)
+        self._follow(image.layer)
 
     @property
     def policy(self) -> str:
         """What a commit does with pixels of other objects."""
         return str(self.overlap.currentData())
+
+    def _follow(self, image: Image | None) -> None:
+        """Choose the layer that was made for an image, unless a person chose one of their own."""
+        layer, key = self.labels.layer, None if image is None else str(image.unique_id)
+        if layer is not None and image_of(layer) in (None, key):
+            return
+        made = (one for one in self._viewer.layers if isinstance(unwrapped(one), Labels))
+        self.labels.choose(next((one for one in made if key and image_of(one) == key), None))
 
     def writable(self) -> Any:
         """Return the chosen Labels layer; None, with a word, where it cannot be written."""

@@ -184,14 +184,17 @@ class PromptBoard(QGroupBox):
         box = boxes[-1] if boxes else None
         return prompts.with_prompts(points, labels, box, outline), boxes
 
-    def show_prompts(self, prompts: ObjectPrompts) -> None:
-        """Put prompts into the layers, making those that are needed; nothing is told."""
+    def show_prompts(self, prompts: ObjectPrompts, *, beside: bool = False) -> None:
+        """Put prompts into the layers, making those that are needed; nothing is told.
+
+        Others on their plane go, unless these are to stand beside them.
+        """
         image = self._image()
         if image is None:
             return
         with self._silence():
-            if prompts.plane is not None:
-                self._waiting.drop(image, prompts.plane)
+            if prompts.plane is not None and not beside:
+                self.remove(prompts.plane)
             if prompts.points and self.point_layer is None:
                 self.new_points()
             if (prompts.box or prompts.outline) and self.shape_layer is None:

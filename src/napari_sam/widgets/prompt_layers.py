@@ -69,7 +69,9 @@ def add_boxes_layer(viewer: ViewerModel, image: Image) -> Shapes:
 def set_polarity(points: Points, polarity: str) -> None:
     """Make the next points positive or negative; points that are there stay as they are."""
     points.selected_data = set()
-    points.feature_defaults = {LABEL_COLUMN: polarity}
+    if LABEL_COLUMN not in points.features:
+        points.features = points.features.assign(**{LABEL_COLUMN: POSITIVE})
+    points.feature_defaults = points.feature_defaults.assign(**{LABEL_COLUMN: polarity})
     points.current_face_color = COLOURS[polarity]
 
 
@@ -106,11 +108,10 @@ def show_prompts(
     shapes: Shapes | None,
     prompts: ObjectPrompts,
 ) -> None:
-    """Make the layers say on their plane what prompts say, and leave other planes alone."""
+    """Make the layers say on their plane what prompts say, beside what they say already."""
     plane = prompts.plane
     if plane is None:
         return
-    remove_prompts(viewer, image, points, shapes, plane)
     if points is not None:
         for row, col, inside in prompts.points:
             (place,) = plane.lifted(np.array([[row, col]]))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image
-from qtpy.QtCore import QEvent, QTimer
+from qtpy.QtCore import QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
 from qtpy.QtWidgets import (
     QFormLayout,
@@ -15,13 +15,13 @@ from qtpy.QtWidgets import (
     QLabel,
     QPushButton,
     QVBoxLayout,
-    QWidget,
 )
 
 from napari_sam.viewer.layers import shown_plane
 from napari_sam.viewer.napari_private import unwrapped
 from napari_sam.widgets.candidates import CandidateButtons
 from napari_sam.widgets.choosers import LayerChooser
+from napari_sam.widgets.closing_dock import ClosingDock
 from napari_sam.widgets.dock_keys import DockKeys
 from napari_sam.widgets.hovering import Hovering
 from napari_sam.widgets.job_bar import JobBar
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 _PAGES_AHEAD = 2
 
 
-class SegmentWidget(QWidget):
+class SegmentWidget(ClosingDock):
     """Prompt the model by mouse and keys, choose a candidate, commit it as an object.
 
     Parameters
@@ -61,7 +61,7 @@ class SegmentWidget(QWidget):
         self._closed = False
         self._turbo = False
         self._prompted = False
-        self._commit_next = False
+        self._commit_next: ObjectPrompts | None = None
         self._open_sessions: list[Any] = []
         self._live = LatestWins(("prompt", "hover"), self)
         self._pages = LatestWins(("hovered", "page"), self)
@@ -102,7 +102,7 @@ class SegmentWidget(QWidget):
             self._timer.stop()
             self._collect()
         if self._live.is_asked("prompt"):
-            self._commit_next = True
+            self._commit_next = session.prompts
             self._say("Commits when the last prompt is answered ...")
             return None
         try:
@@ -122,7 +122,7 @@ class SegmentWidget(QWidget):
 
     def clear(self) -> None:
         """Drop the prompts on this slice and the preview."""
-        self._commit_next = False
+        self._commit_next = None
         if self._session is not None:
             self._session.clear()
         self._remove_prompts()
@@ -138,13 +138,8 @@ class SegmentWidget(QWidget):
         kind = None if self._session is None else self._session.bring_back()
         self._say("There is nothing to do again" if kind is None else f"Did again: {kind}")
 
-    def event(self, event: QEvent) -> bool:
-        """Let go of everything when napari takes the dock out of its window."""
-        if event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            self._shut()
-        return bool(super().event(event))
-
-    def _shut(self) -> None:
+    def shut(self) -> None:
+        """See `ClosingDock`."""
         self.renew()
         self._timer.stop()
         self.prompts.let_go()
@@ -177,7 +172,7 @@ class SegmentWidget(QWidget):
         layout.addWidget(self.models)
         self.prompts = PromptBoard(self.viewer, self._image, self)
         self.candidates = CandidateButtons(self)
-        self.output = OutputBox(self.viewer, self)
+        self.output = OutputBox(self.viewer, self.image, self)
         self.hovering = Hovering(self._live, lambda: self._session, self)
         self.anew = QPushButton("Start over")
         self.anew.setToolTip("Put aside what was done to this image, and begin anew")
@@ -257,7 +252,7 @@ class SegmentWidget(QWidget):
 
     def renew(self, _: object = None) -> None:
         """Close the session; the next click opens another."""
-        self._opening = self._commit_next = False
+        self._opening, self._commit_next = False, None
         self.jobs.drop()
         if self._session is not None:
             self._session.close()
@@ -279,6 +274,9 @@ class SegmentWidget(QWidget):
         try:
             prompts, _ = self.prompts.read(shown_plane(self.viewer, image))
             session.take(prompts)
+            if self._commit_next not in (None, session.prompts):
+                self._commit_next = None
+                self._say("Not committed: the prompts changed before their answer was there")
             if session.is_answered:
                 return
             request = session.snapshot()
@@ -296,7 +294,9 @@ class SegmentWidget(QWidget):
 
     def open_then(self, call: Callable[[], object]) -> None:
         """Open a session for the image, then call; nothing happens while one is being opened."""
-        if self._opening or self._image() is None:
+        if self._session is not None:
+            call()
+        if self._session is not None or self._opening or self._image() is None:
             return
         self._opening = True
 
@@ -319,7 +319,7 @@ class SegmentWidget(QWidget):
         session.shown.connect(self._show_candidates)
         session.objects.changed.connect(self._objects_changed)
         self._objects_changed()
-        self._restored(session.prompts)
+        self._restored(session.prompts, beside=True)
 
     def _answered(self, kind: str, answer: PredictAnswer, seconds: float) -> None:
         session = self._session
@@ -333,11 +333,12 @@ class SegmentWidget(QWidget):
             self._say(f"Answered in {seconds * 1000:.0f} ms{size}")
             turbo = self._turbo and self._prompted
             if (turbo or self._commit_next) and not self._live.is_asked("prompt"):
-                self._commit_next = self._prompted = False
+                self._commit_next, self._prompted = None, False
                 self.commit()
             self.prompts.settle()
 
-    def _failed(self, _: str, error: BaseException) -> None:
+    def _failed(self, kind: str, error: BaseException) -> None:
+        self._commit_next = None if kind == "prompt" else self._commit_next
         report_error(error)
 
     def _look_ahead(self) -> None:
@@ -347,10 +348,10 @@ class SegmentWidget(QWidget):
         if waiting:
             self._pages.ask("page", lambda: [request.embed() for request in waiting][:0])
 
-    def _restored(self, prompts: ObjectPrompts) -> None:
-        """Show prompts that came back, and answer them."""
+    def _restored(self, prompts: ObjectPrompts, *, beside: bool = False) -> None:
+        """Show prompts that came back, in place of what is there or beside it; answer them."""
         if prompts.plane is not None:
-            self.prompts.show_prompts(prompts)
+            self.prompts.show_prompts(prompts, beside=beside)
         self._schedule()
 
     def show_written(self, session: Session) -> None:
@@ -384,8 +385,6 @@ class SegmentWidget(QWidget):
     def _step(self, steps: int) -> None:
         if self._session is not None:
             self._session.step_candidate(steps)
-
-    # showing
 
     def _show_candidates(self) -> None:
         session = self._session

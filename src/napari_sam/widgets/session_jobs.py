@@ -103,7 +103,7 @@ class SessionJobs:
         config = PropagateConfig(max_slices=self._dock.output.reach.value())
         try:
             request = propagate_request(
-                session.snapshot(),
+                session.request(),
                 session.labels,
                 session.objects.table,
                 self.table.chosen(),
@@ -206,19 +206,21 @@ class SessionJobs:
         if not alone:
             self._say("There is no box and no positive point on this slice")
             return
-        request = session.snapshot()
+        request = session.request()
         self._run_drafts(session, plane, "many", lambda: iter_each(request, alone))
 
     def everything_in_view(self) -> None:
         """Find every object that the canvas shows, as drafts in background."""
         session, plane, image = self._dock.session, self._plane(), self._dock.image.layer
-        if session is None or plane is None or image is None:
+        if session is None:
             self._dock.open_then(self.everything_in_view)
+            return
+        if plane is None or image is None:
             return
         from napari_sam.segmentation.everything import EverythingConfig
         from napari_sam.viewer.drafts import iter_everything_in
 
-        request = session.snapshot()
+        request = session.request()
         view = visible_part(image, plane)
         config = EverythingConfig(object_diameter=session.object_diameter)
         self._run_drafts(
@@ -239,7 +241,7 @@ class SessionJobs:
 
         try:
             asked = alike_request(
-                session.snapshot(),
+                session.request(),
                 session.labels,
                 session.objects,
                 self.table.chosen(),
@@ -253,8 +255,10 @@ class SessionJobs:
     def refine(self) -> None:
         """Give every object of the chosen Labels layer on this slice back as a mask prompt."""
         session, plane, labels = self._dock.session, self._plane(), self._dock.output.writable()
-        if session is None or plane is None:
+        if session is None:
             self._dock.open_then(self.refine)
+            return
+        if plane is None:
             return
         shape = tuple(level_0(session.image).shape)[: session.image.ndim]
         if labels is None or tuple(labels.data.shape) != shape:
@@ -263,7 +267,7 @@ class SessionJobs:
         from napari_sam.viewer.drafts import iter_refine
         from napari_sam.viewer.layers import read_array
 
-        request, array = session.snapshot(), labels.data
+        request, array = session.request(), labels.data
         self._run_drafts(
             session, plane, "refined", lambda: iter_refine(request, read_array(array, plane))
         )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qtpy.QtWidgets import QWidget
 
+from napari_sam.viewer.labels_output import journal_name
 from napari_sam.viewer.layers import level_0
 from napari_sam.widgets.session_dock import SessionDock
 from napari_sam.widgets.workers import Runner, report_error
@@ -20,6 +21,18 @@ READY = (
     "Click an object; Shift+click what is not part of it; drag a box; Alt+drag around it; "
     "Ctrl+drag along it; Enter commits"
 )
+
+
+class _Found(NamedTuple):
+    """A journal, or why there is none: Qt's workers take errors that are returned for theirs."""
+
+    opened: OpenedJournal | None
+    error: Exception | None = None
+
+    def close(self) -> None:
+        """Let others use the journal."""
+        if self.opened is not None:
+            self.opened.journal.close()
 
 
 class SessionOpening:
@@ -49,20 +62,21 @@ class SessionOpening:
             on_opened(None)
             return
         labels = self._dock.output.writable()
+        name = journal_name(self._dock.viewer, image, labels)
         self._wanted = wanted = object()
 
-        def job() -> Generator[str, None, OpenedJournal | Exception]:
+        def job() -> Generator[str, None, _Found]:
             yield "Looking for what was done to this image before ..."
-            found = self._journal(image, labels)
-            if self._wanted is not wanted and not isinstance(found, Exception):
-                found.journal.close()
+            found = self._journal(image, labels, name)
+            if self._wanted is not wanted:
+                found.close()
             return found
 
-        def opened(found: OpenedJournal | Exception) -> None:
+        def opened(found: _Found) -> None:
             if self._wanted is wanted:
                 on_opened(self._session(predictor, image, labels, found))
-            elif not isinstance(found, Exception):
-                found.journal.close()
+            else:
+                found.close()
 
         Runner(self._parent).start(job, on_event=self._say, on_result=opened)
 
@@ -75,34 +89,27 @@ class SessionOpening:
         """Wait no longer for the session that is being opened."""
         self._wanted = None
 
-    def _journal(self, image: Any, labels: Any) -> OpenedJournal | Exception:
+    def _journal(self, image: Any, labels: Any, name: str) -> _Found:
         """Open the journal, and draw what it tells of where the layer does not show it yet."""
         from napari_sam.viewer.recovery import open_journal
 
         array = level_0(image)
+        shape = tuple(array.shape)[: image.ndim] if labels is None else tuple(labels.data.shape)
+        draw = labels is None or labels not in self._shown
         try:
-            if labels is None:
-                return open_journal(array, tuple(array.shape)[: image.ndim], image.name)
-            return open_journal(
-                array,
-                tuple(labels.data.shape),
-                image.name,
-                labels_name=labels.name,
-                draw=labels not in self._shown,
-            )
+            return _Found(open_journal(array, shape, image.name, labels_name=name, draw=draw))
         except Exception as error:  # noqa: BLE001  the session goes on without a journal
-            return error
+            return _Found(None, error)
 
-    def _session(
-        self, predictor: Any, image: Any, labels: Any, found: OpenedJournal | Exception
-    ) -> Session:
+    def _session(self, predictor: Any, image: Any, labels: Any, found: _Found) -> Session:
         from napari_sam.viewer.recovery import resume
         from napari_sam.viewer.session import Session
 
         session = Session(self._dock.viewer, predictor, image, labels)
-        if isinstance(found, Exception):
-            report_error(RuntimeError(f"This session is not written down: {found}"))
+        if found.opened is None:
+            report_error(RuntimeError(f"This session is not written down: {found.error}"))
+            self._say(READY)
         else:
-            self._say(resume(session, found) or READY)
+            self._say(resume(session, found.opened) or READY)
         self.note(session)
         return session
