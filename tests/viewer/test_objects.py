@@ -313,3 +313,24 @@ def test_an_unanswered_prompt_is_not_committed():
     session.add_point((30, 30))
     with pytest.raises(ValueError, match="not answered yet"):
         session.commit()
+
+
+def test_undo_leaves_what_was_drawn_meanwhile():
+    """As by a script, or by a person while no dock was open."""
+    session = session_on()
+    commit(session, (8, 8))
+    commit(session, (30, 30))
+    labels = session.labels.data
+    labels[8:10, 8:10] = 7
+    labels[labels == 2] = 5
+    before = labels.copy()
+    session.undo()
+    assert np.array_equal(session.labels.data, before)
+    for _ in range(3):
+        session.undo()
+    left = np.where(before == 1, 0, before)
+    assert np.array_equal(session.labels.data, left)
+    for _ in range(4):
+        session.redo()
+    assert np.array_equal(session.labels.data[8:10, 8:10], np.full((2, 2), 7))
+    assert (session.labels.data == 5).sum() == 375

@@ -293,6 +293,15 @@ class LabelsOutput:
         if patches:
             self.write(patches)
 
+    def step(self, patches: Iterable[LabelPatch]) -> None:
+        """Paint patches of the history, where the layer is as it was left; the rest is not ours."""
+        stepped = []
+        for patch in patches:
+            now = self.read(patch.bounds)
+            after = np.where(now == patch.before.values, patch.after.values, now)
+            stepped.append(LabelPatch(patch.bounds, Block(now), Block(after.astype(now.dtype))))
+        self.write(stepped)
+
     def write(self, patches: Iterable[LabelPatch]) -> None:
         """Paint patches as one step of the layer's own undo history."""
         patches = list(patches)

@@ -57,7 +57,7 @@ class Objects:
 
     def do(self, change: Change) -> None:
         """Apply a change and note it; the prompts it tells of are the caller's."""
-        self._apply(change)
+        self._apply(change, self._output.write)
         self.history.push(change)
         if self.journal is not None:
             self.journal.done(change)
@@ -197,9 +197,9 @@ class Objects:
 
     # inside
 
-    def _apply(self, change: Change) -> None:
+    def _apply(self, change: Change, write: Callable[[Sequence[LabelPatch]], None]) -> None:
         if change.patches:
-            self._output.write(change.patches)
+            write(change.patches)
         self.table.apply(change.entries)
 
     def _step(
@@ -213,7 +213,7 @@ class Objects:
         while source and (last is None or (group and source[-1].group == group)):
             last = move()
             if last is not None:
-                self._apply(last)
+                self._apply(last, self._output.step)
                 if self.journal is not None:
                     note(self.journal)
         if last is None:
