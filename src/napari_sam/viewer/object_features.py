@@ -63,7 +63,8 @@ def _merged(features: Any, rows: dict[int, _Row], gone: set[int]) -> Any:
     if len(features):
         named = INDEX_COLUMN in features
         indices = features[INDEX_COLUMN] if named else range(len(features))
-        old = dict(zip(map(int, indices), features.to_dict("records"), strict=True))
+        records = zip(indices, features.to_dict("records"), strict=True)
+        old = {int(index): record for index, record in records if index == index // 1}
     merged = {label: row for label, row in old.items() if label not in gone}
     for label, (category, score) in rows.items():
         known = {CLASS_COLUMN: category, SCORE_COLUMN: score}

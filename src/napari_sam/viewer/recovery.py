@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam.viewer.entries import ObjectEntry
 from napari_sam.viewer.journal import Journal, JournalInUseError, image_key, journal_folder
 from napari_sam.viewer.labels_output import LABELS_NAME, add_output_layer
 
@@ -118,12 +117,7 @@ def resume(session: Session, opened: OpenedJournal) -> str:
     """
     recovered = opened.journal.recovered
     if opened.labels is not None:
-        _put(
-            session,
-            opened.labels,
-            recovered.table,
-            str(opened.journal.header.get("labels", LABELS_NAME)),
-        )
+        _put(session, opened, opened.labels)
     session.objects.attach(opened.journal)
     found = ""
     if not recovered.is_empty:
@@ -134,11 +128,10 @@ def resume(session: Session, opened: OpenedJournal) -> str:
     return f"{found}. {recovered.notice}" if recovered.notice else found
 
 
-def _put(
-    session: Session, labels: NDArray[np.unsignedinteger], table: Iterable[ObjectEntry], name: str
-) -> None:
+def _put(session: Session, opened: OpenedJournal, labels: NDArray[np.unsignedinteger]) -> None:
     """Show recovered labels in the chosen layer, where nothing is, or in a new one."""
     if session.labels is not None:
-        session.objects.fill(labels, table)
+        session.objects.fill(labels, opened.journal.recovered.table)
         return
+    name = str(opened.journal.header.get("labels", LABELS_NAME))
     session.labels = add_output_layer(session.viewer, session.image, name, labels)

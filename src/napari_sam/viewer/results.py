@@ -66,7 +66,7 @@ class SliceResult:
             layer.data = layer.data.astype(np.uint32)
         drawn = np.where(labels > 0, labels + self._below, 0).astype(layer.data.dtype)
         layer.data[self._plane.selection] = drawn
-        _written(layer)[self._plane.index] = zlib.crc32(drawn.tobytes())
+        _written(layer)[self._plane.index] = _checksum(drawn)
         layer.refresh()
         return layer
 
@@ -80,7 +80,7 @@ class SliceResult:
             if is_ours and layer.name.startswith(name) and layer.data.shape == shape:
                 there = layer.data[self._plane.selection]
                 known = _written(layer).get(self._plane.index)
-                if not there.any() or zlib.crc32(there.tobytes()) == known:
+                if not there.any() or _checksum(there) == known:
                     return unwrapped(layer)
         return new_labels_like(self._viewer, self.image, name)
 
@@ -95,6 +95,11 @@ class SliceResult:
         self._top = max(self._top, self._below + count)
         note_highest(layer, self._top)
         return max(taken, self._top)
+
+
+def _checksum(labels: NDArray[np.integer]) -> int:
+    """Return a number for labels, whatever their type."""
+    return zlib.crc32(labels.astype(np.uint32).tobytes())
 
 
 def _written(layer: Labels) -> dict[tuple[int | None, ...], int]:
