@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from napari.utils.notifications import notification_manager
 
+from napari_sam.viewer import recovery
 from napari_sam.widgets import SegmentWidget
 from tests.oracle import OraclePredictor
 from tests.widgets.person import Mouse, press
@@ -237,3 +238,23 @@ def test_another_model_while_everything_waits_for_one(viewer, qtbot):
     qtbot.waitUntil(lambda: dock._target is not None and not dock._runner.busy)
     assert dock.start_button.isEnabled()
     assert len(np.unique(dock._target.data)) == 3
+
+
+def test_an_opening_that_nobody_waits_for_lets_go_of_the_journal(
+    dock, qtbot, monkeypatch, journals_folder
+):
+    committed(dock, qtbot, (8, 8), SQUARE)
+    open_at_once = recovery.open_journal
+
+    def slow(*arguments, **options):
+        found = open_at_once(*arguments, **options)
+        time.sleep(0.3)
+        return found
+
+    monkeypatch.setattr(recovery, "open_journal", slow)
+    dock.use_predictor(OraclePredictor())
+    qtbot.wait(100)
+    dock.use_predictor(OraclePredictor())
+    settled(dock, qtbot)
+    assert list(dock.session.objects.table.entries) == [1]
+    assert len(list(journals_folder.glob("*.jsonl"))) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import weakref
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -53,6 +54,8 @@ class SessionOpening:
         self._parent = parent
         self._say = say
         self._wanted: object | None = None
+        self._unclaimed: _Found | None = None
+        self._claim, self._turn = threading.Lock(), threading.Lock()
         self._shown: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def start(self, predictor: Any, on_opened: Callable[[Session | None], object]) -> None:
@@ -63,17 +66,23 @@ class SessionOpening:
             return
         labels = self._dock.output.writable()
         name = journal_name(self._dock.viewer, image, labels)
-        self._wanted = wanted = object()
+        wanted = object()
+        self._want(wanted)
 
         def job() -> Generator[str, None, _Found]:
             yield "Looking for what was done to this image before ..."
-            found = self._journal(image, labels, name)
-            if self._wanted is not wanted:
+            with self._turn:
+                found = self._journal(image, labels, name)
+                with self._claim:
+                    if self._wanted is wanted:
+                        self._unclaimed = found
+                        return found
                 found.close()
-            return found
+                return found
 
         def opened(found: _Found) -> None:
             if self._wanted is wanted:
+                self._unclaimed = None
                 on_opened(self._session(predictor, image, labels, found))
             else:
                 found.close()
@@ -87,7 +96,14 @@ class SessionOpening:
 
     def forget(self, *_: object) -> None:
         """Wait no longer for the session that is being opened."""
-        self._wanted = None
+        self._want(None)
+
+    def _want(self, wanted: object | None) -> None:
+        """Wait for another opening, and close what the one before has opened: it holds a lock."""
+        with self._claim:
+            self._wanted, forgotten, self._unclaimed = wanted, self._unclaimed, None
+        if forgotten is not None:
+            forgotten.close()
 
     def _journal(self, image: Any, labels: Any, name: str) -> _Found:
         """Open the journal, and draw what it tells of where the layer does not show it yet."""
