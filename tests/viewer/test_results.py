@@ -149,8 +149,11 @@ def test_a_slice_that_was_corrected_is_left_alone():
     assert run_everything(viewer, image, 0, found) is layer
     layer.data[0, 20:22, 20:22] = 9
     corrected = layer.data.copy()
-    other = run_everything(viewer, image, 0, found)
+    viewer.dims.set_current_step(0, 0)
+    result = SliceResult(viewer, image, shown_plane(viewer, image))
+    other = result.show(found)
     assert other is not layer
+    assert result.spared == layer.name
     assert np.array_equal(layer.data, corrected)
     assert other.data[0].any()
     assert run_everything(viewer, image, 1, found) is layer

@@ -57,6 +57,8 @@ class SliceResult:
         self._plane = plane
         self._below = self._top = -1
         self._shown: Labels | None = None
+        self.spared = ""
+        """Name of an earlier run's layer whose slice was worked on since, and is left alone."""
 
     def show(self, labels: NDArray[np.uint32]) -> Labels:
         """Put labels (H, W) where they belong; those that an earlier run drew there are gone."""
@@ -82,6 +84,7 @@ class SliceResult:
                 known = _written(layer).get(self._plane.index)
                 if not there.any() or _checksum(there) == known:
                     return unwrapped(layer)
+                self.spared = layer.name
         return new_labels_like(self._viewer, self.image, name)
 
     def _numbered(self, layer: Labels, count: int) -> int:

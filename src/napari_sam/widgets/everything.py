@@ -225,7 +225,8 @@ class EverythingWidget(ClosingDock):
     def _show_slice(self, labels: np.ndarray) -> None:
         if self._slice is not None:
             self._target = self._slice.show(labels)
-            self._say(f"{int(labels.max(initial=0))} objects in {self._target.name!r}")
+            left = f"; {self._slice.spared!r} was worked on and stays" if self._slice.spared else ""
+            self._say(f"{int(labels.max(initial=0))} objects in {self._target.name!r}{left}")
 
     def _offer(self, masks: DecodedMasks | None, config: EverythingConfig) -> None:
         """Offer other thresholds and levels of the masks of a slice, where there are any."""
