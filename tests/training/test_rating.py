@@ -113,10 +113,12 @@ def test_a_finished_run_is_fitted_again_as_the_recipe_says_now(network, samples,
 
 
 def test_the_state_of_another_recipe_is_refused(network, samples, tmp_path):
-    path = train(network, samples, tmp_path / "rated.safetensors")
+    short = dataclasses.replace(RECIPE, steps=1, checkpoint_every=1)
+    other = dataclasses.replace(short, seed=1)
+    path = train(network, samples, tmp_path / "rated.safetensors", short)
     with pytest.raises(ValueError, match="seed changed"):
-        train(network, samples, path, dataclasses.replace(RECIPE, seed=1))
-    train(network, samples, path, dataclasses.replace(RECIPE, seed=1), resume=False)
+        train(network, samples, path, other)
+    train(network, samples, path, other, resume=False)
 
 
 def test_networks_without_use_for_a_rater_are_refused(samples, tmp_path):
