@@ -85,10 +85,21 @@ def check_writable(path: str | Path, image: str | Path) -> Path:
     path = Path(path)
     if path.suffix.lower() not in (*_TIFF, ".png"):
         raise ValueError(f"Labels are written as tif or png, not as {path.name!r}")
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"The folder of {str(path)!r} does not exist")
+    check_folder(path)
     check_other(path, image)
     return path
+
+
+def check_folder(path: str | Path) -> None:
+    """Check that the folder exists that a file is to be written into.
+
+    Raises
+    ------
+    FileNotFoundError
+        If it does not.
+    """
+    if not Path(path).parent.is_dir():
+        raise FileNotFoundError(f"The folder of {str(path)!r} does not exist")
 
 
 def check_other(path: Path, image: str | Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.cli.bars import with_bar
+from napari_sam.cli.files import check_folder
 from napari_sam.cli.images import everything_config, predictor_of
 from napari_sam.model.devices import resolve_device
 from napari_sam.model.registry import load_model
@@ -76,7 +77,8 @@ def evaluate(arguments: argparse.Namespace) -> None:
         raise ValueError(f"There is nothing to evaluate on; give --data, or set {DATA_VARIABLE}")
     samples = _samples(folders, split=arguments.split, sources=arguments.source)
     _check_breakdown(samples, arguments.by)
-    _check_folders(arguments.json, arguments.figure)
+    for path in filter(None, (arguments.json, arguments.figure)):
+        check_folder(path)
     predictor = predictor_of(arguments)
     config = EvaluateConfig(
         clicks=arguments.clicks,
@@ -112,12 +114,6 @@ def _check_breakdown(samples: Sequence[Sample], columns: Iterable[str]) -> None:
         raise ValueError(
             f"The data have no column {unknown[0]!r}; known: {', '.join(known) or 'none'}"
         )
-
-
-def _check_folders(*paths: str | None) -> None:
-    for path in paths:
-        if path is not None and not Path(path).parent.is_dir():
-            raise FileNotFoundError(f"The folder of {path!r} does not exist")
 
 
 def _folders(arguments: argparse.Namespace, *, packs: bool = False) -> list[Path]:

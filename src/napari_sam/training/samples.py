@@ -19,7 +19,8 @@ logger = logging.getLogger(__name__)
 VolumeReader = Callable[[Path], tuple[NDArray[np.generic], NDArray[np.generic]]]
 """Reads image and labels (Z, Y, X) of a volume; given by the caller: storage lives elsewhere."""
 
-_IMAGE_SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".zarr")
+_TIFF_SUFFIXES = (".tif", ".tiff")
+_IMAGE_SUFFIXES = (*_TIFF_SUFFIXES, ".png", ".jpg", ".jpeg", ".zarr")
 
 
 GRAYS = (0.0, 0.5, 1.0, 1.5, 2.0, 98.5, 98.9, 99.3, 99.7, 100.0)
@@ -218,11 +219,12 @@ def read_folder(
         if read_array is None and any(path.suffix == ".zarr" for path in pair):
             logger.warning("left out %s: no reader of zarr was given", stem)
             continue
-        if _is_colour(pair[1]):
+        image, objects = (_read(path, read_array) for path in pair)
+        if _is_colour(pair[1], objects):
             raise ValueError(
                 f"{pair[1].name} is a colour picture; labels are integers, one number an object"
             )
-        samples += _from_pair(stem, folder.name, *(_read(path, read_array) for path in pair))
+        samples += _from_pair(stem, folder.name, image, objects)
     if not samples:
         raise FileNotFoundError(
             f"No pairs in {str(folder)!r}; expected images/NAME.tif beside labels/NAME.tif "
@@ -264,7 +266,7 @@ def _read(
 ) -> NDArray[np.generic]:
     if path.suffix == ".zarr" and read_array is not None:
         return read_array(path)
-    if path.suffix.lower() in (".tif", ".tiff"):
+    if path.suffix.lower() in _TIFF_SUFFIXES:
         import tifffile
 
         return np.asarray(tifffile.imread(path))  # stacks of three slices are no colours
@@ -273,15 +275,15 @@ def _read(
     return np.asarray(imread(path))
 
 
-def _is_colour(path: Path) -> bool:
-    """Tell whether a file holds a picture in colour, and not a stack that is as deep as one."""
+def _is_colour(path: Path, pixels: NDArray[np.generic]) -> bool:
+    """Tell whether what was read is a picture in colour, and not a stack that is as deep as one."""
     suffix = path.suffix.lower()
-    if suffix in (".tif", ".tiff"):
+    if suffix in _TIFF_SUFFIXES:
         import tifffile
 
         with tifffile.TiffFile(path) as file:
             return "S" in file.series[0].axes
-    return suffix != ".zarr" and _read(path, None).ndim == 3
+    return suffix != ".zarr" and pixels.ndim == 3
 
 
 def _image_files(folder: Path) -> dict[str, Path]:

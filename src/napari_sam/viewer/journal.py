@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from napari_sam.viewer.entries import ObjectPrompts, ObjectTable
 from napari_sam.viewer.history import Change, History
+from napari_sam.viewer.labels_output import LABELS_NAME
 
 FORMAT = "napari-sam journal 1"
 _IN_USE = (errno.EACCES, errno.EAGAIN, errno.EDEADLK)
@@ -171,7 +172,7 @@ class Journal:
         on_error: Callable[[Exception], object] | None = None,
     ) -> None:
         self.path = Path(path)
-        self.header = header
+        self.labels_name = str(header.get("labels", LABELS_NAME))
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = _locked(self.path.with_name(self.path.name + ".lock"))
         self.recovered = read_journal(self.path)

@@ -29,8 +29,6 @@ COVERED = (
 )
 OUTSIDE = "The mask lies outside of the Labels layer; choose one that covers the image"
 _COUNTED_PIXELS = 2**22
-
-
 _HIGHEST = "napari_sam_highest_label"
 _IMAGE = "napari_sam_image"
 _JOURNAL = "napari_sam_journal"
@@ -75,9 +73,14 @@ def note_highest(labels: Labels, value: int) -> None:
 def highest_in_use(labels: Labels) -> int:
     """Return the highest label that is drawn or noted; of a large layer, noted or chosen."""
     noted = int(labels.metadata.get(_HIGHEST, 0))
-    if isinstance(labels.data, np.ndarray) and labels.data.size <= _COUNTED_PIXELS:
+    if _is_counted_anew(labels.data):
         return max(noted, highest_label(labels.data))
     return max(noted, int(labels.selected_label) - 1)
+
+
+def _is_counted_anew(data: Any) -> bool:
+    """Tell whether labels are so few that all are looked at whenever the highest is asked for."""
+    return isinstance(data, np.ndarray) and data.size <= _COUNTED_PIXELS
 
 
 def check_writable(labels: Labels) -> None:
@@ -183,8 +186,7 @@ class LabelsOutput:
         if self._layer is None or self._layer not in self._viewer.layers:
             return 0
         data = self._layer.data
-        small = isinstance(data, np.ndarray) and data.size <= _COUNTED_PIXELS
-        if not (small or self._counted):
+        if not (self._counted or _is_counted_anew(data)):
             self.count(highest_label(data))
         return max(self._highest, highest_in_use(self._layer))
 

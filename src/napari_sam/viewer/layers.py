@@ -276,8 +276,16 @@ def plane_affine(layer: Image, plane: Plane) -> NDArray[np.float64]:
 
     Its data have the layer's axes, of length 1 where the plane is fixed.
     """
+    return _affine_at(layer, _first_pixel(plane))
+
+
+def _first_pixel(plane: Plane) -> NDArray[np.float64]:
+    return np.array([0 if position is None else position for position in plane.index], float)
+
+
+def _affine_at(layer: Image, start: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the affine (ndim + 1, ndim + 1) of a layer whose data begin at a place in `layer`."""
     ndim = layer.ndim
-    start = np.array([0 if position is None else position for position in plane.index], float)
     origin = np.asarray(layer.data_to_world(start), np.float64)
     matrix = np.eye(ndim + 1)
     matrix[:ndim, ndim] = origin
@@ -296,16 +304,10 @@ def placement(image: Image) -> dict[str, Any]:
 
 def last_axes_placement(image: Image, plane: Plane, count: int) -> dict[str, Any]:
     """Return the options that put a layer of an image's last axes where these lie on a plane."""
-    start = np.array([0 if position is None else position for position in plane.index], float)
+    start = _first_pixel(plane)
     start[-count:] = 0
-    origin = np.asarray(image.data_to_world(start), np.float64)[-count:]
-    matrix = np.eye(count + 1)
-    matrix[:count, count] = origin
-    for axis in range(count):
-        step = start.copy()
-        step[axis - count] += 1
-        matrix[:count, axis] = np.asarray(image.data_to_world(step))[-count:] - origin
-    return {"affine": matrix, "units": image.units[-count:]}
+    last = slice(-count - 1, None)
+    return {"affine": _affine_at(image, start)[last, last], "units": image.units[-count:]}
 
 
 def new_labels_like(

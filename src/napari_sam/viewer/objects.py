@@ -16,7 +16,7 @@ from napari_sam.viewer.bounds import region_of
 from napari_sam.viewer.entries import EntryChange, ObjectEntry, ObjectPrompts, ObjectTable
 from napari_sam.viewer.history import Change, History, LabelPatch
 from napari_sam.viewer.journal import Journal, Recovered
-from napari_sam.viewer.labels_output import LABELS_NAME, LabelsOutput
+from napari_sam.viewer.labels_output import LabelsOutput
 from napari_sam.viewer.layers import Plane, camera_of, shown_plane, to_data
 from napari_sam.viewer.propagate import CarriedSlice, carried_change, chosen_objects
 
@@ -177,7 +177,7 @@ class Objects:
         """
         recovered = journal.recovered
         self.journal = journal
-        self._output.name = str(journal.header.get("labels", LABELS_NAME))
+        self._output.name = journal.labels_name
         if not recovered.is_empty:
             self.history = recovered.history
             self.table = recovered.table

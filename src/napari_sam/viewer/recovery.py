@@ -133,5 +133,5 @@ def _put(session: Session, opened: OpenedJournal, labels: NDArray[np.unsignedint
     if session.labels is not None:
         session.objects.fill(labels, opened.journal.recovered.table)
         return
-    name = str(opened.journal.header.get("labels", LABELS_NAME))
+    name = opened.journal.labels_name
     session.labels = add_output_layer(session.viewer, session.image, name, labels)

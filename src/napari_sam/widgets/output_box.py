@@ -20,7 +20,6 @@ from qtpy.QtWidgets import (
 
 from napari_sam.segmentation.doubt import MAX_DOUBT
 from napari_sam.viewer.labels_output import OVERLAPS, check_writable, image_of
-from napari_sam.viewer.napari_private import unwrapped
 from napari_sam.widgets.choosers import LayerChooser
 from napari_sam.widgets.workers import report_error
 
@@ -121,8 +120,8 @@ class OutputBox(QGroupBox):
         layer, key = self.labels.layer, None if image is None else str(image.unique_id)
         if layer is not None and image_of(layer) in (None, key):
             return
-        made = (one for one in self._viewer.layers if isinstance(unwrapped(one), Labels))
-        self.labels.choose(next((one for one in made if key and image_of(one) == key), None))
+        made = (one for one in self._viewer.layers if key and image_of(one) == key)
+        self.labels.choose(next(made, None))
 
     def writable(self) -> Any:
         """Return the chosen Labels layer; None, with a word, where it cannot be written."""

@@ -294,9 +294,7 @@ class SegmentWidget(ClosingDock):
 
     def open_then(self, call: Callable[[], object]) -> None:
         """Open a session for the image, then call; nothing happens while one is being opened."""
-        if self._session is not None:
-            call()
-        if self._session is not None or self._opening or self._image() is None:
+        if self._opening or self._image() is None:
             return
         self._opening = True
 
