@@ -307,6 +307,7 @@ class LabelsOutput:
     def write(self, patches: Iterable[LabelPatch]) -> None:
         """Paint patches as one step of the layer's own undo history."""
         patches = list(patches)
+        self.end_stroke()
         self._painting = True
         try:
             regions = ((p.bounds, p.before.values, p.after.values) for p in patches)
@@ -314,6 +315,12 @@ class LabelsOutput:
         finally:
             self._painting = False
         self._note(patches)
+
+    def end_stroke(self) -> None:
+        """Let what a person is painting at this moment be told as far as it goes."""
+        if self._layer is not None:
+            with self._layer.block_history():
+                pass
 
     def _painted(self, event: Any) -> None:
         if self._painting or self.on_painted is None or self._layer is None:

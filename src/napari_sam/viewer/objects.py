@@ -65,11 +65,13 @@ class Objects:
 
     def take_back(self) -> str | None:
         """Undo the last change, or group of changes; returns its kind, None where there is none."""
+        self._output.end_stroke()
         self._follow_layer()
         return self._step(self.history.done, self.history.take_back, Journal.undone)
 
     def bring_back(self) -> str | None:
         """Redo what was undone last; returns its kind, or None where there is none."""
+        self._output.end_stroke()
         return self._step(self.history.undone, self.history.bring_back, Journal.redone)
 
     def delete(self, label_ids: Sequence[int]) -> None:

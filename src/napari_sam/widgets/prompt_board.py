@@ -42,6 +42,7 @@ from napari_sam.widgets.prompt_layers import (
     set_polarity,
     show_prompts,
 )
+from napari_sam.widgets.prompt_looks import PromptLooks
 from napari_sam.widgets.waiting_points import WaitingPoints
 
 if TYPE_CHECKING:
@@ -89,6 +90,7 @@ class PromptBoard(QGroupBox):
         self._watched: dict[str, Any] = {}
         self._gestures: Gestures | None = None
         self._quiet = False
+        self._looks = PromptLooks()
         self._waiting = WaitingPoints(viewer, self.settle, self)
         self._build()
 
@@ -199,7 +201,8 @@ class PromptBoard(QGroupBox):
                 self.new_points()
             if (prompts.box or prompts.outline) and self.shape_layer is None:
                 self._silent_boxes()
-            show_prompts(self._viewer, image, self.point_layer, self.shape_layer, prompts)
+            layers = self.point_layer, self.shape_layer
+            show_prompts(self._viewer, image, *layers, prompts, self._looks)
 
     def remove(self, plane: Plane) -> None:
         """Take the prompts on a plane out of the layers; nothing is told."""
@@ -208,7 +211,7 @@ class PromptBoard(QGroupBox):
             with self._silence():
                 self._waiting.drop(image, plane)
                 layers = self.point_layer, self.shape_layer
-                remove_prompts(self._viewer, image, *layers, plane)
+                remove_prompts(self._viewer, image, *layers, plane, self._looks)
 
     def click(self, world: NDArray[np.float64], *, inside: bool = True) -> None:
         """Prompt at a point of the world, in the object or, as polarity says, outside of it."""
@@ -326,9 +329,8 @@ class PromptBoard(QGroupBox):
             if shapes is None:
                 return
             drawn = read_shapes(self._viewer, image, shapes, plane)
-            if len(drawn.indices) and not self.keeps_boxes:
-                shapes.selected_data = set(drawn.indices.tolist())
-                shapes.remove_selected()
+            if not self.keeps_boxes:
+                self._looks.remove(shapes, drawn.indices)
             outline = _rectangle(corners) if kind == "box" else corners
             add_shape(self._viewer, shapes, image, plane.lifted(outline), _SHAPES[kind])
             shapes.selected_data = set()

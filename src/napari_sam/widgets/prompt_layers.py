@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Points, Shapes
 
+    from napari_sam.widgets.prompt_looks import PromptLooks
+
 POINTS_NAME = "SAM points"
 BOXES_NAME = "SAM boxes"
 COLOURS = {POSITIVE: "#2ecc71", NEGATIVE: "#ff4d4d"}
@@ -107,24 +109,37 @@ def show_prompts(
     points: Points | None,
     shapes: Shapes | None,
     prompts: ObjectPrompts,
+    looks: PromptLooks,
 ) -> None:
     """Make the layers say on their plane what prompts say, beside what they say already."""
     plane = prompts.plane
     if plane is None:
         return
     if points is not None:
-        for row, col, inside in prompts.points:
-            (place,) = plane.lifted(np.array([[row, col]]))
-            add_point(viewer, points, image, place, inside=bool(inside))
+        looks.add(points, lambda: _add_points(viewer, points, image, prompts, plane))
         points.selected_data = set()
     if shapes is not None:
-        if prompts.box is not None:
-            top, left, bottom, right = prompts.box
-            corners = np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
-            add_shape(viewer, shapes, image, plane.lifted(corners), "rectangle")
-        if prompts.outline:
-            add_shape(viewer, shapes, image, plane.lifted(np.array(prompts.outline)), "polygon")
+        looks.add(shapes, lambda: _add_shapes(viewer, shapes, image, prompts, plane))
         shapes.selected_data = set()
+
+
+def _add_points(
+    viewer: ViewerModel, points: Points, image: Image, prompts: ObjectPrompts, plane: Plane
+) -> None:
+    for row, col, inside in prompts.points:
+        (place,) = plane.lifted(np.array([[row, col]]))
+        add_point(viewer, points, image, place, inside=bool(inside))
+
+
+def _add_shapes(
+    viewer: ViewerModel, shapes: Shapes, image: Image, prompts: ObjectPrompts, plane: Plane
+) -> None:
+    if prompts.box is not None:
+        top, left, bottom, right = prompts.box
+        corners = np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
+        add_shape(viewer, shapes, image, plane.lifted(corners), "rectangle")
+    if prompts.outline:
+        add_shape(viewer, shapes, image, plane.lifted(np.array(prompts.outline)), "polygon")
 
 
 def add_shape(
@@ -140,21 +155,16 @@ def remove_prompts(
     points: Points | None,
     shapes: Shapes | None,
     plane: Plane,
+    looks: PromptLooks,
 ) -> None:
     """Remove what lies on a plane of an image from the layers."""
     if points is not None:
         indices = prompts_from_points(viewer, image, points, plane)[-1]
         if len(indices):
             with changed_at_once(points):
-                _remove(points, indices)
+                looks.remove(points, indices)
     if shapes is not None:
-        _remove(shapes, read_shapes(viewer, image, shapes, plane).indices)
-
-
-def _remove(layer: Points | Shapes, indices: NDArray[np.intp]) -> None:
-    if len(indices):
-        layer.selected_data = set(indices.tolist())
-        layer.remove_selected()
+        looks.remove(shapes, read_shapes(viewer, image, shapes, plane).indices)
 
 
 def _point_size(image: Image) -> float:
