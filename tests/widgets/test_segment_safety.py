@@ -179,6 +179,45 @@ def test_a_second_set_of_objects_has_a_journal_of_its_own(dock, viewer, qtbot, j
     assert len(list(journals_folder.glob("*.jsonl"))) == 2
 
 
+def test_all_sets_of_objects_are_there_after_a_restart(dock, make_napari_viewer, qtbot):
+    committed(dock, qtbot, (8, 8), SQUARE)
+    dock.output.labels.setCurrentIndex(0)
+    settled(dock, qtbot)
+    committed(dock, qtbot, (30, 30), BAR)
+    dock.session.close()
+    again = open_segment(make_napari_viewer())
+    again.prompts.new_points()
+    settled(again, qtbot)
+    first, second = (again.viewer.layers[name] for name in ("SAM labels", "SAM labels 2"))
+    assert again.session.labels is first
+    assert [int((layer.data > 0).sum()) for layer in (first, second)] == [SQUARE, BAR]
+    assert again.status.text().endswith("Further objects of this image: SAM labels 2")
+    again.output.labels.choose(second)
+    settled(again, qtbot)
+    assert [entry.area for entry in again.session.objects.table] == [BAR]
+    again.undo()
+    assert not second.data.any()
+    assert int((first.data > 0).sum()) == SQUARE
+    again.viewer.layers.remove(second)
+    again.output.labels.setCurrentIndex(0)
+    settled(again, qtbot)
+    assert again.session.labels is None
+
+
+def test_further_sets_that_cannot_be_read_are_told_and_nothing_else(
+    make_napari_viewer, qtbot, monkeypatch, told
+):
+    def damaged(*_, **__):
+        raise OSError("the disk is gone")
+
+    monkeypatch.setattr(recovery, "further_sets", damaged)
+    dock = open_segment(make_napari_viewer())
+    dock.prompts.new_points()
+    qtbot.waitUntil(lambda: dock.session is not None)
+    assert any("the disk is gone" in message for message in told)
+    assert dock.session.objects.journal is not None
+
+
 def test_a_layer_that_was_renamed_keeps_its_objects(dock, qtbot):
     committed(dock, qtbot, (8, 8), SQUARE)
     dock.session.labels.name = "cells of ann"

@@ -16,7 +16,7 @@ import threading
 import time
 import warnings
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
@@ -174,7 +174,7 @@ class Journal:
         self.path = Path(path)
         self.labels_name = str(header.get("labels", LABELS_NAME))
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(self.path.with_name(self.path.name + ".lock"))
+        self._lock = locked(self.path)
         self.recovered = read_journal(self.path)
         self._on_error = on_error or _warn
         self._failed = False
@@ -255,8 +255,15 @@ def _warn(error: Exception) -> None:
     )
 
 
-def _locked(path: Path) -> IO[bytes]:
-    """Open a file that one process may hold at a time; a kill frees it."""
+def locked(journal: Path) -> IO[bytes]:
+    """Open the file beside a journal that one session may hold at a time; a kill frees it.
+
+    Raises
+    ------
+    JournalInUseError
+        If another holds it.
+    """
+    path = journal.with_name(journal.name + ".lock")
     file = path.open("ab")
     try:
         if sys.platform == "win32":
@@ -290,19 +297,28 @@ def journal_folder() -> Path:
 
 
 def image_key(array: Any, name: str) -> str:
+    """Return the only key of `image_keys`."""
+    return image_keys(array, [name])[0]
+
+
+def image_keys(array: Any, names: Sequence[str]) -> list[str]:
     """Tell images apart by name, shape, type and a sample of their pixels; for a worker thread.
 
     Parameters
     ----------
     array : array
         (..., H, W) or (..., H, W, 3), numpy, dask or zarr.
-    name : str
-        Of the image.
+    names : sequence of str
+        Of the image; a key is returned for each.
     """
-    digest = hashlib.sha256(repr((name, tuple(array.shape), str(array.dtype))).encode())
-    for plane in _sampled(array):
-        digest.update(np.ascontiguousarray(plane).tobytes())
-    return digest.hexdigest()[:16]
+    planes = [np.ascontiguousarray(plane).tobytes() for plane in _sampled(array)]
+    keys = []
+    for name in names:
+        digest = hashlib.sha256(repr((name, tuple(array.shape), str(array.dtype))).encode())
+        for plane in planes:
+            digest.update(plane)
+        keys.append(digest.hexdigest()[:16])
+    return keys
 
 
 def _sampled(array: Any) -> list[NDArray[Any]]:

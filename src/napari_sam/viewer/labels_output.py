@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -56,13 +56,22 @@ def journal_name(viewer: ViewerModel, image: Image, labels: Labels | None) -> st
     """
     if labels is not None:
         return str(labels.metadata.get(_JOURNAL, labels.name))
-    taken = {
-        layer.metadata.get(_JOURNAL)
+    taken = journals_shown(viewer, image)
+    return next(name for name in set_names() if name not in taken)
+
+
+def journals_shown(viewer: ViewerModel, image: Image) -> set[str]:
+    """Return the names of the journals whose objects layers of a viewer show of an image."""
+    return {
+        str(layer.metadata.get(_JOURNAL))
         for layer in viewer.layers
         if layer.metadata.get(_IMAGE) == str(image.unique_id)
     }
-    names = itertools.chain([LABELS_NAME], (f"{LABELS_NAME} {n}" for n in itertools.count(2)))
-    return next(name for name in names if name not in taken)
+
+
+def set_names() -> Iterator[str]:
+    """Yield what the sets of objects of an image are called, without an end."""
+    return itertools.chain([LABELS_NAME], (f"{LABELS_NAME} {n}" for n in itertools.count(2)))
 
 
 def note_highest(labels: Labels, value: int) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,13 +11,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam.viewer.journal import Journal, JournalInUseError, image_key, journal_folder
-from napari_sam.viewer.labels_output import LABELS_NAME, add_output_layer
+from napari_sam.viewer.journal import (
+    Journal,
+    JournalInUseError,
+    Recovered,
+    image_keys,
+    journal_folder,
+    locked,
+    read_journal,
+)
+from napari_sam.viewer.labels_output import LABELS_NAME, add_output_layer, set_names
 
 if TYPE_CHECKING:
+    from napari.layers import Labels
+
     from napari_sam.viewer.session import Session
 
 _MOST_WINDOWS = 9
+_MOST_SETS = 20
 _UINT16 = np.iinfo(np.uint16).max
 
 
@@ -35,6 +46,22 @@ class OpenedJournal:
 
     journal: Journal
     labels: NDArray[np.unsignedinteger] | None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ObjectSet:
+    """Objects of an image that have a Labels layer and a journal of their own.
+
+    Attributes
+    ----------
+    name : str
+        Of the layer.
+    labels : ndarray
+        Of the image's shape.
+    """
+
+    name: str
+    labels: NDArray[np.unsignedinteger]
 
 
 def open_journal(
@@ -71,17 +98,82 @@ def open_journal(
     OSError
         If the folder cannot be written.
     """
-    key = image_key(array, f"{name} {labels_name} {shape}")
-    where = journal_folder() if folder is None else Path(folder)
     header = {"image": name, "labels": labels_name, "shape": list(shape)}
-    for window in range(1, _MOST_WINDOWS + 1):
-        suffix = "" if window == 1 else f"-{window}"
+    (paths,) = _paths(array, shape, name, folder, [labels_name])
+    for path in paths:
         try:
-            journal = Journal(where / f"{key}{suffix}.jsonl", header)
+            journal = Journal(path, header)
         except JournalInUseError:
             continue
-        return OpenedJournal(journal=journal, labels=_drawn(journal, shape) if draw else None)
+        drawn = _drawn(journal.recovered, shape) if draw else None
+        return OpenedJournal(journal=journal, labels=drawn)
     raise OSError(f"{_MOST_WINDOWS} windows have journals of this image open; close some")
+
+
+def further_sets(
+    array: Any,
+    shape: tuple[int, ...],
+    name: str,
+    folder: str | Path | None = None,
+    *,
+    shown: Container[str] = (),
+) -> list[ObjectSet]:
+    """Find the sets of objects of an image beside the first; slow: for a worker thread.
+
+    What a second window wrote before it was closed becomes a set, too.
+
+    Parameters
+    ----------
+    array, shape, name, folder
+        As for `open_journal`.
+    shown : container of str
+        Names of sets that are shown already.
+
+    Returns
+    -------
+    list of ObjectSet
+        Those that have objects and that no other window has open.
+    """
+    names = list(itertools.islice(set_names(), _MOST_SETS))
+    paths = _paths(array, shape, name, folder, names)
+    unused = [own[0] for own, each in zip(paths, names, strict=True) if each not in shown]
+    for window in itertools.chain.from_iterable(own[1:] for own in paths):
+        target = next((path for path in unused if not path.exists()), None)
+        if target is not None and window.exists() and _read_unused(window) is not None:
+            window.replace(target)
+    found = []
+    for path, each in zip(unused, (n for n in names if n not in shown), strict=True):
+        recovered = _read_unused(path) if each != LABELS_NAME and path.exists() else None
+        labels = None if recovered is None else _drawn(recovered, shape)
+        if labels is not None:
+            found.append(ObjectSet(name=each, labels=labels))
+    return found
+
+
+def show_sets(session: Session, sets: Iterable[ObjectSet]) -> list[Labels]:
+    """Show sets of objects in layers of their own; each goes on with its journal when chosen."""
+    viewer, image = session.viewer, session.image
+    return [add_output_layer(viewer, image, each.name, each.labels) for each in sets]
+
+
+def _paths(
+    array: Any, shape: tuple[int, ...], name: str, folder: str | Path | None, sets: list[str]
+) -> list[list[Path]]:
+    """Return where the journals of an image's sets of objects lie, one for each window."""
+    where = journal_folder() if folder is None else Path(folder)
+    windows = ["", *(f"-{window}" for window in range(2, _MOST_WINDOWS + 1))]
+    keys = image_keys(array, [f"{name} {labels_name} {shape}" for labels_name in sets])
+    return [[where / f"{key}{window}.jsonl" for window in windows] for key in keys]
+
+
+def _read_unused(path: Path) -> Recovered | None:
+    """Read a journal, unless a session has it open or nothing was done."""
+    try:
+        with locked(path):
+            recovered = read_journal(path)
+    except JournalInUseError:
+        return None
+    return None if recovered.is_empty else recovered
 
 
 def start_over(journal: Journal) -> None:
@@ -97,8 +189,7 @@ def _asides(path: Path) -> Iterator[Path]:
         yield path.with_suffix(f".old-{number}.jsonl")
 
 
-def _drawn(journal: Journal, shape: tuple[int, ...]) -> NDArray[np.unsignedinteger] | None:
-    recovered = journal.recovered
+def _drawn(recovered: Recovered, shape: tuple[int, ...]) -> NDArray[np.unsignedinteger] | None:
     if recovered.is_empty or not any(change.patches for change in recovered.history.done):
         return None
     highest = max([0, *recovered.table.entries])

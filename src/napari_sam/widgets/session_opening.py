@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Container, Generator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qtpy.QtWidgets import QWidget
 
-from napari_sam.viewer.labels_output import journal_name
+from napari_sam.viewer.labels_output import journal_name, journals_shown
 from napari_sam.viewer.layers import level_0
 from napari_sam.widgets.session_dock import SessionDock
 from napari_sam.widgets.workers import Runner, report_error
 
 if TYPE_CHECKING:
-    from napari_sam.viewer.recovery import OpenedJournal
+    from napari_sam.viewer.recovery import ObjectSet, OpenedJournal
     from napari_sam.viewer.session import Session
 
 READY = (
@@ -25,10 +25,11 @@ READY = (
 
 
 class _Found(NamedTuple):
-    """A journal, or why there is none: Qt's workers take errors that are returned for theirs."""
+    """What was found and what went wrong: Qt's workers take returned errors for theirs."""
 
     opened: OpenedJournal | None
     error: Exception | None = None
+    further: Sequence[ObjectSet] = ()
 
     def close(self) -> None:
         """Let others use the journal."""
@@ -57,6 +58,7 @@ class SessionOpening:
         self._unclaimed: _Found | None = None
         self._claim, self._turn = threading.Lock(), threading.Lock()
         self._shown: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._searched: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def start(self, predictor: Any, on_opened: Callable[[Session | None], object]) -> None:
         """Open a session for the chosen image and Labels layer; None where there is no image."""
@@ -66,13 +68,14 @@ class SessionOpening:
             return
         labels = self._dock.output.writable()
         name = journal_name(self._dock.viewer, image, labels)
+        shown = None if labels or image in self._searched else self._journals_shown(image)
         wanted = object()
         self._want(wanted)
 
         def job() -> Generator[str, None, _Found]:
             yield "Looking for what was done to this image before ..."
             with self._turn:
-                found = self._journal(image, labels, name)
+                found = self._journal(image, labels, name, shown)
                 with self._claim:
                     if self._wanted is wanted:
                         self._unclaimed = found
@@ -105,27 +108,44 @@ class SessionOpening:
         if forgotten is not None:
             forgotten.close()
 
-    def _journal(self, image: Any, labels: Any, name: str) -> _Found:
-        """Open the journal, and draw what it tells of where the layer does not show it yet."""
-        from napari_sam.viewer.recovery import open_journal
+    def _journals_shown(self, image: Any) -> Container[str]:
+        return journals_shown(self._dock.viewer, image)
+
+    def _journal(self, image: Any, labels: Any, name: str, shown: Container[str] | None) -> _Found:
+        """Open the journal, and draw what it tells of where the layer does not show it yet.
+
+        Further sets of objects are looked for where it is said which ones are shown.
+        """
+        from napari_sam.viewer.recovery import further_sets, open_journal
 
         array = level_0(image)
         shape = tuple(array.shape)[: image.ndim] if labels is None else tuple(labels.data.shape)
         draw = labels is None or labels not in self._shown
         try:
-            return _Found(open_journal(array, shape, image.name, labels_name=name, draw=draw))
+            opened = open_journal(array, shape, image.name, labels_name=name, draw=draw)
         except Exception as error:  # noqa: BLE001  the session goes on without a journal
-            return _Found(None, error)
+            return _Found(None, RuntimeError(f"This session is not written down: {error}"))
+        if shown is None:
+            return _Found(opened)
+        try:
+            return _Found(opened, further=further_sets(array, shape, image.name, shown=shown))
+        except Exception as error:  # noqa: BLE001  and without what was not asked for
+            return _Found(opened, RuntimeError(f"Further objects were not found: {error}"))
 
     def _session(self, predictor: Any, image: Any, labels: Any, found: _Found) -> Session:
-        from napari_sam.viewer.recovery import resume
+        from napari_sam.viewer.recovery import resume, show_sets
         from napari_sam.viewer.session import Session
 
         session = Session(self._dock.viewer, predictor, image, labels)
-        if found.opened is None:
-            report_error(RuntimeError(f"This session is not written down: {found.error}"))
-            self._say(READY)
-        else:
-            self._say(resume(session, found.opened) or READY)
+        if found.error is not None:
+            report_error(found.error)
+        told = "" if found.opened is None else resume(session, found.opened)
+        further = show_sets(session, found.further)
+        if further:
+            names = ", ".join(layer.name for layer in further)
+            told = f"{told}. Further objects of this image: {names}".removeprefix(". ")
+        self._say(told or READY)
+        self._shown.update(further)
+        self._searched.add(image)
         self.note(session)
         return session
