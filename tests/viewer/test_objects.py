@@ -227,6 +227,26 @@ def test_undo_while_a_stroke_is_under_way_takes_back_the_stroke():
     assert np.unique(session.labels.data).tolist() == [0, 1]
 
 
+def test_objects_stay_in_one_layer():
+    session = session_on()
+    viewer = session.viewer
+    other = viewer.add_labels(np.zeros((40, 50), np.uint16), name="other")
+    session.labels = other
+    session.labels = None
+    commit(session, (8, 8))
+    first = session.labels
+    for layer in (other, None):
+        with pytest.raises(ValueError, match=r"in Labels layer 'SAM labels'; make another Session"):
+            session.labels = layer
+    assert session.labels is first
+    session.labels = first
+    assert commit(session, (30, 30)) == 2
+    assert not other.data.any()
+    viewer.layers.remove(first)
+    session.labels = other
+    assert session.labels is other
+
+
 def test_jumping_to_an_object_and_undo_across_slices():
     session = session_on(np.stack([drawn()] * 6))
     session.viewer.dims.set_point(0, 4)

@@ -174,6 +174,11 @@ class History:
     done: list[Change] = field(default_factory=list)
     undone: list[Change] = field(default_factory=list)
 
+    @property
+    def has_patches(self) -> bool:
+        """Whether pixels were changed, and perhaps changed back."""
+        return any(change.patches for change in (*self.done, *self.undone))
+
     def push(self, change: Change) -> None:
         """Note a new change; what was taken back is gone."""
         self.done.append(change)

@@ -127,6 +127,8 @@ class LabelsOutput:
         Called with the patches of what somebody else painted into the layer.
     name : str
         Of the layer that is made where none was chosen.
+    is_written : callable
+        Returns whether the layer's history is known: another one has another history.
     highest_known : callable
         Returns the highest label of the objects that are known, with or without pixels.
     """
@@ -135,6 +137,7 @@ class LabelsOutput:
         self._viewer = viewer
         self._image = image
         self.on_painted: Callable[[tuple[LabelPatch, ...]], object] | None = None
+        self.is_written: Callable[[], bool] = bool
         self.highest_known: Callable[[], int] = int
         self.name = LABELS_NAME
         self._layer: Labels | None = None
@@ -154,6 +157,12 @@ class LabelsOutput:
             return
         if layer is not None:
             check_writable(layer)
+        before = self._layer
+        if before is not None and before in self._viewer.layers and self.is_written():
+            raise ValueError(
+                f"The objects of this session are in Labels layer {before.name!r}; make "
+                "another Session for another layer"
+            )
         self.detach()
         self._layer = layer
         self._highest, self._counted = 0, False

@@ -52,6 +52,7 @@ class Objects:
         self._on_restored = on_restored
         output.on_painted = self._painted
         output.highest_known = lambda: max(self.table.entries, default=0)
+        output.is_written = lambda: self.history.has_patches
 
     # changes
 

@@ -82,7 +82,7 @@ class Session:
 
     @property
     def labels(self) -> Labels | None:
-        """Where objects are committed to; None until the first commit makes a layer."""
+        """Where objects are committed to, one layer for all; None until the first makes it."""
         return self._output.layer
 
     @labels.setter
