@@ -47,7 +47,8 @@ def test_prompts_and_everything_go_without_the_compiler():
         predictor.predict(embedding, Prompts(box=(40, 40, 90, 90)), closer_look=True)
         predictor.kind_map(embedding)
         for mode in ("instances", "prompts", "grid"):
-            segment_everything(predictor, image, EverythingConfig(mode=mode))
+            config = EverythingConfig(mode=mode, points_per_side=5)
+            segment_everything(predictor, image, config)
         heavy = {"torch._dynamo", "torch._inductor", "triton"} & set(sys.modules)
         sys.exit(f"{heavy} came along" if heavy else 0)
     """

@@ -179,13 +179,13 @@ def test_progress_counts_tiles_and_a_job_stops_between_them(mode):
 
 def test_nano_finds_the_same_discs_in_tiles():
     rng = np.random.default_rng(0)
-    depth, truth = lattice((700, 760), 36, (11, 15))
+    depth, truth = lattice((500, 560), 36, (11, 15))
     image = (40 + 120 * (truth > 0) * (0.6 + 0.4 * np.sqrt(depth))).astype(np.float32)
     image += rng.normal(0, 6, image.shape)
     config = EverythingConfig(mode="instances", object_diameter=28)
     predictor = Predictor("nano")
-    assert len(look_over(predictor, image, replace(config, tile_side=400)).tiles) == 6
+    assert len(look_over(predictor, image, replace(config, tile_side=300)).tiles) == 6
     whole = segment_everything(predictor, image, replace(config, tile_side=0))
-    tiled = segment_everything(predictor, image, replace(config, tile_side=400))
+    tiled = segment_everything(predictor, image, replace(config, tile_side=300))
     assert f1(whole, tiled) >= 0.99
     assert abs(int(whole.max()) - int(tiled.max())) <= 2

@@ -113,7 +113,7 @@ def test_a_finished_run_is_fitted_again_as_the_recipe_says_now(network, samples,
 
 
 def test_the_state_of_another_recipe_is_refused(network, samples, tmp_path):
-    short = dataclasses.replace(RECIPE, steps=1, checkpoint_every=1)
+    short = dataclasses.replace(of("instance_rater"), steps=1, checkpoint_every=1)
     other = dataclasses.replace(short, seed=1)
     path = train(network, samples, tmp_path / "rated.safetensors", short)
     with pytest.raises(ValueError, match="seed changed"):
