@@ -227,6 +227,20 @@ def test_undo_while_a_stroke_is_under_way_takes_back_the_stroke():
     assert np.unique(session.labels.data).tolist() == [0, 1]
 
 
+def test_prompts_stay_in_sight_above_the_objects():
+    session = session_on()
+    layers = session.viewer.layers
+    points = session.viewer.add_points([[8, 8]])
+    commit(session, (8, 8))
+    assert layers.index(session.labels) < layers.index(points)
+    assert layers.selection.active is points
+    layers.remove(session.labels)
+    layers.selection.active = session.image
+    commit(session, (30, 30))
+    assert layers.index(session.labels) > layers.index(points)
+    assert layers.selection.active is session.image
+
+
 def test_objects_stay_in_one_layer():
     session = session_on()
     viewer = session.viewer

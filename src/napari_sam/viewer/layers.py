@@ -324,6 +324,19 @@ def new_labels_like(
         name=name,
         **placement(image),
     )
+    return placed_beside(viewer, unwrapped(layer), active)
+
+
+def placed_beside(viewer: ViewerModel, layer: Labels, active: Layer | None) -> Labels:
+    """Return a layer that was just added, once the one that was active is active again.
+
+    Points and shapes that a person works in stay in sight, above it.
+    """
+    from napari.layers import Points, Shapes
+
+    layers = viewer.layers
     if active is not None:
-        viewer.layers.selection.active = active
-    return unwrapped(layer)
+        if isinstance(active, Points | Shapes):
+            layers.move(layers.index(layer), layers.index(active))
+        layers.selection.active = active
+    return layer

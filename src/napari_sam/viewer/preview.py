@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam.viewer.layers import Plane, plane_affine
+from napari_sam.viewer.layers import Plane, placed_beside, plane_affine
 from napari_sam.viewer.napari_private import paint_quietly, unwrapped
 
 if TYPE_CHECKING:
@@ -213,8 +213,6 @@ class Preview:
         return layer
 
     def _added(self, data: NDArray[np.uint8], affine: NDArray[np.float64], units: Any) -> Labels:
-        from napari.layers import Points, Shapes
-
         active = self._viewer.layers.selection.active
         layer = unwrapped(
             self._viewer.add_labels(
@@ -223,12 +221,7 @@ class Preview:
         )
         self._layer = layer
         layer.editable = False
-        if active is not None:
-            layers = self._viewer.layers
-            if isinstance(active, Points | Shapes):  # the prompts stay in sight
-                layers.move(layers.index(layer), layers.index(active))
-            layers.selection.active = active
-        return layer
+        return placed_beside(self._viewer, layer, active)
 
 
 def _region(plane: Plane, corner: tuple[int, int], shape: tuple[int, ...]) -> tuple[slice, ...]:
