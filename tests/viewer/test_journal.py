@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from napari.components import ViewerModel
 
-from napari_sam.viewer.journal import Journal, JournalInUseError, image_key, read_journal
+from napari_sam.viewer.journal import ImageSample, Journal, JournalInUseError, read_journal
 from napari_sam.viewer.recovery import open_journal, resume, start_over
 from napari_sam.viewer.session import Session
 from tests.oracle import OraclePredictor
@@ -99,7 +99,7 @@ def test_any_damage_costs_only_what_follows_it(tmp_path_factory, data):
 @pytest.mark.parametrize("garbage", [b"", b"\0" * 5000, b"hello\n", b"{}\n", os.urandom(3000)])
 def test_garbage_is_set_aside(tmp_path, garbage):
     image = drawn()
-    path = tmp_path / f"{image_key(image, 'drawn SAM labels (40, 50)')}.jsonl"
+    path = tmp_path / f"{ImageSample.of(image).key('drawn SAM labels (40, 50)')}.jsonl"
     path.write_bytes(garbage)
     session, found = session_in(tmp_path)
     assert ("dropped" in found) == bool(garbage)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_sam.viewer.journal import image_key, image_keys
+from napari_sam.viewer.journal import ImageSample
 from napari_sam.viewer.labels_output import journals_shown
 from napari_sam.viewer.recovery import further_sets, open_journal, resume, show_sets
 from tests.viewer.test_journal import session_in
@@ -30,8 +30,28 @@ def session_of(folder, name):
     return session
 
 
-def test_keys_of_several_names_are_those_of_each():
-    assert image_keys(drawn(), ["a", "b"]) == [image_key(drawn(), "a"), image_key(drawn(), "b")]
+class Counting:
+    """An array that counts how often it is read."""
+
+    def __init__(self, array):
+        self.array, self.reads = array, 0
+        self.shape, self.dtype, self.ndim = array.shape, array.dtype, array.ndim
+
+    def __getitem__(self, index):
+        self.reads += 1
+        return self.array[index]
+
+
+def test_an_image_is_read_once_for_all_of_its_journals(tmp_path):
+    image = Counting(drawn())
+    sample = ImageSample.of(image)
+    opened = open_journal(sample, (40, 50), "drawn", tmp_path)
+    assert further_sets(sample, (40, 50), "drawn", tmp_path) == []
+    assert image.reads == 1
+    opened.journal.close()
+    same = open_journal(image, (40, 50), "drawn", tmp_path)
+    assert same.journal.path == opened.journal.path
+    same.journal.close()
 
 
 def test_a_second_set_is_found_once_and_not_while_it_is_open(tmp_path, sets):

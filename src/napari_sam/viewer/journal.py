@@ -16,10 +16,10 @@ import threading
 import time
 import warnings
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -296,29 +296,43 @@ def journal_folder() -> Path:
     return Path(given) if given else Path(platformdirs.user_data_dir("napari-sam")) / "journals"
 
 
-def image_key(array: Any, name: str) -> str:
-    """Return the only key of `image_keys`."""
-    return image_keys(array, [name])[0]
+class ImageSample(NamedTuple):
+    """What an image is known by again: read once, for many names.
 
-
-def image_keys(array: Any, names: Sequence[str]) -> list[str]:
-    """Tell images apart by name, shape, type and a sample of their pixels; for a worker thread.
-
-    Parameters
+    Attributes
     ----------
-    array : array
-        (..., H, W) or (..., H, W, 3), numpy, dask or zarr.
-    names : sequence of str
-        Of the image; a key is returned for each.
+    shape : tuple of int
+        Of its array.
+    dtype : str
+        Of its array.
+    planes : tuple of bytes
+        A few thinned planes.
     """
-    planes = [np.ascontiguousarray(plane).tobytes() for plane in _sampled(array)]
-    keys = []
-    for name in names:
-        digest = hashlib.sha256(repr((name, tuple(array.shape), str(array.dtype))).encode())
-        for plane in planes:
+
+    shape: tuple[int, ...]
+    dtype: str
+    planes: tuple[bytes, ...]
+
+    @classmethod
+    def of(cls, image: Any) -> ImageSample:
+        """Read a sample of an array, or return the one that is given; for a worker thread.
+
+        Parameters
+        ----------
+        image : array or ImageSample
+            (..., H, W) or (..., H, W, 3), numpy, dask or zarr.
+        """
+        if isinstance(image, ImageSample):
+            return image
+        planes = (np.ascontiguousarray(plane).tobytes() for plane in _sampled(image))
+        return cls(tuple(image.shape), str(image.dtype), tuple(planes))
+
+    def key(self, name: str) -> str:
+        """Return what tells the image, of a name, apart from others."""
+        digest = hashlib.sha256(repr((name, self.shape, self.dtype)).encode())
+        for plane in self.planes:
             digest.update(plane)
-        keys.append(digest.hexdigest()[:16])
-    return keys
+        return digest.hexdigest()[:16]
 
 
 def _sampled(array: Any) -> list[NDArray[Any]]:

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.viewer.journal import (
+    ImageSample,
     Journal,
     JournalInUseError,
     Recovered,
-    image_keys,
     journal_folder,
     locked,
     read_journal,
@@ -65,7 +65,7 @@ class ObjectSet:
 
 
 def open_journal(
-    array: Any,
+    image: Any,
     shape: tuple[int, ...],
     name: str,
     folder: str | Path | None = None,
@@ -77,7 +77,7 @@ def open_journal(
 
     Parameters
     ----------
-    array : array
+    image : array or ImageSample
         The image's data, by which the journal is found again.
     shape : tuple of int
         Of the labels.
@@ -99,7 +99,7 @@ def open_journal(
         If the folder cannot be written.
     """
     header = {"image": name, "labels": labels_name, "shape": list(shape)}
-    (paths,) = _paths(array, shape, name, folder, [labels_name])
+    (paths,) = _paths(image, shape, name, folder, [labels_name])
     for path in paths:
         try:
             journal = Journal(path, header)
@@ -111,7 +111,7 @@ def open_journal(
 
 
 def further_sets(
-    array: Any,
+    image: Any,
     shape: tuple[int, ...],
     name: str,
     folder: str | Path | None = None,
@@ -124,7 +124,7 @@ def further_sets(
 
     Parameters
     ----------
-    array, shape, name, folder
+    image, shape, name, folder
         As for `open_journal`.
     shown : container of str
         Names of sets that are shown already.
@@ -135,7 +135,7 @@ def further_sets(
         Those that have objects and that no other window has open.
     """
     names = list(itertools.islice(set_names(), _MOST_SETS))
-    paths = _paths(array, shape, name, folder, names)
+    paths = _paths(image, shape, name, folder, names)
     unused = [own[0] for own, each in zip(paths, names, strict=True) if each not in shown]
     for window in itertools.chain.from_iterable(own[1:] for own in paths):
         target = next((path for path in unused if not path.exists()), None)
@@ -157,12 +157,13 @@ def show_sets(session: Session, sets: Iterable[ObjectSet]) -> list[Labels]:
 
 
 def _paths(
-    array: Any, shape: tuple[int, ...], name: str, folder: str | Path | None, sets: list[str]
+    image: Any, shape: tuple[int, ...], name: str, folder: str | Path | None, sets: list[str]
 ) -> list[list[Path]]:
     """Return where the journals of an image's sets of objects lie, one for each window."""
     where = journal_folder() if folder is None else Path(folder)
     windows = ["", *(f"-{window}" for window in range(2, _MOST_WINDOWS + 1))]
-    keys = image_keys(array, [f"{name} {labels_name} {shape}" for labels_name in sets])
+    sample = ImageSample.of(image)
+    keys = (sample.key(f"{name} {labels_name} {shape}") for labels_name in sets)
     return [[where / f"{key}{window}.jsonl" for window in windows] for key in keys]
 
 

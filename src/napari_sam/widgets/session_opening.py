@@ -68,7 +68,8 @@ class SessionOpening:
             return
         labels = self._dock.output.writable()
         name = journal_name(self._dock.viewer, image, labels)
-        shown = None if labels or image in self._searched else self._journals_shown(image)
+        known = labels is not None or image in self._searched
+        shown = None if known else journals_shown(self._dock.viewer, image)
         wanted = object()
         self._want(wanted)
 
@@ -108,27 +109,26 @@ class SessionOpening:
         if forgotten is not None:
             forgotten.close()
 
-    def _journals_shown(self, image: Any) -> Container[str]:
-        return journals_shown(self._dock.viewer, image)
-
     def _journal(self, image: Any, labels: Any, name: str, shown: Container[str] | None) -> _Found:
         """Open the journal, and draw what it tells of where the layer does not show it yet.
 
         Further sets of objects are looked for where it is said which ones are shown.
         """
+        from napari_sam.viewer.journal import ImageSample
         from napari_sam.viewer.recovery import further_sets, open_journal
 
         array = level_0(image)
         shape = tuple(array.shape)[: image.ndim] if labels is None else tuple(labels.data.shape)
         draw = labels is None or labels not in self._shown
         try:
-            opened = open_journal(array, shape, image.name, labels_name=name, draw=draw)
+            sample = ImageSample.of(array)
+            opened = open_journal(sample, shape, image.name, labels_name=name, draw=draw)
         except Exception as error:  # noqa: BLE001  the session goes on without a journal
             return _Found(None, RuntimeError(f"This session is not written down: {error}"))
         if shown is None:
             return _Found(opened)
         try:
-            return _Found(opened, further=further_sets(array, shape, image.name, shown=shown))
+            return _Found(opened, further=further_sets(sample, shape, image.name, shown=shown))
         except Exception as error:  # noqa: BLE001  and without what was not asked for
             return _Found(opened, RuntimeError(f"Further objects were not found: {error}"))
 
