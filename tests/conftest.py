@@ -9,8 +9,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
+
+hypothesis.settings.register_profile("steady", deadline=None)  # machines are busy at times
+hypothesis.settings.load_profile("steady")
 
 HOME = Path(tempfile.mkdtemp(prefix="napari-sam-tests-"))
 atexit.register(shutil.rmtree, HOME, ignore_errors=True)

@@ -134,3 +134,14 @@ def test_objects_of_other_looks_are_left_out(has_instance_decoder):
 def test_settings_are_checked():
     with pytest.raises(ValueError, match="max_area_ratio must lie between"):
         AlikeConfig(max_area_ratio=0.5)
+
+
+def test_what_two_examples_cover_together_is_not_found():
+    image = drawn()
+    whole = square(5, 5)
+    halves = [MaskPatch(mask=np.ones((SIDE, 5), bool), corner=(5, col)) for col in (5, 10)]
+    predictor = OraclePredictor()
+    config = AlikeConfig(overlap_thresh=1.0)
+    for examples in ([whole], halves):
+        found = find_alike(predictor, predictor.embed(image), examples, config)
+        assert (5, 5) not in corners(found)

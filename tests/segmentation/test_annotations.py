@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -154,3 +156,19 @@ def test_other_values_are_refused():
         labels_from_annotations([], (4, 4), on_top="big")
     with pytest.raises(ValueError, match="shape must be"):
         AnnotatedImage(shape=(4,), annotations=[])
+
+
+def test_values_of_numpy_and_pandas_become_plain():
+    one = square(
+        np.int64(3),
+        np.array([1, 2]),
+        2,
+        np.float32(0.5),
+        plane=(np.int64(4),),
+        properties={"a": np.float32(0.5), "n": np.int64(2), "gone": np.nan, "many": np.arange(2.0)},
+    )
+    assert json.loads(json.dumps(one.properties)) == one.properties
+    assert one.properties == {"a": 0.5, "n": 2, "gone": None, "many": [0, 1]}
+    assert (one.label_id, one.corner, one.plane) == (3, (1, 2), (4,))
+    assert type(one.predicted_iou) is float
+    assert square(1, (0, 0), 2, np.nan).predicted_iou is None

@@ -97,6 +97,15 @@ def test_crops_find_what_the_grid_steps_over():
     assert sorted(more) == [36, 8000]
 
 
+@pytest.mark.parametrize("shape", [(3, 40), (6, 6), (9, 100), (40, 9), (1, 1)])
+def test_crops_of_small_images_hold_pixels(shape):
+    boxes = [box for box, _ in crop_boxes(shape, 3, 512 / 1500)]
+    assert boxes[0] == (0, 0, *shape)
+    for top, left, bottom, right in boxes:
+        assert 0 <= top < bottom <= shape[0]
+        assert 0 <= left < right <= shape[1]
+
+
 def test_crop_boxes_cover_the_image_and_overlap():
     boxes = crop_boxes((100, 160), 2, 512 / 1500)
     assert [layer for _, layer in boxes].count(1) == 4

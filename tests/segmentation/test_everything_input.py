@@ -9,6 +9,7 @@ import pytest
 from napari_sam.segmentation.everything import (
     EverythingConfig,
     generate_masks,
+    segment_embedded,
     segment_everything,
 )
 from napari_sam.segmentation.predictor import Predictor
@@ -206,3 +207,18 @@ def test_whole_numbers_of_a_form_become_ints():
     config = EverythingConfig(tile_side=512.0, points_per_side=np.int64(8))
     assert [type(config.tile_side), type(config.points_per_side)] == [int, int]
     assert (config.tile_side, config.points_per_side) == (512, 8)
+
+
+def test_an_embedded_image_is_seen_alike_in_every_mode(nano):
+    rows, cols = np.ogrid[:72, :80]
+    image = 20.0 + 180 * (np.hypot(rows - 30, cols - 40) < 14)
+    config = EverythingConfig(
+        mode="grid", points_per_side=3, pred_iou_thresh=0.3, stability_score_thresh=0.3
+    )
+    for limits in ((0, 250), (0, 1e6)):
+        embedding = nano.embed(image, contrast_limits=limits, object_diameter=28)
+        labels = segment_embedded(nano, image, embedding, config)
+        told = dataclasses.replace(config, object_diameter=28)
+        expected = segment_everything(nano, image, told, contrast_limits=limits)
+        assert np.array_equal(labels, expected)
+        assert labels.any() == (limits[1] == 250)

@@ -234,3 +234,16 @@ def test_nothing_comes_back_as_nothing():
 def test_garbage_is_refused(data, message):
     with pytest.raises(ValueError, match=message):
         from_geojson(data)
+
+
+def test_an_object_s_label_and_score_are_its_own():
+    labels = np.zeros((6, 6), np.uint8)
+    labels[1:3, 1:3], labels[4, 4] = 1, 2
+    given = {1: {"label_id": 2, "predicted_iou": 0.1, "area": np.float32(4)}}
+    annotations = annotations_from_labels(
+        labels, predicted_iou={1: np.float32(0.75)}, properties=given
+    )
+    data = json.loads(json.dumps(to_geojson(AnnotatedImage(shape=(6, 6), annotations=annotations))))
+    again = from_geojson(data).annotations
+    assert [(one.label_id, one.predicted_iou) for one in again] == [(1, 0.75), (2, None)]
+    assert data["features"][0]["properties"]["measurements"]["area"] == 4

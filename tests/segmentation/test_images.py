@@ -5,6 +5,7 @@ import torch
 from napari_sam.segmentation.images import (
     check_image,
     contrast_range,
+    finite_image,
     free_geometry,
     pad,
     square_geometry,
@@ -103,3 +104,34 @@ def test_strided_arrays_are_taken():
     padded = pad(pixels, free_geometry((8, 4), 1, 64))
     assert padded.shape == (1, 3, 32, 32)
     assert padded[..., 8:, :].abs().max() == 0
+
+
+@pytest.mark.parametrize("shape", [(1024, 1024, 3), (600, 1024, 4), (2048, 2048), (30, 2000, 2000)])
+def test_contrast_is_that_of_all_channels_and_columns(shape):
+    image = np.zeros(shape, np.uint16)
+    image[..., 1::4] = 4000
+    for view in (image, image[..., :3]):
+        assert contrast_range(view) == (0, 4000)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "offset", "step"),
+    [(np.float64, 1e9, 1), (np.int32, 2e9, 1), (np.uint64, 1e12, 1), (np.float64, 0, 1e38)],
+)
+def test_what_differs_little_from_a_large_value_keeps_its_contrast(dtype, offset, step):
+    plain = np.arange(100.0).reshape(10, 10)
+    shown = to_display_range((plain * step + offset).astype(dtype))
+    np.testing.assert_allclose(shown, to_display_range(plain), atol=1e-3)
+
+
+def test_the_smallest_range_has_contrast_too():
+    plain = np.arange(100, dtype=np.float32).reshape(10, 10)
+    shown = to_display_range(plain * np.float32(1e-42))
+    np.testing.assert_allclose(shown, to_display_range(plain), atol=0.5)
+
+
+def test_large_values_are_finite():
+    image = np.array([[1e40, 2e40], [3e40, np.nan]])
+    with pytest.warns(UserWarning, match="1 pixels that are NaN"):
+        found = finite_image(image, (1e40, 3e40))
+    assert found.tolist() == [[1e40, 2e40], [3e40, 1e40]]

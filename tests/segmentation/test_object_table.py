@@ -163,3 +163,12 @@ def test_other_files_are_refused(tmp_path, content, message):
 def test_columns_have_one_length():
     with pytest.raises(ValueError, match="one length"):
         MeasurementTable(columns={"label_id": np.arange(2), "area": np.arange(3)})
+
+
+def test_a_lazy_image_is_measured_as_its_pixels():
+    dask_array = pytest.importorskip("dask.array")
+    labels = np.arange(16, dtype=np.uint8).reshape(4, 4) // 8
+    image = labels * 3.0
+    lazy = measure_objects(labels, dask_array.from_array(image))
+    for name, values in measure_objects(labels, image).columns.items():
+        np.testing.assert_array_equal(lazy.columns[name], values)

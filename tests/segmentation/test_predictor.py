@@ -1,5 +1,8 @@
 """Embedding and decoding with a tiny random network."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -160,3 +163,30 @@ def test_a_box_is_to_be_filled(predictor, noise):
     beyond = predictor.predict(embedding, Prompts(box=(-50, -50, 200, 200)))
     whole = predictor.predict(embedding, Prompts(box=(0, 0, 119, 149)))
     assert beyond.box_fit.shape == whole.box_fit.shape == (3,)
+
+
+@pytest.mark.parametrize("diameter", [0, -1, np.inf, np.nan])
+def test_diameters_that_cannot_be_are_refused(predictor, diameter):
+    with pytest.raises(ValueError, match="object_diameter must be positive"):
+        predictor.embed(np.zeros((20, 30)), object_diameter=diameter)
+    with pytest.raises(ValueError, match="object_diameter must be positive"):
+        predictor.field_of_view(diameter)
+
+
+def test_an_embedding_stays_as_it_is_when_its_image_changes(predictor):
+    frame = np.random.default_rng(0).integers(0, 255, (40, 50), dtype=np.uint8)
+    embedding = predictor.embed(frame, object_diameter=20)
+    first = frame.copy()
+    frame[:] = 0
+    assert np.array_equal(embedding.picture.image, first)
+    with pytest.raises(ValueError, match="read-only"):
+        embedding.picture.image[0] = 1
+
+
+def test_the_latest_looks_keep_no_image(predictor):
+    embedding = predictor.embed(np.zeros((64, 64)), object_diameter=8)
+    predictor.predict(embedding, Prompts(points=[(30, 30)]), closer_look=True)
+    picture = weakref.ref(embedding.picture)
+    del embedding
+    gc.collect()
+    assert picture() is None

@@ -120,3 +120,15 @@ def test_small_regions_go_and_untouched_masks_win():
     assert clean_record(whole, 4) is whole
     kept = without_small_regions([speckled, whole], 0.7, lambda record: clean_record(record, 4))
     assert kept == [whole]
+
+
+@pytest.mark.parametrize("min_area", [4, 400, 10**6])
+def test_what_is_around_an_object_is_no_hole(min_area):
+    rows, cols = np.ogrid[:31, :31]
+    disc = np.hypot(rows - 15, cols - 15) <= 15
+    whole = dataclasses.replace(rectangle(5, 5, 36, 36), mask=disc, area=int(disc.sum()))
+    assert clean_record(whole, min_area) is whole
+    pierced = disc.copy()
+    pierced[15, 14:17] = False
+    cleaned = clean_record(dataclasses.replace(whole, mask=pierced), min_area)
+    assert np.array_equal(cleaned.mask, disc)

@@ -207,6 +207,8 @@ class _Search:
         confidence = confidence_in(patch, answer)
         for example in self._examples:
             patch = patch.without(example)
+        if not patch.area:
+            return None
         return AlikeObject(
             patch=patch,
             prompts=prompts,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -54,7 +55,17 @@ class Annotation:
     properties: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check what could not be drawn or written."""
+        """Check what could not be drawn or written; make plain what came from numpy or pandas."""
+        score = self.predicted_iou
+        plain = {
+            "label_id": int(self.label_id),
+            "corner": (int(self.corner[0]), int(self.corner[1])),
+            "plane": tuple(int(index) for index in self.plane),
+            "predicted_iou": None if score is None else _plain(float(score)),
+            "properties": {name: _plain(value) for name, value in self.properties.items()},
+        }
+        for name, value in plain.items():
+            object.__setattr__(self, name, value)
         if self.label_id < 1:
             raise ValueError(f"label_id must be 1 or more, got {self.label_id}; 0 is background")
         if self.mask.ndim != 2 or self.mask.dtype != np.bool_:
@@ -277,6 +288,20 @@ def compact(labels: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[n
 def _boxes(numbers: NDArray[np.integer]) -> list[tuple[slice, slice] | None]:
     """Return the slices of 1, 2, ...; None for numbers without pixels."""
     return ndimage.find_objects(numbers) if numbers.size else []
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON holds for a value of numpy's or pandas'; NaN and infinity are nothing."""
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, list | tuple):
+        plain = [_plain(inner) for inner in value]
+        return plain if isinstance(value, list) else tuple(plain)
+    return value
 
 
 def _check_inside(annotation: Annotation, shape: tuple[int, ...]) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import weakref
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import lru_cache
@@ -210,7 +211,7 @@ class CloserLook:
         kept: slice,
     ) -> list[list[Seen]]:
         """Answer prompts for an image from a part of it."""
-        near = self._embedded(picture, look)
+        near = self._embedded(weakref.ref(picture), look)
         moved = [look.view.ask(prompt, embedding, near) for prompt in prompts]
         windows = decode_prompts(self._embedder.model, near.tokens, moved, near.geometry)
         answers = [
@@ -253,7 +254,11 @@ class CloserLook:
             found[index].append(seen(answer, prompt, how._replace(hinted=True, hint=place)))
         return found
 
-    def _embed_part(self, picture: Picture, look: _Look) -> ImageEmbedding:
+    def _embed_part(self, known: weakref.ref[Picture], look: _Look) -> ImageEmbedding:
+        """Embed a part; to remember it keeps no image that is needed no more."""
+        picture = known()
+        if picture is None:
+            raise ReferenceError("The picture of this part is gone")
         return self._embedder.embed(
             look.view.cut(picture.image),
             contrast_limits=picture.contrast_limits,

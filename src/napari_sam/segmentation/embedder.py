@@ -10,7 +10,12 @@ from napari_sam.model.configs import ViTConfig
 from napari_sam.model.devices import resolve_encoder_dtype
 from napari_sam.model.sam import EncodedImage, Sam
 from napari_sam.segmentation.embedding import ImageEmbedding, Picture
-from napari_sam.segmentation.fit import field_of_view, fitted_geometry, known_diameter
+from napari_sam.segmentation.fit import (
+    check_diameter,
+    field_of_view,
+    fitted_geometry,
+    known_diameter,
+)
 from napari_sam.segmentation.images import (
     Geometry,
     check_image,
@@ -82,16 +87,16 @@ class Embedder:
         """
         image = np.asarray(image)
         shape = check_image(image)
-        if object_diameter is not None and not object_diameter > 0:
-            raise ValueError(f"object_diameter must be positive, got {object_diameter}")
+        check_diameter(object_diameter)
         limits = whole_range(image) if contrast_limits is None else contrast_limits
         displayed = to_display_range(image, limits)
+        picture = None
         if isinstance(self._model.config.encoder, ViTConfig):
             object_diameter = None
-        elif object_diameter is None:
-            object_diameter = self._estimated_diameter(displayed)
+        else:
+            object_diameter = object_diameter or self._estimated_diameter(displayed)
+            picture = Picture.of(image, limits)
         geometry = fitted_geometry(self._model.config, shape, object_diameter)
-        picture = Picture(image=image, contrast_limits=limits)
         return self._embed(displayed, geometry, object_diameter, picture)
 
     @torch.inference_mode()

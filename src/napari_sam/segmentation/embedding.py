@@ -28,6 +28,13 @@ class Picture:
     image: NDArray[np.generic]
     contrast_limits: tuple[float, float] | None
 
+    @classmethod
+    def of(cls, image: NDArray[np.generic], contrast_limits: tuple[float, float] | None) -> Picture:
+        """Keep a copy of an image, which stays as it is whatever becomes of the image."""
+        own = np.array(image)
+        own.flags.writeable = False
+        return cls(image=own, contrast_limits=contrast_limits)
+
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageEmbedding:

@@ -9,6 +9,7 @@ segmented in tiles (`napari_sam.segmentation.tiled_everything`).
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -125,7 +126,7 @@ def segment_embedded(
     predictor, image, config
         As in `segment_everything`.
     embedding : ImageEmbedding
-        Of the image; mode ``"grid"`` embeds its crops anew.
+        Of the image; mode ``"grid"`` embeds its crops anew, at the same contrast and scale.
 
     Returns
     -------
@@ -134,7 +135,10 @@ def segment_embedded(
     """
     mode = mode_of(config, predictor)
     if mode == "grid":
-        return segment_everything(predictor, image, config)
+        diameter = config.object_diameter or embedding.object_diameter
+        known = replace(config, object_diameter=diameter)
+        limits = None if embedding.picture is None else embedding.picture.contrast_limits
+        return segment_everything(predictor, image, known, contrast_limits=limits)
     labels = instances_in(predictor, embedding, config)
     if mode == "prompts":
         labels = run(

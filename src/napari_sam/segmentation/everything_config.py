@@ -73,7 +73,8 @@ class EverythingConfig:
     object_diameter : float or None
         Typical object in image pixels; None estimates it.
     min_mask_region_area : int
-        Smaller objects, holes and islands are removed, pixels; 0 keeps all.
+        Smaller holes and islands of objects are removed, pixels, and instances that are smaller;
+        a grid's masks keep their largest island, as in the reference. 0 keeps all.
     level : str
         Mode ``"grid"``: which of nested masks are drawn: ``"all"``, the ``"largest"``, the
         ``"smallest"``, or those of ``"one size"``; see `PartTree.choose`.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from napari_sam.model.configs import SamConfig, ViTConfig
 from napari_sam.segmentation.images import Geometry, free_geometry, square_geometry
 
@@ -41,8 +43,21 @@ def fitted_geometry(
     return free_geometry(shape, scale, encoder.max_size)
 
 
+def check_diameter(object_diameter: float | None) -> None:
+    """Check a typical diameter, where one is given.
+
+    Raises
+    ------
+    ValueError
+        If it is not positive and finite.
+    """
+    if object_diameter is not None and not 0 < object_diameter < math.inf:
+        raise ValueError(f"object_diameter must be positive, got {object_diameter}")
+
+
 def field_of_view(config: SamConfig, object_diameter: float | None = None) -> int:
     """Return the side of what one embedding shows well, image pixels; see `Predictor`."""
+    check_diameter(object_diameter)
     encoder = config.encoder
     if isinstance(encoder, ViTConfig):
         return encoder.image_size

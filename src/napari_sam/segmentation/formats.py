@@ -8,8 +8,6 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-
 from napari_sam.segmentation.annotations import AnnotatedImage
 from napari_sam.segmentation.coco import from_coco, is_coco, to_coco
 from napari_sam.segmentation.geojson import from_geojson, is_geojson, to_geojson
@@ -68,8 +66,16 @@ def write_annotations(
 
 
 def write_json(path: str | os.PathLike[str], data: Mapping[str, Any]) -> None:
-    """Write what `to_coco`, `to_sa1b` or `to_geojson` returned."""
-    text = json.dumps(data, default=_plain, separators=(",", ":"), ensure_ascii=False)
+    """Write what `to_coco`, `to_sa1b` or `to_geojson` returned.
+
+    Raises
+    ------
+    TypeError
+        If it holds something that JSON has no form for.
+    """
+    text = json.dumps(
+        data, default=_refused, allow_nan=False, separators=(",", ":"), ensure_ascii=False
+    )
     Path(path).write_text(text, encoding="utf-8")
 
 
@@ -121,8 +127,5 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         raise ValueError(f"{path.name} must be JSON in UTF-8, got another file: {error}") from error
 
 
-def _plain(value: Any) -> Any:
-    """Return numpy's scalars and arrays as what JSON holds."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
+def _refused(value: Any) -> Any:
     raise TypeError(f"annotations must hold numbers, text and lists, got {type(value).__name__}")

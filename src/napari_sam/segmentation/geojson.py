@@ -193,13 +193,13 @@ def _feature(
     if annotation.category != DEFAULT_CATEGORY:
         color = list(colors[annotation.category])
         properties["classification"] = {"name": annotation.category, "color": color}
-    numbers: dict[str, Any] = {"label_id": annotation.label_id}
+    others = annotation.properties.items()
+    numbers = {name: value for name, value in others if _is_number(value)}
+    numbers["label_id"] = annotation.label_id
     if annotation.predicted_iou is not None:
         numbers["predicted_iou"] = annotation.predicted_iou
     if annotation.is_crowd:
         numbers["is_crowd"] = 1
-    others = annotation.properties.items()
-    numbers |= {name: value for name, value in others if _is_number(value)}
     properties["measurements"] = numbers
     metadata = {name: value for name, value in others if isinstance(value, str)}
     if metadata:

@@ -44,7 +44,10 @@ def grid_points(side: int) -> NDArray[np.float64]:
 def crop_boxes(
     shape: tuple[int, int], n_layers: int, overlap_ratio: float
 ) -> list[tuple[tuple[int, int, int, int], int]]:
-    """Return the boxes of the whole image and of all crops, each with its layer."""
+    """Return the boxes of the whole image and of all crops, each with its layer.
+
+    An image of fewer pixels than crops along a side has no crops where nothing would be left.
+    """
     height, width = shape
     boxes = [((0, 0, height, width), 0)]
     for layer in range(1, n_layers + 1):
@@ -58,7 +61,7 @@ def crop_boxes(
             for left in lefts
             for top in tops
         ]
-    return boxes
+    return [(box, layer) for box, layer in boxes if box[0] < box[2] and box[1] < box[3]]
 
 
 def grid_crops(shape: tuple[int, int], config: EverythingConfig) -> list[Crop]:

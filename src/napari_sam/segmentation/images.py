@@ -123,10 +123,12 @@ def contrast_range(image: NDArray[np.generic]) -> tuple[float, float]:
     Parameters
     ----------
     image : ndarray
-        Any shape; about a million evenly spaced values are looked at.
+        Any shape; about a million evenly spaced values are looked at, of all channels and columns.
     """
     values = np.asarray(image).reshape(-1)
     step = max(1, values.size // _SAMPLED_PIXELS)
+    while step > 1 and math.gcd(step, np.shape(image)[-1]) > 1:
+        step += 1
     sampled = values[::step].astype(np.float64)
     sampled = sampled[np.isfinite(sampled)]
     if not sampled.size:
@@ -174,14 +176,22 @@ def to_display_range(
     low, high = limits
     if not (np.isfinite(low) and np.isfinite(high) and low <= high):
         raise ValueError(f"contrast_limits must be finite and rising, got ({low}, {high})")
-    values = np.array(channels, dtype=np.float32)
+    factor = 255 / (high - low) if low < high else 0.0
+    values = _real_copy(channels, factor)
     if image.dtype.kind == "f":
         _replace_not_finite(values, low, high)
     if low == high:
-        return np.full_like(values, 127.5)
+        return np.full(values.shape, 127.5, np.float32)
     values -= low
-    values *= 255 / (high - low)
-    return np.clip(values, 0, 255, out=values)
+    values *= factor
+    return np.clip(values, 0, 255, out=values).astype(np.float32, copy=False)
+
+
+def _real_copy(image: NDArray[np.generic], factor: float = 1.0) -> NDArray[np.floating]:
+    """Copy an image into the smallest type in which its values, and a factor, are exact."""
+    short = image.dtype.itemsize <= 2 or image.dtype == np.float32
+    exact = np.float32 if short and factor < float(np.finfo(np.float32).max) else np.float64
+    return np.array(image, dtype=exact)
 
 
 def finite_image(
@@ -198,12 +208,12 @@ def finite_image(
     """
     if image.dtype.kind != "f" or np.isfinite(image).all():
         return image
-    values = np.array(image, dtype=np.float32)
+    values = _real_copy(image)
     _replace_not_finite(values, *contrast_limits)
     return values
 
 
-def _replace_not_finite(values: NDArray[np.float32], low: float, high: float) -> None:
+def _replace_not_finite(values: NDArray[np.floating], low: float, high: float) -> None:
     finite = np.isfinite(values)
     if finite.all():
         return

@@ -109,7 +109,9 @@ def non_maximum_suppression(
     return np.array(kept, np.intp)
 
 
-def clean_mask(mask: NDArray[np.bool_], min_area: int) -> tuple[NDArray[np.bool_], bool]:
+def clean_mask(
+    mask: NDArray[np.bool_], min_area: int, *, framed: bool = False
+) -> tuple[NDArray[np.bool_], bool]:
     """Fill small holes and drop small islands of a mask (H, W).
 
     Parameters
@@ -118,6 +120,9 @@ def clean_mask(mask: NDArray[np.bool_], min_area: int) -> tuple[NDArray[np.bool_
         (H, W) bool.
     min_area : int
         Holes and islands of fewer pixels go; the largest island always stays.
+    framed : bool
+        Whether the mask has a frame of background: what is around the object is then no hole,
+        however small.
 
     Returns
     -------
@@ -128,6 +133,8 @@ def clean_mask(mask: NDArray[np.bool_], min_area: int) -> tuple[NDArray[np.bool_
     """
     holes, hole_areas = _regions(~mask)
     small_holes = _small(hole_areas, min_area)
+    if framed:
+        small_holes = small_holes[small_holes != holes[0, 0]]
     filled = mask | np.isin(holes, small_holes)
     islands, island_areas = _regions(filled)
     small_islands = _small(island_areas, min_area)

@@ -111,6 +111,7 @@ def measure_objects(
                 f"image must have the shape of the labels {labels.shape}, with channels in one "
                 f"more axis at the end if any, got {image.shape}"
             )
+        image = np.asarray(image)
         names |= {name: name for name in _INTENSITIES}
     ids, numbers = compact(np.asarray(labels))
     properties = ("label", *dict.fromkeys(name.partition("-")[0] for name in names))

@@ -120,7 +120,7 @@ def clean_record(record: MaskRecord, min_area: int) -> MaskRecord:
     MaskRecord
         The record itself where there is nothing to do.
     """
-    mask, changed = clean_mask(np.pad(record.mask, 1), min_area)
+    mask, changed = clean_mask(np.pad(record.mask, 1), min_area, framed=True)
     return _with_mask(record, mask[1:-1, 1:-1]) if changed else record
 
 

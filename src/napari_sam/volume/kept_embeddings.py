@@ -116,7 +116,7 @@ class KeepingPredictor(_Delegating):
             kept = KeptEmbedding.of(made)
             self._store.put(key, kept)
         encoded = kept.encoded(self._predictor.device)
-        picture = Picture(image=image, contrast_limits=limits)
+        picture = None if self._sees_one_size else Picture.of(image, limits)
         return self._predictor.rebuild(encoded, kept.geometry, kept.object_diameter, picture)
 
     def is_kept(
