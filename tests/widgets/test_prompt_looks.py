@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from napari_sam.viewer.layers import LABEL_COLUMN, NEGATIVE, POSITIVE
 from napari_sam.widgets.prompt_looks import PromptLooks
 from tests.widgets.test_docks import has_mask, open_segment
 from tests.widgets.test_segment_safety import SQUARE
@@ -88,3 +89,14 @@ def test_a_place_that_nothing_was_taken_from_is_new(viewer, looks):
     assert layer.features["cell"].tolist() == ["b", "c", "new"]
     looks.add(layer, lambda: layer.add([[8.0, 8.0]]))
     assert layer.features["cell"].tolist() == ["b", "c", "new", "a"]
+
+
+def test_what_comes_back_says_whether_it_is_part_of_the_object(viewer, looks):
+    layer = viewer.add_points(
+        [[8.0, 8.0]], features={LABEL_COLUMN: [NEGATIVE], "cell": ["a"]}, name="prompts"
+    )
+    looks.remove(layer, [0])
+    layer.feature_defaults = {LABEL_COLUMN: POSITIVE, "cell": "new"}
+    looks.add(layer, lambda: layer.add([[8.0, 8.0]]))
+    assert layer.features[LABEL_COLUMN].tolist() == [POSITIVE]
+    assert layer.features["cell"].tolist() == ["a"]

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from napari_sam.viewer.layers import LABEL_COLUMN
+
 if TYPE_CHECKING:
     from napari.layers import Points, Shapes
 
@@ -23,7 +25,7 @@ class PromptLooks:
     """Remembers features, sizes and colours of prompts that are taken out of their layers.
 
     A layer of one's own may hold more than places; what comes back to a place looks as what was
-    taken from there.
+    taken from there. Whether it is part of the object is said by what comes back.
     """
 
     def __init__(self) -> None:
@@ -79,7 +81,7 @@ def _place(data: ArrayLike) -> _Place:
 def _restore_features(layer: Points | Shapes, rows: dict[int, Any]) -> None:
     features, defaults = layer.features.copy(), layer.feature_defaults
     for index, row in rows.items():
-        for name in features.columns.intersection(row.index):
+        for name in features.columns.intersection(row.index).drop(LABEL_COLUMN, errors="ignore"):
             features.loc[features.index[index], name] = row[name]
     layer.features = features
     layer.feature_defaults = defaults  # which napari makes anew
