@@ -1,0 +1,63 @@
+"""What a person paints with napari's own tools is a change like any other."""
+
+import numpy as np
+
+from napari_sam.viewer.journal import Journal, read_journal
+from tests.viewer.test_objects import commit, session_on
+
+
+def test_what_a_person_paints_is_part_of_the_history():
+    session = session_on()
+    commit(session, (8, 8))
+    session.labels.brush_size = 4
+    session.labels.paint((30, 30), 7)
+    assert session.objects.table[7].origin == "painted"
+    painted = (session.labels.data == 7).sum()
+    assert painted > 4
+    session.labels.paint((8, 8), 0)
+    assert (session.labels.data == 1).sum() < 100
+    assert session.undo() == "paint"
+    assert (session.labels.data == 1).sum() == 100
+    session.undo()
+    assert not (session.labels.data == 7).any()
+    assert 7 not in session.objects.table
+    session.redo()
+    assert (session.labels.data == 7).sum() == painted
+
+
+def test_a_stroke_while_a_job_writes_is_in_the_history_whole(tmp_path):
+    session = session_on()
+    path = tmp_path / "a.jsonl"
+    session.objects.attach(Journal(path, {}))
+    commit(session, (8, 8))
+    labels = session.labels
+    before = labels.data.copy()
+    with labels.block_history():  # as while a button of the mouse is held
+        labels.paint((38, 5), 7)
+        session.objects.delete([1])  # a job's write
+        labels.paint((38, 45), 7)
+    after = labels.data.copy()
+    assert [change.kind for change in session.objects.history.done[-3:]] == [
+        "paint",
+        "delete",
+        "paint",
+    ]
+    for _ in range(3):
+        session.undo()
+    np.testing.assert_array_equal(labels.data, before)
+    for _ in range(3):
+        session.redo()
+    np.testing.assert_array_equal(labels.data, after)
+    session.close()
+    told = np.zeros_like(after)
+    read_journal(path).draw(told)
+    np.testing.assert_array_equal(told, after)
+
+
+def test_undo_while_a_stroke_is_under_way_takes_back_the_stroke():
+    session = session_on()
+    commit(session, (8, 8))
+    with session.labels.block_history():
+        session.labels.paint((38, 5), 7)
+        assert session.undo() == "paint"
+    assert np.unique(session.labels.data).tolist() == [0, 1]
