@@ -62,7 +62,7 @@ class Annotation:
             "corner": (int(self.corner[0]), int(self.corner[1])),
             "plane": tuple(int(index) for index in self.plane),
             "predicted_iou": None if score is None else _plain(float(score)),
-            "properties": {name: _plain(value) for name, value in self.properties.items()},
+            "properties": _plain(self.properties),
         }
         for name, value in plain.items():
             object.__setattr__(self, name, value)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,19 +135,24 @@ def further_sets(
         Those that have objects and that no other window has open.
     """
     names = list(itertools.islice(set_names(), _MOST_SETS))
-    paths = _paths(image, shape, name, folder, names)
-    unused = [own[0] for own, each in zip(paths, names, strict=True) if each not in shown]
-    for window in itertools.chain.from_iterable(own[1:] for own in paths):
-        target = next((path for path in unused if not path.exists()), None)
-        if target is not None and window.exists() and _read_unused(window) is not None:
-            window.replace(target)
+    own = dict(zip(names, _paths(image, shape, name, folder, names), strict=True))
+    _adopt_windows(own, shown)
     found = []
-    for path, each in zip(unused, (n for n in names if n not in shown), strict=True):
-        recovered = _read_unused(path) if each != LABELS_NAME and path.exists() else None
+    for each, paths in own.items():
+        recovered = None if each == LABELS_NAME or each in shown else _read_unused(paths[0])
         labels = None if recovered is None else _drawn(recovered, shape)
         if labels is not None:
             found.append(ObjectSet(name=each, labels=labels))
     return found
+
+
+def _adopt_windows(own: Mapping[str, Sequence[Path]], shown: Container[str]) -> None:
+    """Let what further windows wrote, which are gone, be sets of names that are free."""
+    firsts = (paths[0] for each, paths in own.items() if each not in shown)
+    free = [path for path in firsts if not path.exists()]
+    for window in (path for paths in own.values() for path in paths[1:]):
+        if free and _read_unused(window) is not None:
+            window.replace(free.pop(0))
 
 
 def show_sets(session: Session, sets: Iterable[ObjectSet]) -> list[Labels]:
@@ -168,7 +173,9 @@ def _paths(
 
 
 def _read_unused(path: Path) -> Recovered | None:
-    """Read a journal, unless a session has it open or nothing was done."""
+    """Read a journal, unless there is none, a session has it open, or nothing was done."""
+    if not path.exists():
+        return None
     try:
         with locked(path):
             recovered = read_journal(path)

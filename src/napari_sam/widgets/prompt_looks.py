@@ -63,7 +63,7 @@ class PromptLooks:
             values = list(getattr(layer, name))
             for index, look in looks.items():
                 values[index] = look.get(name, values[index])
-            setattr(layer, name, values if name in ("symbol", "edge_width") else np.array(values))
+            setattr(layer, name, values)
 
 
 def _named(layer: Points | Shapes) -> list[str]:
