@@ -5,9 +5,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from skimage.data import immunohistochemistry
 
 from napari_sam.model.size_decoder import BINS_PER_OCTAVE, N_BINS, OCTAVES
 from napari_sam.segmentation.object_size import object_size, richest_part
+from napari_sam.segmentation.predictor import Predictor
 
 KNOWN = 40.0
 INSTANCE = 10.0
@@ -118,3 +120,9 @@ def test_the_richest_part_is_looked_at():
     picture[700:860:8, 600:880] = 1
     assert richest_part(picture, 300).mean() > 0
     assert richest_part(picture, 2000).shape == picture.shape
+
+
+@pytest.mark.parametrize("step", [1, 2])
+def test_nuclei_are_meant_rather_than_the_glands_that_they_lie_in(step):
+    tissue = immunohistochemistry()[::step, ::step]
+    assert 15 / step < Predictor("nano", "cpu").estimate_diameter(tissue) < 45 / step

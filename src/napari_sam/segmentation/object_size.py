@@ -3,12 +3,16 @@
 The image is looked at as it is; what is seen tells which scale would show objects as the network
 knows them. Looks go on until the two scales nearest to that have been seen: mostly two or three
 looks, each at a small part.
+
+Large objects may be made of small ones, as glands are of cells. Then small ones are meant: where
+objects turn out to be large, it is looked for such of at most a quarter of that size.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -29,6 +33,11 @@ _SIDE = 384
 """Of the part that is looked at, network input pixels."""
 _SMALLEST_SIDE = 96
 """An image is not shrunk below this longest side, network input pixels."""
+_SMALLER = 4.0
+"""Objects within others are at least so many times smaller."""
+_SURE_ENOUGH = 0.09
+_SUITS = 0.75
+"""Octaves that objects may be off the size that the network knows, where they are seen well."""
 _SEED_PROMINENCE = 0.2
 _SEED_SMOOTHING = 1.0
 """Pixels of the scaled part."""
@@ -65,17 +74,47 @@ def object_size(
     """
     longest = max(displayed.shape[:2])
     scales = [scale for scale in _SCALES if longest * scale >= _SMALLEST_SIDE] or [_SCALES[-1]]
+
+    @cache
+    def sight(scale: float) -> _Sight:
+        part = richest_part(displayed, math.ceil(_SIDE / scale))
+        return _sight(model, look(part, scale))
+
+    diameter = _walk(sight, _nearest(1.0, scales)[0], scales, known_diameter)
+    if model.instance_decoder is None:
+        return diameter
+    finer = [scale for scale in scales if diameter * scale >= _SMALLER * known_diameter]
+    for scale in finer:
+        if _shows_objects(sight(scale), known_diameter):
+            return _walk(sight, scale, scales, known_diameter)
+    return diameter
+
+
+def _walk(
+    sight: Callable[[float], _Sight], start: float, scales: list[float], known_diameter: float
+) -> float:
+    """Return the diameter that is found by looks at one scale and those that it leads to."""
     seen: dict[float, _Sight] = {}
     diameter = known_diameter
-    wanted = _nearest(1.0, scales)[:1]
+    wanted = [start]
     while wanted:
-        scale = wanted[0]
-        part = richest_part(displayed, math.ceil(_SIDE / scale))
-        seen[scale] = _sight(model, look(part, scale))
+        seen[wanted[0]] = sight(wanted[0])
         diameter = _diameter(seen, known_diameter)
         nearest = _nearest(known_diameter / diameter, scales)[:_NEEDED]
         wanted = [scale for scale in nearest if scale not in seen]
     return diameter
+
+
+def _shows_objects(sight: _Sight, known_diameter: float) -> bool:
+    """Tell whether one look shows objects, surely and of about the size that the network knows.
+
+    Texture and noise look like objects, too, but of what size, instances and votes do not agree.
+    """
+    if sight.instance is None or sight.votes is None or sight.instance.sure < _SURE_ENOUGH:
+        return False
+    voted = voted_diameter({1.0: sight.votes}, _octaves(), known_diameter)
+    judged = (sight.instance.diameter, voted)
+    return all(abs(math.log2(d / known_diameter)) < _SUITS for d in judged if d is not None)
 
 
 def _nearest(scale: float, scales: list[float]) -> list[float]:
@@ -105,10 +144,14 @@ def _diameter(seen: dict[float, _Sight], known_diameter: float) -> float:
     votes = {scale: sight.votes for scale, sight in seen.items() if sight.votes is not None}
     judged = (
         measured_diameter(instances, known_diameter),
-        voted_diameter(votes, bin_octaves().double().numpy(), known_diameter),
+        voted_diameter(votes, _octaves(), known_diameter),
     )
     known = [diameter for diameter in judged if diameter is not None]
     return float(np.exp(np.mean(np.log(known)))) if known else known_diameter
+
+
+def _octaves() -> NDArray[np.float64]:
+    return np.asarray(bin_octaves().double())
 
 
 def richest_part(image: NDArray[np.float32], side: int) -> NDArray[np.float32]:
