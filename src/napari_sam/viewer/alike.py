@@ -141,9 +141,9 @@ def _examples(
         return [table[label] for label in label_ids]
     for change in reversed(objects.history.done):
         for entry in change.entries if change.kind == "commit" else ():
-            label = entry.label_id
-            if label in table and request.plane.index in table[label].annotated[-1:]:
-                return [table[label]]
+            there = () if entry.after is None else entry.after.annotated[-1:]
+            if entry.label_id in table and request.plane.index in there:
+                return [table[entry.label_id]]
     return []
 
 

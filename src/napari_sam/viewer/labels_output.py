@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -32,6 +33,7 @@ _COUNTED_PIXELS = 2**22
 _HIGHEST = "napari_sam_highest_label"
 _IMAGE = "napari_sam_image"
 _JOURNAL = "napari_sam_journal"
+_FILES = "napari_sam_journal_files"
 
 
 def add_output_layer(
@@ -67,6 +69,21 @@ def journals_shown(viewer: ViewerModel, image: Image) -> set[str]:
         for layer in viewer.layers
         if layer.metadata.get(_IMAGE) == str(image.unique_id)
     }
+
+
+def note_journal(labels: Labels, image: Image, path: Path) -> None:
+    """Note in a layer that it shows the objects of an image that a journal tells of."""
+    labels.metadata.setdefault(_FILES, {})[str(image.unique_id)] = str(path)
+
+
+def noted_journal(labels: Labels | None, image: Image) -> Path | None:
+    """Return the journal of the objects that a layer shows of an image; None where none is noted.
+
+    It stays the same whatever becomes of the names of both layers, and of the image's pixels.
+    """
+    files = {} if labels is None else labels.metadata.get(_FILES, {})
+    path = files.get(str(image.unique_id))
+    return None if path is None else Path(path)
 
 
 def set_names() -> Iterator[str]:

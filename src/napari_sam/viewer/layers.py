@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.viewer.napari_private import canvas_size, unwrapped
+from napari_sam.viewer.places import data_at, world_at
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -53,10 +54,14 @@ class Plane:
         return np.asarray(coordinates, np.float64)[:, self.axes]
 
     def contains(self, coordinates: NDArray[np.floating]) -> NDArray[np.bool_]:
-        """Tell which of data coordinates (N, ndim) lie in the plane, to half a pixel."""
+        """Tell which of data coordinates (N, ndim) lie in the plane: it is the nearest to them."""
         fixed = [axis for axis, position in enumerate(self.index) if position is not None]
         wanted = np.array([self.index[axis] for axis in fixed], np.float64)
-        return np.asarray((np.abs(coordinates[:, fixed] - wanted) <= 0.5 + 1e-6).all(1))
+        return np.asarray((np.round(coordinates[:, fixed]) == wanted).all(1))
+
+    def onto(self, coordinates: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Move data coordinates (N, ndim) along the fixed axes into the plane."""
+        return self.lifted(self.in_plane(coordinates))
 
     def lifted(self, points: NDArray[np.floating]) -> NDArray[np.float64]:
         """Return data coordinates (N, ndim) of points (N, 2) in the plane."""
@@ -94,7 +99,9 @@ def shown_plane(viewer: ViewerModel, layer: Image | Labels) -> Plane:
     displayed = sorted(axis - (dims.ndim - layer.ndim) for axis in dims.displayed)
     if displayed[0] < 0:
         raise ValueError(f"Layer {layer.name!r} does not have both of the displayed axes")
-    position = layer.world_to_data(dims.point)
+    point = np.array(dims.point, np.float64)
+    point[list(dims.displayed)] = 0  # as napari slices: what is displayed has no say in the slice
+    position = data_at(viewer, layer, point)
     index: list[int | None] = []
     for axis, length in enumerate(shape):
         if axis in displayed:
@@ -108,6 +115,14 @@ def shown_plane(viewer: ViewerModel, layer: Image | Labels) -> Plane:
             )
         index.append(step)
     return Plane(index=tuple(index), shape=(shape[displayed[0]], shape[displayed[1]]))
+
+
+def plane_in_view(viewer: ViewerModel, layer: Image | Labels | None) -> Plane | None:
+    """Return the plane of a layer that the viewer shows, None where `shown_plane` raises."""
+    try:
+        return None if layer is None else shown_plane(viewer, layer)
+    except ValueError:
+        return None
 
 
 def visible_part(layer: Image, plane: Plane) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -140,12 +155,12 @@ def visible_side(viewer: ViewerModel, layer: Image, plane: Plane) -> float | Non
     if size is None or not is_drawn:
         return None
     point = np.array(viewer.dims.point, np.float64)
-    here = np.asarray(layer.world_to_data(point), np.float64)[-layer.ndim :]
+    here = data_at(viewer, layer, point)
     sides = []
     for axis, length in zip(viewer.dims.displayed[-2:], size, strict=True):
         there = point.copy()
         there[axis] += length / zoom
-        along = np.asarray(layer.world_to_data(there), np.float64)[-layer.ndim :] - here
+        along = data_at(viewer, layer, there) - here
         sides.append(np.abs(along[list(plane.axes)]))
     return float(np.minimum(np.max(sides, axis=0), plane.shape).max())
 
@@ -156,7 +171,7 @@ def visible_centre(viewer: ViewerModel, layer: Image, plane: Plane) -> tuple[flo
     centre = camera_of(viewer).center[-2:]
     for axis, at in zip(viewer.dims.displayed[-2:], centre, strict=True):
         point[axis] = at
-    here = np.asarray(layer.world_to_data(point), np.float64)[-layer.ndim :]
+    here = data_at(viewer, layer, point)
     row, col = here[list(plane.axes)].clip(0, np.array(plane.shape) - 1)
     return float(row), float(col)
 
@@ -198,9 +213,8 @@ def to_data(
     mapped = np.zeros((len(coordinates), target.ndim))
     for row, point in enumerate(coordinates):
         world = np.array(viewer.dims.point, np.float64)
-        own = np.asarray(source.data_to_world(point), np.float64)
-        world[len(world) - len(own) :] = own
-        mapped[row] = np.asarray(target.world_to_data(world), np.float64)[-target.ndim :]
+        world[len(world) - source.ndim :] = world_at(viewer, source, point)
+        mapped[row] = data_at(viewer, target, world)
     return mapped
 
 
@@ -316,15 +330,30 @@ def new_labels_like(
     """Add a Labels layer, empty and uint16 by default, with an image's shape and place.
 
     The active layer stays active, so that a person can go on clicking.
+
+    Raises
+    ------
+    ValueError
+        If so many labels do not fit into memory.
     """
-    shape = tuple(level_0(image).shape)[: image.ndim]
     active = viewer.layers.selection.active
     layer = viewer.add_labels(
-        np.zeros(shape, np.uint16) if data is None else data,
+        _no_labels(image) if data is None else data,
         name=name,
         **placement(image),
     )
     return placed_beside(viewer, unwrapped(layer), active)
+
+
+def _no_labels(image: Image) -> NDArray[np.uint16]:
+    shape = tuple(level_0(image).shape)[: image.ndim]
+    try:
+        return np.zeros(shape, np.uint16)
+    except MemoryError as error:
+        raise ValueError(
+            f"Labels of the shape {shape} do not fit into memory; add a Labels layer on a zarr "
+            "array of this shape and choose it"
+        ) from error
 
 
 def placed_beside(viewer: ViewerModel, layer: Labels, active: Layer | None) -> Labels:

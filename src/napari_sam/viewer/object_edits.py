@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
-from napari_sam.viewer.bounds import union
-from napari_sam.viewer.entries import EntryChange, ObjectEntry, ObjectTable
-from napari_sam.viewer.history import Change
+from napari_sam.viewer.bounds import Bounds, union
+from napari_sam.viewer.entries import EntryChange, Index, ObjectEntry, ObjectTable
+from napari_sam.viewer.history import Change, LabelPatch
 from napari_sam.viewer.labels_output import LabelsOutput, changed_patch
 
 
@@ -160,3 +160,58 @@ def _drawn(corners: NDArray[np.float64], shape: tuple[int, ...]) -> NDArray[np.b
         at = at[((at >= 0) & (at < shape)).all(1)]
         drawn[at[:, 0], at[:, 1]] = True
     return drawn
+
+
+def painted(
+    table: ObjectTable, patches: Sequence[LabelPatch], axes: tuple[int, int] | None
+) -> Change:
+    """Return what a person's strokes change.
+
+    A person has seen the planes of an object that they painted or erased on, so propagation carries
+    on from these and leaves them as they are.
+
+    Parameters
+    ----------
+    table : ObjectTable
+        What is known.
+    patches : sequence of LabelPatch
+        The strokes.
+    axes : (int, int) or None
+        The labels' axes that are shown; None in the 3D view, where no plane is seen by itself.
+    """
+    now: dict[int, ObjectEntry] = {}
+    for patch in patches:
+        before, after = patch.before.values, patch.after.values
+        changed = before != after
+        for value in map(int, np.unique([before[changed], after[changed]])):
+            drawn, lost = changed & (after == value), changed & (before == value)
+            entry = now.get(value) or table.entries.get(value)
+            if drawn.any():
+                entry = entry or ObjectEntry(
+                    label_id=value, bounds=patch.bounds, origin="painted", area=int(drawn.sum())
+                )
+                entry = entry.covering(patch.bounds)
+            if value and entry is not None:
+                seen = _planes(drawn | lost, patch.bounds, axes)
+                annotated = tuple(dict.fromkeys((*entry.annotated, *seen)))
+                now[value] = dataclasses.replace(entry, annotated=annotated)
+    entries = tuple(EntryChange(table.entries.get(value), entry) for value, entry in now.items())
+    return Change(kind="paint", patches=tuple(patches), entries=entries)
+
+
+def _planes(
+    changed: NDArray[np.bool_], bounds: Bounds, axes: tuple[int, int] | None
+) -> list[Index]:
+    """Return the indices of the planes along some axes in which something within bounds changed."""
+    if axes is None:
+        return []
+    planes = np.argwhere(changed.any(axes))
+    indices = []
+    for plane in planes:
+        steps = iter(plane.tolist())
+        indices.append(
+            tuple(
+                None if axis in axes else low + next(steps) for axis, (low, _) in enumerate(bounds)
+            )
+        )
+    return indices

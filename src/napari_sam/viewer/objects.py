@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -17,7 +17,8 @@ from napari_sam.viewer.entries import EntryChange, ObjectEntry, ObjectPrompts, O
 from napari_sam.viewer.history import Change, History, LabelPatch
 from napari_sam.viewer.journal import Journal, Recovered
 from napari_sam.viewer.labels_output import LabelsOutput
-from napari_sam.viewer.layers import Plane, camera_of, shown_plane, to_data
+from napari_sam.viewer.layers import Plane, camera_of, plane_in_view, shown_plane, to_data
+from napari_sam.viewer.places import data_at, world_at
 from napari_sam.viewer.propagate import CarriedSlice, carried_change, chosen_objects
 
 if TYPE_CHECKING:
@@ -53,6 +54,15 @@ class Objects:
         output.on_painted = self._painted
         output.highest_known = lambda: max(self.table.entries, default=0)
         output.is_written = lambda: self.history.has_patches
+
+    @property
+    def uncounted(self) -> Any:
+        """The layer's data where its highest label is to be counted, in a worker; or None."""
+        return self._output.uncounted
+
+    def count(self, highest: int) -> None:
+        """Take note of the highest label of what was uncounted."""
+        self._output.count(highest)
 
     # changes
 
@@ -135,7 +145,7 @@ class Objects:
         labels = self._output.layer
         if labels is None:
             return 0
-        index = np.round(np.asarray(labels.world_to_data(np.asarray(world)))).astype(int)
+        index = np.round(data_at(self._viewer, labels, world)).astype(int)
         inside = ((index >= 0) & (index < labels.data.shape)).all()
         return int(np.asarray(labels.data[tuple(index)])) if inside else 0
 
@@ -148,12 +158,8 @@ class Objects:
 
     def show_plane(self, image: Image, plane: Plane) -> None:
         """Bring a plane of the image into view, unless it is shown already."""
-        try:
-            if shown_plane(self._viewer, image) == plane:
-                return
-        except ValueError:
-            pass
-        self._move_sliders(image, plane.lifted(np.zeros((1, 2)))[0])
+        if plane_in_view(self._viewer, image) != plane:
+            self._move_sliders(image, plane.lifted(np.zeros((1, 2)))[0])
 
     def prompts_of(self, label_id: int, image: Image) -> ObjectPrompts:
         """Return the prompts that an object was made from.
@@ -227,20 +233,8 @@ class Objects:
 
     def _painted(self, patches: tuple[LabelPatch, ...]) -> None:
         """Note what a person painted with napari's own tools."""
-        entries = []
-        for patch in patches:
-            for value in np.unique(patch.after.values[patch.after.values != patch.before.values]):
-                if value == 0:
-                    continue
-                known = self.table.entries.get(int(value))
-                made = known or ObjectEntry(
-                    label_id=int(value),
-                    bounds=patch.bounds,
-                    origin="painted",
-                    area=int((patch.after.values == value).sum()),
-                )
-                entries.append(EntryChange(known, made.covering(patch.bounds)))
-        change = Change(kind="paint", patches=patches, entries=tuple(entries))
+        plane = plane_in_view(self._viewer, self._output.layer)
+        change = object_edits.painted(self.table, patches, None if plane is None else plane.axes)
         self.table.apply(change.entries)
         self.history.push(change)
         if self.journal is not None:
@@ -284,7 +278,7 @@ class Objects:
 
     def _move_sliders(self, layer: Layer, position: NDArray[np.float64]) -> NDArray[np.float64]:
         """Show the slice of a position (ndim,) in a layer's data; returns where that is, world."""
-        world = np.asarray(layer.data_to_world(position), np.float64)
+        world = world_at(self._viewer, layer, position)
         dims = self._viewer.dims
         point = list(dims.point)
         offset = len(point) - len(world)
@@ -300,7 +294,7 @@ class Objects:
         dims = self._viewer.dims
         shown = [axis - (dims.ndim - layer.ndim) for axis in dims.displayed]
         corners = np.asarray(layer.corner_pixels, np.float64)[:, shown]
-        at = np.asarray(layer.world_to_data(world), np.float64)[-layer.ndim :][shown]
+        at = data_at(self._viewer, layer, world)[shown]
         if ((at >= corners[0]) & (at <= corners[1])).all():
             return
         camera = camera_of(self._viewer)

@@ -103,7 +103,7 @@ class Preview:
         self._name = name
         self._opacity = opacity
         self._layer: Labels | None = None
-        self._place: tuple[int, Plane, Frame] | None = None
+        self._place: tuple[int, Plane, Frame, bytes] | None = None
         self._drawn: tuple[slice, ...] | None = None
 
     @property
@@ -191,7 +191,8 @@ class Preview:
 
     def _placed(self, image: Image, plane: Plane, frame: Frame) -> Labels:
         """Return the layer, empty if it had to move."""
-        place = (id(image), plane, frame)
+        affine = plane_affine(image, plane)
+        place = (id(image), plane, frame, affine.tobytes())
         layer = self.layer
         if layer is not None and place == self._place:
             return layer
@@ -204,7 +205,7 @@ class Preview:
             shift[axis, axis] = frame.step
             shift[axis, -1] = start + (frame.step - 1) / 2
         data = np.zeros(lengths, np.uint8)
-        affine = plane_affine(image, plane) @ shift
+        affine = affine @ shift
         self._place = place
         if layer is None:
             return self._added(data, affine, image.units)

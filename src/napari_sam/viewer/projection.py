@@ -8,11 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.viewer.bounds import Bounds
-from napari_sam.viewer.layers import Plane, to_data
+from napari_sam.viewer.layers import Plane, level_0, to_data
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels
+
+_NEAR = 1e-3
+"""Pixels that places may differ by and be the same."""
 
 
 def project(
@@ -69,6 +72,26 @@ def project(
     return _lifted(target, first, last, found.reshape(size))
 
 
+def check_coincides(viewer: ViewerModel, image: Image, labels: Labels) -> None:
+    """Check that a Labels layer has the pixels of an image: its shape, scale and position.
+
+    Raises
+    ------
+    ValueError
+        If it has not.
+    """
+    shape = tuple(level_0(image).shape)[: image.ndim]
+    corners = np.array([np.zeros(len(shape)), np.array(shape) - 1.0])
+    if tuple(labels.data.shape) == shape:
+        there = to_data(viewer, labels, image, corners)
+        if np.abs(there - corners).max() < _NEAR:
+            return
+    raise ValueError(
+        f"Labels layer {labels.name!r} does not have the pixels of {image.name!r}; choose one of "
+        f"its shape {shape}, scale and position"
+    )
+
+
 def target_plane(viewer: ViewerModel, image: Image, plane: Plane, labels: Labels) -> Plane:
     """Return the plane of the labels that a plane of the image lies in."""
     shape = labels.data.shape
@@ -107,7 +130,7 @@ def _coincide(
         return False
     corners = np.array([[0, 0], [plane.shape[0] - 1, plane.shape[1] - 1]], float)
     there = target.in_plane(to_data(viewer, labels, image, plane.lifted(corners)))
-    return bool(np.abs(there - corners).max() < 1e-3)
+    return bool(np.abs(there - corners).max() < _NEAR)
 
 
 def _lifted(

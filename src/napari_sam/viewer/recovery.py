@@ -20,7 +20,7 @@ from napari_sam.viewer.journal import (
     locked,
     read_journal,
 )
-from napari_sam.viewer.labels_output import LABELS_NAME, add_output_layer, set_names
+from napari_sam.viewer.labels_output import LABELS_NAME, add_output_layer, note_journal, set_names
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -58,10 +58,13 @@ class ObjectSet:
         Of the layer.
     labels : ndarray
         Of the image's shape.
+    path : Path
+        The journal.
     """
 
     name: str
     labels: NDArray[np.unsignedinteger]
+    path: Path
 
 
 def open_journal(
@@ -71,7 +74,7 @@ def open_journal(
     folder: str | Path | None = None,
     *,
     labels_name: str = LABELS_NAME,
-    draw: bool = True,
+    shown: Path | None = None,
 ) -> OpenedJournal:
     """Open the journal of an image and a Labels layer; slow: for a worker thread.
 
@@ -85,8 +88,8 @@ def open_journal(
         Of the image and of the Labels layer.
     folder : str or Path, optional
         Where journals lie; by default the user's data folder.
-    draw : bool
-        Whether the objects that the journal tells of are drawn; otherwise the layer shows them.
+    shown : Path, optional
+        The journal whose objects the layer shows already: it is opened, and nothing is drawn.
 
     Returns
     -------
@@ -100,12 +103,12 @@ def open_journal(
     """
     header = {"image": name, "labels": labels_name, "shape": list(shape)}
     (paths,) = _paths(image, shape, name, folder, [labels_name])
-    for path in paths:
+    for path in paths if shown is None else [shown, *paths]:
         try:
             journal = Journal(path, header)
         except JournalInUseError:
             continue
-        drawn = _drawn(journal.recovered, shape) if draw else None
+        drawn = None if path == shown else _drawn(journal.recovered, shape)
         return OpenedJournal(journal=journal, labels=drawn)
     raise OSError(f"{_MOST_WINDOWS} windows have journals of this image open; close some")
 
@@ -142,7 +145,7 @@ def further_sets(
         recovered = None if each == LABELS_NAME or each in shown else _read_unused(paths[0])
         labels = None if recovered is None else _drawn(recovered, shape)
         if labels is not None:
-            found.append(ObjectSet(name=each, labels=labels))
+            found.append(ObjectSet(name=each, labels=labels, path=paths[0]))
     return found
 
 
@@ -158,7 +161,12 @@ def _adopt_windows(own: Mapping[str, Sequence[Path]], shown: Container[str]) -> 
 def show_sets(session: Session, sets: Iterable[ObjectSet]) -> list[Labels]:
     """Show sets of objects in layers of their own; each goes on with its journal when chosen."""
     viewer, image = session.viewer, session.image
-    return [add_output_layer(viewer, image, each.name, each.labels) for each in sets]
+    layers = []
+    for each in sets:
+        layer = add_output_layer(viewer, image, each.name, each.labels)
+        note_journal(layer, image, each.path)
+        layers.append(layer)
+    return layers
 
 
 def _paths(

@@ -19,6 +19,7 @@ from napari_sam.viewer.layers import (
     placement,
 )
 from napari_sam.viewer.napari_private import unwrapped
+from napari_sam.viewer.places import data_at, world_at
 from napari_sam.viewer.stack_job import StackOutcome, StackStep
 from napari_sam.volume import LinkDoubt
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 SLICE_NAME = "SAM everything"
 STACK_NAME = "SAM volume"
 _WRITTEN = "napari_sam_slices"
+_IMAGE = "napari_sam_everything_in"
 _OUTPUT = "napari_sam_volume"
 
 
@@ -77,15 +79,19 @@ class SliceResult:
         shape = tuple(level_0(self.image).shape)[: self.image.ndim]
         if self._shown is not None and self._shown in self._viewer.layers:
             return self._shown
+        image = str(self.image.unique_id)
         for layer in self._viewer.layers:
-            is_ours = layer.name == name or _WRITTEN in layer.metadata
-            if is_ours and layer.name.startswith(name) and layer.data.shape == shape:
+            made_for = layer.metadata.get(_IMAGE)
+            is_ours = layer.name == name if made_for is None else made_for == image
+            if is_ours and layer.data.shape == shape:
                 there = layer.data[self._plane.selection]
                 known = _written(layer).get(self._plane.index)
                 if not there.any() or _checksum(there) == known:
                     return unwrapped(layer)
                 self.spared = layer.name
-        return new_labels_like(self._viewer, self.image, name)
+        layer = new_labels_like(self._viewer, self.image, name)
+        layer.metadata[_IMAGE] = image
+        return layer
 
     def _numbered(self, layer: Labels, count: int) -> int:
         """Make room for the labels 1 ... count above those of other slices; return the highest.
@@ -153,8 +159,8 @@ class StackResult:
         viewer.dims.order = tuple(range(ndim))
         point = np.array(viewer.dims.point, np.float64)
         if self._image in viewer.layers and self._image.ndim == ndim:
-            point[:] = self._image.data_to_world([index or 0 for index in self._plane.index])
-        world = np.asarray(layer.data_to_world((doubt.z, *doubt.centre)), np.float64)
+            point[:] = world_at(viewer, self._image, [index or 0 for index in self._plane.index])
+        world = world_at(viewer, layer, (doubt.z, *doubt.centre))
         point[ndim - 3 :] = world
         viewer.dims.point = tuple(point)
         camera = camera_of(viewer)
@@ -169,7 +175,7 @@ class StackResult:
         dims = self._viewer.dims
         if self.layer is None or self.layer not in self._viewer.layers or dims.ndisplay != 2:
             return False
-        position = self.layer.world_to_data(dims.point)
+        position = data_at(self._viewer, self.layer, dims.point)
         return z == round(float(position[-3]))
 
     def _open(self, levels: tuple[Any, ...]) -> Labels:

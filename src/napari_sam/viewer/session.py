@@ -21,7 +21,7 @@ from napari_sam.viewer.drafts import Draft, Written, count_free, drafts_change, 
 from napari_sam.viewer.entries import ObjectPrompts
 from napari_sam.viewer.history import Change
 from napari_sam.viewer.labels_output import LabelsOutput
-from napari_sam.viewer.layers import Plane, shown_plane
+from napari_sam.viewer.layers import Plane, plane_in_view, shown_plane
 from napari_sam.viewer.looks import Looks
 from napari_sam.viewer.napari_private import unwrapped
 from napari_sam.viewer.object_features import ObjectFeatures
@@ -208,7 +208,7 @@ class Session:
     def apply_hover(self, answer: PredictAnswer) -> None:
         """Show what a click would give, lightly."""
         prediction, plane = answer.prediction, answer.request.plane
-        if prediction is not None and shown_plane(self.viewer, self.image) == plane:
+        if prediction is not None and plane_in_view(self.viewer, self.image) == plane:
             self.overlays.hover(prediction, self.preference.choose(prediction), plane)
 
     def peek(self, *, hidden: bool) -> None:

@@ -30,6 +30,8 @@ class LayerChooser(QComboBox):
     """
 
     layer_changed = Signal(object)
+    data_replaced = Signal()
+    """The chosen layer has other data than before."""
 
     def __init__(
         self,
@@ -72,6 +74,7 @@ class LayerChooser(QComboBox):
         events = self._viewer.layers.events
         for event in (events.inserted, events.removed, events.reordered):
             event.disconnect(self._refresh)
+        self._follow(None)
 
     def _first_choice(self) -> Layer | None:
         """Return the active layer if it is of the kind, else the topmost that is."""
@@ -102,8 +105,19 @@ class LayerChooser(QComboBox):
 
     def _tell(self, index: int = 0) -> None:  # noqa: ARG002
         if self.layer is not self._shown:
-            self._shown = self.layer
+            self._follow(self.layer)
             self.layer_changed.emit(self._shown)
+
+    def _follow(self, layer: Layer | None) -> None:
+        """Tell of other data of a layer, and no more of those of the one before."""
+        if self._shown is not None:
+            self._shown.events.data.disconnect(self._tell_data)
+        self._shown = layer
+        if layer is not None:
+            layer.events.data.connect(self._tell_data)
+
+    def _tell_data(self, event: object = None) -> None:  # noqa: ARG002
+        self.data_replaced.emit()
 
 
 class ModelChooser(QComboBox):

@@ -62,6 +62,7 @@ class EverythingWidget(ClosingDock):
         self._build()
         self.runs = StackRuns(self._viewer, self._runner, self.run_box, self.stack, self.report)
         self._viewer.layers.events.removed.connect(self._on_removed)
+        self.image.data_replaced.connect(self._data_replaced)
 
     def use_predictor(self, predictor: object) -> None:
         """Use a predictor that was made elsewhere."""
@@ -273,6 +274,15 @@ class EverythingWidget(ClosingDock):
         if self._runner.busy and gone is self._source:
             self.cancel()
         if self._slice is not None and gone is self._slice.image:
+            self._slice = None
+            self.levels.clear()
+
+    def _data_replaced(self) -> None:
+        """Stop a job on what the image showed before, and let go of its masks."""
+        if self._runner.busy and self._source is self.image.layer:
+            self.cancel()
+            self._say("Stopped: the image has other data now")
+        if self._slice is not None and self._slice.image is self.image.layer:
             self._slice = None
             self.levels.clear()
 

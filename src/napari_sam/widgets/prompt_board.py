@@ -25,10 +25,12 @@ from napari_sam.viewer.layers import (
     NEGATIVE,
     POSITIVE,
     Plane,
+    plane_in_view,
     prompts_from_points,
     read_shapes,
     shown_plane,
 )
+from napari_sam.viewer.places import data_at
 from napari_sam.widgets.choosers import LayerChooser
 from napari_sam.widgets.gestures import GestureCalls, Gestures, Path
 from napari_sam.widgets.keys import Call, KeyMap, unbind
@@ -219,7 +221,10 @@ class PromptBoard(QGroupBox):
         if layer is None or image is None:
             return
         positive = polarity_of(layer) == POSITIVE
-        place = np.asarray(image.world_to_data(world), float)[-image.ndim :]
+        place = data_at(self._viewer, image, world)
+        plane = plane_in_view(self._viewer, image)
+        if plane is not None:  # what is shown may lie beside where the viewer stands
+            place = plane.onto(place[None])[0]
         self._waiting.add(layer, image, place, inside=inside == positive)
         self.changed.emit()
 
@@ -370,14 +375,10 @@ class PromptBoard(QGroupBox):
     def _in_plane(self, path: Path) -> NDArray[np.float64] | None:
         """Map points of the world to (row, col) of the shown plane; None where there is none."""
         image = self._image()
-        if image is None:
+        plane = plane_in_view(self._viewer, image)
+        if image is None or plane is None:
             return None
-        try:
-            plane = shown_plane(self._viewer, image)
-        except ValueError:
-            return None
-        data = np.array([np.asarray(image.world_to_data(at))[-image.ndim :] for at in path])
-        return plane.in_plane(data)
+        return plane.in_plane(np.array([data_at(self._viewer, image, at) for at in path]))
 
 
 def _box(path: Path) -> Path:

@@ -17,7 +17,7 @@ from qtpy.QtWidgets import (
     QVBoxLayout,
 )
 
-from napari_sam.viewer.layers import shown_plane
+from napari_sam.viewer.layers import plane_in_view, shown_plane
 from napari_sam.viewer.napari_private import unwrapped
 from napari_sam.widgets.candidates import CandidateButtons
 from napari_sam.widgets.choosers import LayerChooser
@@ -98,9 +98,9 @@ class SegmentWidget(ClosingDock):
         if session is None:
             self._say("Add a point or a box first")
             return None
-        if self._timer.isActive():
+        if self._timer.isActive() or self._closed:
             self._timer.stop()
-            self._collect()
+            self._collect(hidden=True)
         if self._live.is_asked("prompt"):
             self._commit_next = session.prompts
             self._say("Commits when the last prompt is answered ...")
@@ -130,11 +130,13 @@ class SegmentWidget(ClosingDock):
 
     def undo(self) -> None:
         """Take back the last prompt, commit, deletion, propagation, ..."""
+        self.jobs.stop_carrying()
         kind = None if self._session is None else self._session.take_back()
         self._say("There is nothing to take back" if kind is None else f"Took back: {kind}")
 
     def redo(self) -> None:
         """Do again what was taken back last."""
+        self.jobs.stop_carrying()
         kind = None if self._session is None else self._session.bring_back()
         self._say("There is nothing to do again" if kind is None else f"Did again: {kind}")
 
@@ -196,6 +198,8 @@ class SegmentWidget(ClosingDock):
         self.models.changed.connect(self.renew)
         self.models.failed.connect(lambda: self._opened(None, "The model could not be loaded"))
         self.image.layer_changed.connect(self.renew)
+        self.image.data_replaced.connect(self.jobs.data_replaced)
+        self.image.data_replaced.connect(self._schedule)
         self.keys = DockKeys(self, self._actions(), self._peek)
         self.prompts.changed.connect(self._prompts_changed)
         self.prompts.hovered.connect(self.hovering.ask)
@@ -214,6 +218,7 @@ class SegmentWidget(ClosingDock):
         self._pages.failed.connect(self._failed)
         self.viewer.dims.events.point.connect(self._schedule)
         self.viewer.dims.events.ndisplay.connect(self._schedule)
+        self._labels_chosen(self.output.labels.layer)
         self._schedule()
 
     def _actions(self) -> dict[str, Callable[[], object]]:
@@ -262,10 +267,10 @@ class SegmentWidget(ClosingDock):
         self._show_candidates()
         self._schedule()
 
-    def _collect(self) -> None:
-        """Read the prompt layers; predict, or take the preview away."""
+    def _collect(self, *, hidden: bool = False) -> None:
+        """Read the prompt layers; predict, or take the preview away. Not under a hidden dock."""
         image, session = self.image.layer, self._session
-        if image is None or self._closed:
+        if image is None or (self._closed and not hidden):
             return
         if session is None:
             if self.prompts.has_prompts or self.prompts.point_layer is not None:
@@ -363,12 +368,9 @@ class SegmentWidget(ClosingDock):
 
     def _remove_prompts(self) -> None:
         """Remove the prompts on this slice from their layers."""
-        image = self.image.layer
-        if image is not None:
-            try:
-                self.prompts.remove(shown_plane(self.viewer, image))
-            except ValueError:
-                return
+        plane = plane_in_view(self.viewer, self.image.layer)
+        if plane is not None:
+            self.prompts.remove(plane)
 
     # gestures and keys
 

@@ -7,7 +7,9 @@ import uuid
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from napari_sam.viewer.layers import level_0, shown_plane, visible_part
+from napari_sam.viewer.layers import shown_plane, visible_part
+from napari_sam.viewer.projection import check_coincides
+from napari_sam.viewer.requests import highest_label
 from napari_sam.widgets.session_dock import SessionDock
 from napari_sam.widgets.session_opening import SessionOpening
 from napari_sam.widgets.table_dock import TableDock
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from napari_sam.viewer.drafts import Draft, Written
     from napari_sam.viewer.layers import Plane
     from napari_sam.viewer.propagate import CarriedSlice
+    from napari_sam.viewer.requests import PredictRequest
     from napari_sam.viewer.session import Session
     from napari_sam.widgets.job_bar import JobBar
 
@@ -79,6 +82,7 @@ class SessionJobs:
         bar.stopped.connect(self.cancel)
         self._runner = runner
         self._say = say
+        self._carrying = False
         self.table = TableDock(dock, say)
 
     def drop(self) -> None:
@@ -102,6 +106,7 @@ class SessionJobs:
 
         config = PropagateConfig(max_slices=self._dock.output.reach.value())
         try:
+            check_coincides(self._dock.viewer, session.image, session.labels)
             request = propagate_request(
                 session.request(),
                 session.labels,
@@ -123,6 +128,7 @@ class SessionJobs:
             lambda: iter_carry(request),
             on_event=lambda carried: self._carried(session, carried, group),
             on_result=ended,
+            carrying=True,
         )
 
     def actions(self) -> dict[str, Callable[[], object]]:
@@ -206,8 +212,9 @@ class SessionJobs:
         if not alone:
             self._say("There is no box and no positive point on this slice")
             return
-        request = session.request()
-        self._run_drafts(session, plane, "many", lambda: iter_each(request, alone))
+        request = self._request(session)
+        if request is not None:
+            self._run_drafts(session, plane, "many", lambda: iter_each(request, alone))
 
     def everything_in_view(self) -> None:
         """Find every object that the canvas shows, as drafts in background."""
@@ -220,7 +227,9 @@ class SessionJobs:
         from napari_sam.segmentation.everything import EverythingConfig
         from napari_sam.viewer.drafts import iter_everything_in
 
-        request = session.request()
+        request = self._request(session)
+        if request is None:
+            return
         view = visible_part(image, plane)
         config = EverythingConfig(object_diameter=session.object_diameter)
         self._run_drafts(
@@ -234,12 +243,13 @@ class SessionJobs:
     def find_alike(self) -> None:
         """Find others like the objects chosen in the table, or the last one, as drafts."""
         session, plane, image = self._dock.session, self._plane(), self._dock.image.layer
-        if session is None or plane is None or image is None:
+        if session is None or plane is None or image is None or session.labels is None:
             self._say("Commit an object first")
             return
         from napari_sam.viewer.alike import alike_request, iter_alike_in
 
         try:
+            check_coincides(self._dock.viewer, image, session.labels)
             asked = alike_request(
                 session.request(),
                 session.labels,
@@ -260,14 +270,19 @@ class SessionJobs:
             return
         if plane is None:
             return
-        shape = tuple(level_0(session.image).shape)[: session.image.ndim]
-        if labels is None or tuple(labels.data.shape) != shape:
-            self._say("Choose a Labels layer of the image's shape to refine")
+        if labels is None:
+            self._say("Choose a Labels layer to refine")
             return
         from napari_sam.viewer.drafts import iter_refine
         from napari_sam.viewer.layers import read_array
 
-        request, array = session.request(), labels.data
+        array = labels.data
+        try:
+            check_coincides(self._dock.viewer, session.image, labels)
+            request = session.request()
+        except ValueError as error:
+            self._say(str(error))
+            return
         self._run_drafts(
             session, plane, "refined", lambda: iter_refine(request, read_array(array, plane))
         )
@@ -285,6 +300,17 @@ class SessionJobs:
         self._dock.renew()
         self._say("Began anew; the journal of what was done lies beside, as .old.jsonl")
 
+    def stop_carrying(self) -> None:
+        """Stop a propagation under way: what it wrote is about to be taken back."""
+        if self._carrying and self._runner.busy:
+            self.cancel()
+
+    def data_replaced(self) -> None:
+        """Stop a job on what the image showed before."""
+        if self._runner.busy:
+            self.cancel()
+            self._say("Stopped: the image has other data now")
+
     def cancel(self) -> None:
         """Stop the job under way; what it wrote stays, and can be undone."""
         self._runner.cancel()
@@ -299,7 +325,16 @@ class SessionJobs:
         job: Callable[[], Generator[Progress, None, Sequence[Draft]]],
         max_doubt: float = 1.0,
     ) -> None:
-        def write(drafts: Sequence[Draft]) -> None:
+        uncounted = session.objects.uncounted
+
+        def counted() -> Generator[Progress, None, tuple[Sequence[Draft], int | None]]:
+            drafts = yield from job()
+            return drafts, None if uncounted is None else highest_label(uncounted)
+
+        def write(found: tuple[Sequence[Draft], int | None]) -> None:
+            drafts, highest = found
+            if highest is not None:
+                session.objects.count(highest)
             try:
                 written = session.add_drafts(plane, drafts, origin, max_doubt=max_doubt)
             except (ValueError, OverflowError) as error:
@@ -308,7 +343,7 @@ class SessionJobs:
             self._dock.show_written(session)
             self._say(told_of_drafts(written))
 
-        self._run(session, job, on_event=self._tell, on_result=write)
+        self._run(session, counted, on_event=self._tell, on_result=write)
 
     def _run(
         self,
@@ -317,8 +352,10 @@ class SessionJobs:
         *,
         on_event: Callable[[Any], object],
         on_result: Callable[[Any], object],
+        carrying: bool = False,
     ) -> None:
         self._bar.begin()
+        self._carrying = carrying
         self._runner.start(
             job,
             on_event=on_event,
@@ -326,6 +363,14 @@ class SessionJobs:
             on_end=self._bar.end,
             title=f"working on {session.image.name!r}",
         )
+
+    def _request(self, session: Session) -> PredictRequest | None:
+        """Take down what is shown and prompted; None, with a word, where that cannot be."""
+        try:
+            return session.request()
+        except ValueError as error:
+            self._say(str(error))
+            return None
 
     def _tell(self, progress: Progress) -> None:
         self._bar.show_progress(progress.done, progress.total)

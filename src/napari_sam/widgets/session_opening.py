@@ -5,11 +5,17 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Container, Generator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qtpy.QtWidgets import QWidget
 
-from napari_sam.viewer.labels_output import journal_name, journals_shown
+from napari_sam.viewer.labels_output import (
+    journal_name,
+    journals_shown,
+    note_journal,
+    noted_journal,
+)
 from napari_sam.viewer.layers import level_0
 from napari_sam.widgets.session_dock import SessionDock
 from napari_sam.widgets.workers import Runner, report_error
@@ -57,7 +63,6 @@ class SessionOpening:
         self._wanted: object | None = None
         self._unclaimed: _Found | None = None
         self._claim, self._turn = threading.Lock(), threading.Lock()
-        self._shown: weakref.WeakSet[Any] = weakref.WeakSet()
         self._searched: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def start(self, predictor: Any, on_opened: Callable[[Session | None], object]) -> None:
@@ -68,6 +73,7 @@ class SessionOpening:
             return
         labels = self._dock.output.writable()
         name = journal_name(self._dock.viewer, image, labels)
+        path = noted_journal(labels, image)
         known = labels is not None or image in self._searched
         shown = None if known else journals_shown(self._dock.viewer, image)
         wanted = object()
@@ -76,7 +82,7 @@ class SessionOpening:
         def job() -> Generator[str, None, _Found]:
             yield "Looking for what was done to this image before ..."
             with self._turn:
-                found = self._journal(image, labels, name, shown)
+                found = self._journal(image, labels, name, path, shown)
                 with self._claim:
                     if self._wanted is wanted:
                         self._unclaimed = found
@@ -95,8 +101,9 @@ class SessionOpening:
 
     def note(self, session: Session) -> None:
         """Note that a session's layer shows its objects: opening it again draws nothing."""
-        if session.labels is not None:
-            self._shown.add(session.labels)
+        journal = session.objects.journal
+        if session.labels is not None and journal is not None:
+            note_journal(session.labels, session.image, journal.path)
 
     def forget(self, *_: object) -> None:
         """Wait no longer for the session that is being opened."""
@@ -109,7 +116,9 @@ class SessionOpening:
         if forgotten is not None:
             forgotten.close()
 
-    def _journal(self, image: Any, labels: Any, name: str, shown: Container[str] | None) -> _Found:
+    def _journal(
+        self, image: Any, labels: Any, name: str, path: Path | None, shown: Container[str] | None
+    ) -> _Found:
         """Open the journal, and draw what it tells of where the layer does not show it yet.
 
         Further sets of objects are looked for where it is said which ones are shown.
@@ -119,10 +128,9 @@ class SessionOpening:
 
         array = level_0(image)
         shape = tuple(array.shape)[: image.ndim] if labels is None else tuple(labels.data.shape)
-        draw = labels is None or labels not in self._shown
         try:
             sample = ImageSample.of(array)
-            opened = open_journal(sample, shape, image.name, labels_name=name, draw=draw)
+            opened = open_journal(sample, shape, image.name, labels_name=name, shown=path)
         except Exception as error:  # noqa: BLE001  the session goes on without a journal
             return _Found(None, RuntimeError(f"This session is not written down: {error}"))
         if shown is None:
@@ -145,7 +153,6 @@ class SessionOpening:
             names = ", ".join(layer.name for layer in further)
             told = f"{told}. Further objects of this image: {names}".removeprefix(". ")
         self._say(told or READY)
-        self._shown.update(further)
         self._searched.add(image)
         self.note(session)
         return session
