@@ -100,3 +100,19 @@ def test_a_file_that_is_gone_or_strange_leaves_the_array(tmp_path, source_of):
         source, _ = source_of(tmp_path / name, CHANNELS[0, 0]).open()
         assert source.location is None
         np.testing.assert_array_equal(source.read(1), CHANNELS[0, 0, 1])
+
+
+def sparse(side: int) -> np.ndarray:
+    volume = np.zeros((8, side, side), np.uint16)
+    volume[2, -side // 5 :, 20:60] = 900
+    return volume
+
+
+def test_a_mirrored_view_of_a_sparse_volume_is_not_taken_for_the_file(tmp_path):
+    stored = zarr.create_array(tmp_path / "in.zarr", data=sparse(600))
+    mirrored = taken(da.from_zarr(stored)[:, :, ::-1])
+    source, _ = mirrored.open()
+    assert source.location is None
+    np.testing.assert_array_equal(source.read(2), sparse(600)[2, :, ::-1])
+    plain, _ = taken(da.from_zarr(stored)).open()
+    assert plain.location is not None

@@ -20,6 +20,11 @@ if TYPE_CHECKING:
 
 _SIDE = 256
 """Rows and columns that are compared to tell channels apart."""
+_PLACES = ((0.5, 0.5), (0.15, 0.35), (0.7, 0.2))
+"""Where in a slice, shares of its height and width: mirrored or turned, they are others."""
+_MOST_PIXELS = 2**24
+"""Of slices that are compared as a whole where the windows are empty."""
+_SLICES = 9
 _MOST_CHANNELS = 64
 
 
@@ -122,20 +127,45 @@ class Stack:
         return source
 
     def _shows(self, other: VolumeSource) -> bool:
-        """Tell whether another source has the same pixels, as far as a few windows tell."""
+        """Tell whether another source has the same pixels, as far as a few windows tell.
+
+        Where there is nothing in them, more slices are looked at as a whole; large ones are not,
+        and then the other source is not taken for the same.
+        """
         own = self.source
         if (own.shape, own.dtype, own.is_rgb) != (other.shape, other.dtype, other.is_rgb):
             return False
         depth, *plane = own.shape
-        rows, cols = (
-            slice(max(0, length // 2 - _SIDE // 2), length // 2 + _SIDE // 2 + 1)
-            for length in plane
-        )
-        window = rows, cols
-        return all(
-            np.array_equal(own.read(z, window), other.read(z, window))
-            for z in sorted({0, depth // 2, self.z})
-        )
+        steps = sorted({0, depth // 2, self.z})
+        alike = self._compared(other, steps, [_window(plane, place) for place in _PLACES])
+        if alike is None and plane[0] * plane[1] <= _MOST_PIXELS:
+            more = np.linspace(0, depth - 1, _SLICES).astype(int).tolist()
+            whole = slice(0, plane[0]), slice(0, plane[1])
+            return self._compared(other, sorted({self.z, *more}), [whole]) is not False
+        return bool(alike)
+
+    def _compared(
+        self, other: VolumeSource, steps: list[int], windows: list[tuple[slice, slice]]
+    ) -> bool | None:
+        """Tell whether windows of both sources are equal; None where there is nothing in any."""
+        alike = None
+        for z, window in itertools.product(steps, windows):
+            pixels = self.source.read(z, window)
+            if not np.array_equal(pixels, other.read(z, window)):
+                return False
+            if pixels.min() < pixels.max():
+                alike = True
+        return alike
+
+
+def _window(plane: list[int], place: tuple[float, float]) -> tuple[slice, slice]:
+    """Return the rows and columns of a part of a slice (Y, X) whose middle is at a place."""
+    rows, cols = (
+        slice(start, start + _SIDE)
+        for length, share in zip(plane, place, strict=True)
+        for start in [max(0, min(round(share * length) - _SIDE // 2, length - _SIDE))]
+    )
+    return rows, cols
 
 
 def take_stack(image: Image, plane: Plane) -> Stack:
