@@ -243,13 +243,14 @@ class SessionJobs:
     def find_alike(self) -> None:
         """Find others like the objects chosen in the table, or the last one, as drafts."""
         session, plane, image = self._dock.session, self._plane(), self._dock.image.layer
-        if session is None or plane is None or image is None or session.labels is None:
+        if session is None or plane is None or image is None:
             self._say("Commit an object first")
             return
         from napari_sam.viewer.alike import alike_request, iter_alike_in
 
         try:
-            check_coincides(self._dock.viewer, image, session.labels)
+            if session.labels is not None:
+                check_coincides(self._dock.viewer, image, session.labels)
             asked = alike_request(
                 session.request(),
                 session.labels,
