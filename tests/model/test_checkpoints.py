@@ -121,6 +121,20 @@ def test_our_own_files_round_trip(tmp_path, half):
     assert torch.equal(loaded.pixel_mean, model.pixel_mean)
 
 
+def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path):
+    (tmp_path / "t.safetensors").mkdir()
+    with pytest.raises(OSError, match=r"t\.safetensors"):
+        write_checkpoint(tiny(), tmp_path / "t.safetensors")
+    with pytest.raises(OSError, match="could not be written"):
+        write_checkpoint(tiny(), tmp_path / "nowhere" / "t.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["t.safetensors"]
+
+
+def test_suffixes_in_capitals_are_read(tmp_path):
+    write_checkpoint(tiny(), tmp_path / "T.SAFETENSORS")
+    assert read_checkpoint(tmp_path / "T.SAFETENSORS").config == tiny().config
+
+
 @pytest.mark.parametrize("size", [(32, 32), (64, 96)])
 def test_the_small_network_takes_any_size(size):
     model = tiny().eval()

@@ -4,11 +4,14 @@ import multiprocessing
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from napari_sam.model import read_checkpoint
+from napari_sam.model.checkpoints import write_checkpoint
 from napari_sam.model.sam import Sam
 from napari_sam.segmentation.progress import run
 from napari_sam.training import drawing
+from napari_sam.training import trainer as trainer_module
 from napari_sam.training.batches import SampleSource, draw_batch
 from napari_sam.training.recipe import Recipe, read_recipe
 from napari_sam.training.samples import Sample
@@ -91,6 +94,34 @@ def test_a_finished_run_writes_a_result_that_is_gone(tmp_path):
     assert list(iter_train(TINY, [], path)) == []
     after = weights(path)
     assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_state_always_has_its_result(tmp_path, monkeypatch):
+    """Where the last result cannot be written, the run goes on from the state before."""
+
+    def full(*_, **given):
+        if given["metadata"]["step"] == "4":
+            raise OSError("No space left")
+        write_checkpoint(*_, **given)
+
+    path = tmp_path / "tiny.safetensors"
+    monkeypatch.setattr(trainer_module, "write_checkpoint", full)
+    with pytest.raises(OSError, match="No space left"):
+        train(path)
+    monkeypatch.undo()
+    assert [event.step for event in iter_train(TINY, [], path)] == [3, 4]
+    with safe_open(path, "pt") as file:
+        assert file.metadata()["step"] == "4"
+
+
+@pytest.mark.parametrize("name", ["tiny.pth", "tiny", "dir.safetensors"])
+def test_an_output_that_is_no_safetensors_file_is_refused(tmp_path, name):
+    (tmp_path / "dir.safetensors").mkdir()
+    for tune in ("all", "rater"):
+        recipe = dataclasses.replace(TINY, tune=tune)
+        job = iter_train(recipe, [], tmp_path / name, start=Sam(TINY.sam_config()))
+        with pytest.raises(ValueError, match=r"as \.safetensors|is a folder"):
+            next(job)
 
 
 def test_tables_that_no_training_made_are_not_written_over(tmp_path):

@@ -15,11 +15,12 @@ from napari_sam.cli.bars import with_bar
 from napari_sam.cli.files import check_folder
 from napari_sam.cli.images import everything_config, predictor_of
 from napari_sam.model.devices import resolve_device
-from napari_sam.model.registry import load_model
+from napari_sam.model.registry import find_checkpoint, load_model
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.training.evaluate import EvaluateConfig, iter_evaluate
 from napari_sam.training.figures import draw_cases
 from napari_sam.training.recipe import Recipe, read_recipe
+from napari_sam.training.run_state import check_output
 from napari_sam.training.samples import Sample, read_folder, read_pack
 
 DATA_VARIABLE = "NAPARI_SAM_DATA"
@@ -32,6 +33,7 @@ def train(arguments: argparse.Namespace) -> None:
 
     from napari_sam.training.trainer import iter_train
 
+    output = _output(arguments)
     torch.set_num_threads(arguments.threads)
     recipe = _recipe(arguments)
     device = resolve_device(arguments.device)
@@ -42,7 +44,7 @@ def train(arguments: argparse.Namespace) -> None:
     job = iter_train(
         recipe,
         samples,
-        arguments.output,
+        output,
         resume=not arguments.restart,
         start=start,
         device=device,
@@ -60,7 +62,20 @@ def train(arguments: argparse.Namespace) -> None:
                 bar.write(f"step {event.step}: {figures}")
     if not steps:
         print(f"This run was finished before: all {recipe.steps} steps; --restart starts over")
-    print(arguments.output)
+    print(output)
+
+
+def _output(arguments: argparse.Namespace) -> Path:
+    """Return where the network is written: not over the weights that training begins from."""
+    output = check_output(arguments.output)
+    if arguments.weights is None or not output.exists():
+        return output
+    if output.samefile(find_checkpoint(arguments.weights)):
+        raise ValueError(
+            f"{str(output)!r} holds the weights to begin from, without which no run is resumed; "
+            "choose another output"
+        )
+    return output
 
 
 def _recipe(arguments: argparse.Namespace) -> Recipe:

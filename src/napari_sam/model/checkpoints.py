@@ -51,7 +51,7 @@ def read_checkpoint(path: str | Path) -> Sam:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"No checkpoint at {str(path)!r}")
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         tensors, metadata = _read_safetensors(path)
     else:
         tensors, metadata = _read_torch(path), {}
@@ -86,6 +86,11 @@ def write_checkpoint(
         Store floating-point tensors as float16.
     metadata : mapping of str to str, optional
         More to keep with the weights.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
     """
     path = Path(path)
     tensors = {}
@@ -96,8 +101,13 @@ def write_checkpoint(
         tensors[name] = stored.contiguous()
     text = {"format": FORMAT, "config": model.config.to_json(), **(metadata or {})}
     partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata=text)
-    partial.replace(path)
+    try:
+        save_file(tensors, partial, metadata=text)
+        partial.replace(path)
+    except SafetensorError as error:
+        raise OSError(f"{str(path)!r} could not be written: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def model_digest(model: Sam) -> str:

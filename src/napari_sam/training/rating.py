@@ -29,6 +29,7 @@ from napari_sam.training.judged import Judged
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.run_state import (
     TrainEvent,
+    check_output,
     load_state,
     origin_of,
     save_state,
@@ -85,12 +86,14 @@ def iter_rate(
     Raises
     ------
     ValueError
-        If the network has no use for such a rater: it takes no closer look, or sees no instances.
+        If the network has no use for such a rater: it takes no closer look, or sees no instances;
+        or if the output is no safetensors file.
     """
+    output = check_output(output)
     _check_use(start, recipe.tune)
     torch.manual_seed(recipe.seed)
     kind = RATERS[recipe.tune]
-    model, output = with_rater(start, recipe.tune).to(device), Path(output)
+    model = with_rater(start, recipe.tune).to(device)
     output.parent.mkdir(parents=True, exist_ok=True)
     known, log = state_beside(output), output.with_suffix(".losses.csv")
     check_tables(log)

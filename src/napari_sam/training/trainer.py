@@ -29,6 +29,7 @@ from napari_sam.training.rating import RATERS, iter_rate
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.run_state import (
     TrainEvent,
+    check_output,
     foreign_state,
     load_state,
     origin_of,
@@ -105,7 +106,14 @@ class Trainer:
         return self.output.with_suffix(".scores.csv")
 
     def save(self) -> None:
-        """Write state and averaged weights; a kill while writing leaves the last ones whole."""
+        """Write averaged weights and state; a kill while writing leaves the last ones whole.
+
+        The state comes last: where there is one, its result is there, too.
+        """
+        half = isinstance(self.model.config.encoder, ConvEncoderConfig)
+        write_checkpoint(
+            self.averaged_model(), self.output, half=half, metadata={"step": str(self.step)}
+        )
         state = {
             "step": self.step,
             "model": self._state(),
@@ -113,10 +121,6 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
         }
         save_state(self.state_path, self._origin, state)
-        half = isinstance(self.model.config.encoder, ConvEncoderConfig)
-        write_checkpoint(
-            self.averaged_model(), self.output, half=half, metadata={"step": str(self.step)}
-        )
 
     def resume(self) -> bool:
         """Go on from the state on disk, if there is one.
@@ -219,7 +223,7 @@ def iter_train(
     samples : sequence of Sample
         Real images with ground truth; synthetic scenes join them as the recipe says.
     output : str or Path
-        The safetensors file to write. The run's state (``.state.pt``), its losses
+        The ``.safetensors`` file to write. The run's state (``.state.pt``), its losses
         (``.losses.csv``), scores (``.scores.csv``) and their plot (``.svg``) lie beside it.
     resume : bool
         Go on from the state on disk; otherwise start over.
@@ -239,7 +243,13 @@ def iter_train(
     -------
     Path
         The safetensors file.
+
+    Raises
+    ------
+    ValueError
+        If the output is no safetensors file, or belongs to another run.
     """
+    output = check_output(output)
     if recipe.tune in RATERS:
         if start is None:
             raise ValueError(_NO_NETWORK)
