@@ -59,7 +59,8 @@ class Recipe:
     wide_share : float
         Views whose objects are up to five times larger or smaller, for judging sizes.
     sources : dict of str to float
-        How often a source is drawn; `synthetic` are generated scenes.
+        How often a source is drawn; `synthetic` are generated scenes. For those that are not
+        listed see `napari_sam.training.batches.SampleSource`.
     learning_rate, weight_decay : float
         Of AdamW; the rate warms up over `warmup` steps and falls to zero as a cosine.
     warmup : int
@@ -97,7 +98,7 @@ class Recipe:
     spread: float = 0.45
     plain_share: float = 0.0
     wide_share: float = 0.2
-    sources: dict[str, float] = field(default_factory=lambda: {"synthetic": 1.0})
+    sources: dict[str, float] = field(default_factory=dict)
     learning_rate: float = 1e-3
     weight_decay: float = 0.02
     warmup: int = 150
