@@ -13,7 +13,6 @@ from napari_sam.segmentation.progress import run
 from napari_sam.training import drawing
 from napari_sam.training import trainer as trainer_module
 from napari_sam.training.batches import SampleSource, draw_batch
-from napari_sam.training.recipe import Recipe, read_recipe
 from napari_sam.training.samples import Sample
 from napari_sam.training.synthetic import draw_scene
 from napari_sam.training.trainer import Trainer, iter_train
@@ -159,32 +158,6 @@ def test_a_deeper_network_begins_as_the_given_one(tmp_path):
     before, after = (model.eval().encode(pixels).features for model in (given, grown))
     assert torch.equal(before, after)
     assert len(grown.state_dict()) > len(given.state_dict())
-
-
-@pytest.mark.parametrize("name", ["nano", "nano_cpu"])
-def test_the_shipped_recipes_read(name):
-    recipe = read_recipe(name)
-    assert recipe.sam_config().instances
-    assert sum(recipe.sources.values()) == pytest.approx(1)
-
-
-def test_recipes_with_faults(tmp_path):
-    path = tmp_path / "r.toml"
-    path.write_text("lerning_rate = 1.0\n")
-    with pytest.raises(ValueError, match="lerning_rate"):
-        read_recipe(path)
-    with pytest.raises(FileNotFoundError, match="nanoo"):
-        read_recipe("nanoo")
-    with pytest.raises(ValueError, match="kept_share must lie between 0 and 1"):
-        Recipe(kept_share=1.5)
-    with pytest.raises(ValueError, match="fits"):
-        Recipe(fits=0)
-    with pytest.raises(ValueError, match="multiple of 32"):
-        Recipe(crop_size=100)
-    with pytest.raises(ValueError, match="multiples of 16"):
-        Recipe(network={"encoder": {"channels": [8, 16, 16, 16, 16]}})
-    with pytest.raises(ValueError, match="exceed"):
-        Recipe(crop_size=64, windows=((16, 1.0),))
 
 
 def test_a_dead_process_is_named(tmp_path):

@@ -37,7 +37,7 @@ from napari_sam.training.run_state import (
     state_beside,
 )
 from napari_sam.training.samples import Sample
-from napari_sam.training.tuning import Tuning, changing_names, merged, prepare
+from napari_sam.training.tuning import Tuning, changing_names, merged, prepare, trains_heads
 from napari_sam.training.workers import LocalWorker, Order, WorkerPool, Workers
 
 _CLIP = 1.0
@@ -82,6 +82,7 @@ class Trainer:
         self._kept = copy.deepcopy(self.model.state_dict()) if recipe.kept_share else {}
         prepare(self.model, Tuning.parse(recipe.tune))
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._always_prompted = not trains_heads(self.model)
         self._changing = changing_names(self.model)
         self.averaged = {name: value.clone() for name, value in self._state().items()}
         self.optimizer = torch.optim.AdamW(
@@ -166,7 +167,7 @@ class Trainer:
         self._set_rate(progress)
         order = Order(
             step=self.step,
-            prompted=progress >= recipe.encoder_share,
+            prompted=self._always_prompted or progress >= recipe.encoder_share,
             frozen_norms=progress >= 1 - recipe.frozen_norm_share,
         )
         seen = workers.run(order)
@@ -188,7 +189,7 @@ class Trainer:
         return {name: state[name].detach() for name in self._changing}
 
     def _set_rate(self, progress: float) -> None:
-        warm = min(1.0, (self.step + 1) / self.recipe.warmup)
+        warm = min(1.0, (self.step + 1) / max(1, self.recipe.warmup))
         rate = self.recipe.learning_rate * warm * 0.5 * (1 + np.cos(np.pi * min(progress, 1)))
         for group in self.optimizer.param_groups:
             group["lr"] = float(rate)
