@@ -1,5 +1,7 @@
 """Training and evaluating from the shell: what is refused, and what a run leaves."""
 
+import signal
+
 import numpy as np
 import pytest
 import tifffile
@@ -8,6 +10,8 @@ import torch
 from napari_sam.cli import main
 from napari_sam.model.checkpoints import write_checkpoint
 from napari_sam.model.sam import Sam
+from napari_sam.training import workers
+from napari_sam.training.trainer import Trainer
 from tests.training.toys import TINY
 
 RECIPE = (
@@ -58,3 +62,73 @@ def test_other_outputs_are_refused_before_data_are_read(words, tmp_path, capsys,
     (tmp_path / "dir.safetensors").mkdir()
     assert main([*words, "--data", "nowhere", "-o", str(tmp_path / name)]) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("presses", "steps"), [(1, "1"), (2, None)])
+def test_the_first_interrupt_waits_for_the_step(
+    words, tmp_path, monkeypatch, capfd, presses, steps
+):
+    take_step = Trainer.train_step
+    before = signal.getsignal(signal.SIGINT)
+
+    def interrupted(self, team):
+        for _ in range(presses):
+            signal.raise_signal(signal.SIGINT)
+        return take_step(self, team)
+
+    monkeypatch.setattr(Trainer, "train_step", interrupted)
+    output = tmp_path / "mine.safetensors"
+    assert main([*words, "-o", str(output)]) == 130
+    told = capfd.readouterr().err
+    assert "Stopping after this step" in told
+    assert "goes on from here" in told
+    assert output.is_file() == (steps is not None)
+    assert signal.getsignal(signal.SIGINT) is before
+    monkeypatch.undo()
+    assert main([*words, "-o", str(output)]) == 0
+    rows = (tmp_path / "mine.losses.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["step", "1", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [([], [3]), (["--threads", "2"], [2]), (["--workers", "2", "--threads", "2"], [4])],
+)
+def test_threads_are_all_there_are_or_those_given(words, tmp_path, monkeypatch, given, expected):
+    """Each of several processes takes its share of what this one has."""
+    seen = []
+
+    class Counting(workers.LocalWorker):
+        def __init__(self, model, recipe, source, count=1):
+            seen.append(torch.get_num_threads())
+            super().__init__(model, recipe, source)
+
+    for name in ("LocalWorker", "WorkerPool"):
+        monkeypatch.setattr(f"napari_sam.training.trainer.{name}", Counting)
+    (tmp_path / "tiny.toml").write_text("parts = 2\n" + RECIPE)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        assert main([*words, "-o", str(tmp_path / "m.safetensors"), "--steps", "1", *given]) == 0
+    finally:
+        torch.set_num_threads(before)
+    assert seen == expected
+
+
+def test_a_rater_that_is_only_fitted_again_is_told_of(data, weights, tmp_path, capsys):
+    recipe = tmp_path / "rater.toml"
+    recipe.write_text('tune = "instance_rater"\nsteps = 1\nfits = 20\n')
+    words = ["train", "--config", str(recipe), "--weights", str(weights), "--data", str(data)]
+    output = str(tmp_path / "rated.safetensors")
+    assert main([*words, "-o", output]) == 0
+    assert "only fitted again" not in capsys.readouterr().out
+    assert main([*words, "-o", output]) == 0
+    assert "only fitted again, in 20 steps" in capsys.readouterr().out
+
+
+def test_the_help_names_all_recipes(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "--help"])
+    told = capsys.readouterr().out
+    for name in ("nano_cpu", "nano_rater", "nano_instances", "finetune"):
+        assert name in told

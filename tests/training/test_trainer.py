@@ -19,6 +19,8 @@ from napari_sam.training.trainer import Trainer, iter_train
 from napari_sam.training.workers import LocalWorker
 from tests.training.toys import TINY
 
+BARE = dataclasses.replace(TINY, sources={})
+
 
 def train(path, recipe=TINY, samples=(), **options):
     return run(iter_train(recipe, samples, path, **options))
@@ -129,6 +131,52 @@ def test_tables_that_no_training_made_are_not_written_over(tmp_path):
     with pytest.raises(FileExistsError, match="no table of a training"):
         train(tmp_path / "cells.safetensors")
     assert table.read_text() == "index,area\n1,20\n"
+
+
+def test_a_run_that_is_closed_saves_first(tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    recipe = dataclasses.replace(TINY, checkpoint_every=100)
+    job = iter_train(recipe, [], path)
+    next(job)
+    assert not path.is_file()
+    job.close()
+    assert path.is_file()
+    assert [event.step for event in iter_train(recipe, [], path)] == [2, 3, 4]
+
+
+def test_a_long_run_is_saved_by_the_clock(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer_module, "_LONG", 0.0)
+    path = tmp_path / "tiny.safetensors"
+    job = iter_train(dataclasses.replace(TINY, checkpoint_every=100), [], path)
+    next(job)
+    assert path.is_file()
+    job.close()
+
+
+@pytest.mark.parametrize("fault", [{"recipe": BARE}, {"workers": 0}])
+def test_starting_over_deletes_nothing_where_it_cannot_start(tmp_path, fault):
+    path = train(tmp_path / "tiny.safetensors")
+    before = {one.name: one.read_bytes() for one in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match=r"nothing to train on|workers must be"):
+        train(path, **fault, resume=False)
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == before
+
+
+def test_workers_without_a_part_to_compute_are_told_of(tmp_path, caplog):
+    train(tmp_path / "tiny.safetensors", dataclasses.replace(TINY, parts=1, steps=1), workers=2)
+    assert "2 workers were asked for, but a step of this recipe has parts for 1" in caplog.text
+
+
+def test_given_tensors_without_a_place_are_counted(tmp_path, caplog):
+    given = Sam(dataclasses.replace(TINY.sam_config(), kinds=False, rater=True))
+    Trainer(TINY, tmp_path / "grown.safetensors", start=given)
+    lost = sum(name.startswith("rater.") for name in given.state_dict())
+    assert f"{lost} of the {len(given.state_dict())} given tensors found no place" in caplog.text
+
+
+def test_losses_are_plotted_at_the_end_without_scores(tmp_path):
+    train(tmp_path / "tiny.safetensors")
+    assert "masks" in (tmp_path / "tiny.svg").read_text()
 
 
 def test_starting_over_forgets_the_state(tmp_path):

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 from napari_sam.cli.bars import with_bar
 from napari_sam.cli.files import check_folder
 from napari_sam.cli.images import everything_config, predictor_of
+from napari_sam.cli.stopping import gentle_stop
 from napari_sam.model.devices import resolve_device
 from napari_sam.model.registry import find_checkpoint, load_model
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.training.evaluate import EvaluateConfig, iter_evaluate
 from napari_sam.training.figures import draw_cases
+from napari_sam.training.rating import RATERS
 from napari_sam.training.recipe import Recipe, read_recipe
 from napari_sam.training.run_state import check_output
 from napari_sam.training.samples import Sample, read_folder, read_pack
@@ -32,11 +34,14 @@ def train(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from napari_sam.training.trainer import iter_train
+    from napari_sam.training.workers import process_count
 
     output = _output(arguments)
-    torch.set_num_threads(arguments.threads)
     recipe = _recipe(arguments)
     device = resolve_device(arguments.device)
+    if arguments.threads is not None:
+        count = process_count(recipe, device, arguments.workers)
+        torch.set_num_threads(arguments.threads * count)
     start = None if arguments.weights is None else load_model(arguments.weights, "cpu")
     samples = _samples(_folders(arguments), split="train")
     validation = _samples(_folders(arguments, packs=True), split="val")
@@ -52,7 +57,7 @@ def train(arguments: argparse.Namespace) -> None:
         validation=validation,
     )
     steps = 0
-    with tqdm(total=recipe.steps, unit="step") as bar:
+    with gentle_stop() as stopping, tqdm(total=recipe.steps, unit="step") as bar:
         for event in job:
             steps += 1
             bar.set_postfix({name: f"{loss:.3f}" for name, loss in event.losses.items()})
@@ -60,9 +65,19 @@ def train(arguments: argparse.Namespace) -> None:
             if event.scores:
                 figures = ", ".join(f"{name} {value:.3f}" for name, value in event.scores.items())
                 bar.write(f"step {event.step}: {figures}")
+            if stopping() and event.step < event.steps:
+                job.close()
+                raise KeyboardInterrupt
     if not steps:
-        print(f"This run was finished before: all {recipe.steps} steps; --restart starts over")
+        print(_finished_before(recipe))
     print(output)
+
+
+def _finished_before(recipe: Recipe) -> str:
+    told = f"This run was finished before: all {recipe.steps} steps; --restart starts over"
+    if recipe.tune in RATERS:
+        told += f". The rater was only fitted again, in {recipe.fits} steps"
+    return told
 
 
 def _output(arguments: argparse.Namespace) -> Path:

@@ -22,12 +22,13 @@ from napari_sam.model.rater import EVIDENCE, INSTANCE_EVIDENCE, Rater
 from napari_sam.model.sam import Sam
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.training.batches import SampleSource
-from napari_sam.training.curves import append_row, check_tables, keep_rows
+from napari_sam.training.curves import append_row, check_tables, keep_rows, plot_curves
 from napari_sam.training.judge_instances import judge_instances
 from napari_sam.training.judge_prompts import judge_prompts
 from napari_sam.training.judged import Judged
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.run_state import (
+    Origin,
     TrainEvent,
     check_output,
     load_state,
@@ -74,7 +75,8 @@ def iter_rate(
 ) -> Generator[TrainEvent, None, Path]:
     """Train a network's rater, one event for each of the recipe's steps, an image each.
 
-    A run that was finished is only fitted again, as the recipe says now.
+    A run that was finished is only fitted again, as the recipe says now. Closed after an image, it
+    saves what was judged.
 
     Parameters
     ----------
@@ -93,6 +95,7 @@ def iter_rate(
     _check_use(start, recipe.tune)
     torch.manual_seed(recipe.seed)
     kind = RATERS[recipe.tune]
+    source = SampleSource(samples, recipe.sources)
     model = with_rater(start, recipe.tune).to(device)
     output.parent.mkdir(parents=True, exist_ok=True)
     known, log = state_beside(output), output.with_suffix(".losses.csv")
@@ -101,8 +104,9 @@ def iter_rate(
     state = load_state(known, origin) if resume else None
     done = state["step"] if state else 0
     found = [Judged(**state["judged"])] if state else [Judged.nothing(len(kind.evidence))]
+    if not resume:
+        known.unlink(missing_ok=True)
     keep_rows(log, done)
-    source = SampleSource(samples, recipe.sources)
     if done >= recipe.steps:
         _finish(model, found, recipe, output)
         return output
@@ -115,14 +119,27 @@ def iter_rate(
         if step == recipe.steps:
             scores["IoU error"] = _finish(model, found, recipe, output)
         if step == recipe.steps or step % recipe.checkpoint_every == 0:
-            found = [Judged.joined(found)]
-            save_state(known, origin, {"step": step, "judged": found[0]._asdict()})
+            found, done = _kept(known, origin, found, step), step
         seconds = time.perf_counter() - started
         append_row(log, {"step": step, "seconds": round(seconds, 3), **losses})
-        yield TrainEvent(
-            step=step, steps=recipe.steps, losses=losses, seconds=seconds, scores=scores
-        )
+        if step == recipe.steps:
+            plot_curves([log], output.with_suffix(".svg"))
+        try:
+            yield TrainEvent(
+                step=step, steps=recipe.steps, losses=losses, seconds=seconds, scores=scores
+            )
+        except GeneratorExit:
+            if step > done:
+                _kept(known, origin, found, step)
+            raise
     return output
+
+
+def _kept(path: Path, origin: Origin, found: Sequence[Judged], step: int) -> list[Judged]:
+    """Write all that was judged up to a step; returns it as one."""
+    joined = Judged.joined(found)
+    save_state(path, origin, {"step": step, "judged": joined._asdict()})
+    return [joined]
 
 
 def _finish(model: Sam, found: Sequence[Judged], recipe: Recipe, output: Path) -> float:
