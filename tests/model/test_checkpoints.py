@@ -59,6 +59,23 @@ def test_wrong_shapes_are_named(weights, tmp_path):
         read_checkpoint(tmp_path / "w.pth")
 
 
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("image_encoder.patch_embed.proj.weight", ()),
+        ("image_encoder.patch_embed.proj.weight", (32, 3, 0, 0)),
+        ("image_encoder.pos_embed", (1,)),
+        ("image_encoder.blocks.0.attn.rel_pos_h", (3,)),
+        ("image_encoder.blocks.0.attn.rel_pos_h", (3, 0)),
+        ("mask_decoder.mask_tokens.weight", ()),
+    ],
+)
+def test_shapes_of_no_network_are_refused(weights, tmp_path, name, shape):
+    torch.save({**weights, name: torch.zeros(shape)}, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match=r"w\.pth"):
+        read_checkpoint(tmp_path / "w.pth")
+
+
 def test_another_network_is_refused(tmp_path):
     torch.save(torch.nn.Linear(2, 3).state_dict(), tmp_path / "w.pth")
     with pytest.raises(CheckpointError, match="not a Segment Anything checkpoint"):

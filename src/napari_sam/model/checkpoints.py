@@ -56,9 +56,7 @@ def read_checkpoint(path: str | Path) -> Sam:
     else:
         tensors, metadata = _read_torch(path), {}
     tensors = _without_prefixes(tensors)
-    config = _config(tensors, metadata, path)
-    with torch.device("meta"), no_first_values():
-        model = Sam(config)
+    model = _without_values(tensors, metadata, path)
     _check_names(model, tensors, path)
     model = model.to_empty(device="cpu")
     model.load_state_dict(
@@ -130,7 +128,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise CheckpointError(
             f"{path.name} cannot be read as weights alone: it is damaged, or it holds code, which "
             "is never run; load a plain state dict or safetensors"
@@ -153,6 +151,18 @@ def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
                 stripped = True
     ours = {"pixel_mean", "pixel_std"}
     return {name: value for name, value in tensors.items() if name not in ours}
+
+
+def _without_values(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path) -> Sam:
+    """Build the network that tensors describe; its own have shapes alone."""
+    try:
+        config = _config(tensors, metadata, path)
+        with torch.device("meta"), no_first_values():
+            return Sam(config)
+    except (IndexError, ZeroDivisionError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path.name} holds tensors whose shapes are those of no network ({error})"
+        ) from error
 
 
 def _config(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path) -> SamConfig:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,17 @@ from numpy.typing import NDArray
 from napari_sam.model.sam import Sam
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.samples import Sample
+
+_UNREADABLE = (
+    OSError,
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+)
+"""What reading a file raises that holds anything else than a state."""
 
 Origin = Mapping[str, Any]
 """All that must be equal for a run to be resumed."""
@@ -111,12 +123,18 @@ def load_state(path: Path, origin: Origin) -> dict[str, Any] | None:
     Raises
     ------
     ValueError
-        If it belongs to another recipe, or began from other weights or images.
+        If it cannot be read, belongs to another recipe, or began from other weights or images.
     """
     if not path.is_file():
         return None
-    state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-    before = json.loads(state["recipe"])
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        before: dict[str, Any] = dict(json.loads(state["recipe"]))
+    except _UNREADABLE as error:
+        raise ValueError(
+            f"{str(path)!r} is damaged or no state of a training ({type(error).__name__}); start "
+            "over (resume=False; --restart in the shell), or write to another output"
+        ) from error
     changed = [name for name in origin if before.get(name) != origin[name]]
     if changed:
         raise foreign_state(path, ", ".join(changed))
