@@ -132,3 +132,44 @@ def test_the_help_names_all_recipes(capsys):
     told = capsys.readouterr().out
     for name in ("nano_cpu", "nano_rater", "nano_instances", "finetune"):
         assert name in told
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["--json", "{dir}"], "is a folder"),
+        (["--figure", "{dir}"], "is a folder"),
+        (["--figure", "{dir}/worst.txt"], "No picture can be written as 'worst.txt'"),
+        (["--figure", "{dir}/worst"], "No picture can be written as 'worst'"),
+    ],
+)
+def test_files_that_cannot_be_written_are_refused_before_data_are_read(
+    tmp_path, capsys, given, message
+):
+    given = [word.format(dir=tmp_path) for word in given]
+    assert main(["evaluate", "--data", "nowhere", *given]) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_the_table_is_told_before_files_are_written(data, weights, monkeypatch, capsys, tmp_path):
+    def fail(*_):
+        raise OSError("No space left")
+
+    monkeypatch.setattr("napari_sam.training.evaluation.Evaluation.write_json", fail)
+    words = ["evaluate", "--data", str(data), "--model", str(weights), "--clicks", "1"]
+    assert main([*words, "--most-clicks", "1", "--json", str(tmp_path / "scores.json")]) == 1
+    told = capsys.readouterr()
+    assert "| data | 2 |" in told.out
+    assert "No space left" in told.err
+
+
+def test_images_without_objects_are_evaluated_and_not_trained_on(words, data, weights, capsys):
+    for name in ("images", "labels"):
+        tifffile.imwrite(data / name / "b.tif", np.zeros((64, 64), np.uint8))
+    assert main([*words, "--steps", "1", "-o", str(data.parent / "mine.safetensors")]) == 0
+    assert "1 samples" in capsys.readouterr().out
+    for name in ("images", "labels"):
+        (data / name / "a.tif").unlink()
+    few = ["--model", str(weights), "--clicks", "1", "--most-clicks", "1"]
+    assert main(["evaluate", "--data", str(data), *few]) == 0
+    assert "| data | 0 |" in capsys.readouterr().out

@@ -129,7 +129,7 @@ def test_views_show_the_places_that_were_chosen(far):
     sample = Sample(
         name="ramp",
         source="drawn",
-        image=rows + 200 * cols,
+        image=(rows + 200 * cols).astype(np.uint16),
         labels=np.ones((90, 120), np.int32),
         nested=(np.mgrid[:90, :120][0] // 30 + 1).astype(np.uint16),
     )

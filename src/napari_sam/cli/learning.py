@@ -19,11 +19,12 @@ from napari_sam.model.devices import resolve_device
 from napari_sam.model.registry import find_checkpoint, load_model
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.training.evaluate import EvaluateConfig, iter_evaluate
-from napari_sam.training.figures import draw_cases
+from napari_sam.training.figures import check_picture, draw_cases
+from napari_sam.training.folders import read_folder
 from napari_sam.training.rating import RATERS
 from napari_sam.training.recipe import Recipe, read_recipe
 from napari_sam.training.run_state import check_output
-from napari_sam.training.samples import Sample, read_folder, read_pack
+from napari_sam.training.samples import Sample, read_pack
 
 DATA_VARIABLE = "NAPARI_SAM_DATA"
 
@@ -105,10 +106,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
     folders = _folders(arguments)
     if not folders:
         raise ValueError(f"There is nothing to evaluate on; give --data, or set {DATA_VARIABLE}")
-    samples = _samples(folders, split=arguments.split, sources=arguments.source)
+    _check_files(arguments)
+    samples = _samples(folders, split=arguments.split, sources=arguments.source, keep_empty=True)
     _check_breakdown(samples, arguments.by)
-    for path in filter(None, (arguments.json, arguments.figure)):
-        check_folder(path)
     predictor = predictor_of(arguments)
     config = EvaluateConfig(
         clicks=arguments.clicks,
@@ -119,12 +119,22 @@ def evaluate(arguments: argparse.Namespace) -> None:
         everything=everything_config(arguments),
     )
     result = with_bar(iter_evaluate(predictor, samples, config))
-    if arguments.json is not None:
-        result.write_json(arguments.json, arguments.by)
     for tag in (None, *arguments.by):
         print(result.table(tag), end="\n\n")
+    if arguments.json is not None:
+        result.write_json(arguments.json, arguments.by)
     if arguments.figure is not None:
         draw_cases(result, arguments.figure)
+
+
+def _check_files(arguments: argparse.Namespace) -> None:
+    """Check that what is to be written beside the table can be."""
+    for path in filter(None, (arguments.json, arguments.figure)):
+        check_folder(path)
+        if Path(path).is_dir():
+            raise ValueError(f"{path!r} is a folder; choose a file")
+    if arguments.figure is not None:
+        check_picture(arguments.figure)
 
 
 def _modes(text: str | None, predictor: Predictor) -> tuple[str, ...]:
@@ -154,7 +164,11 @@ def _folders(arguments: argparse.Namespace, *, packs: bool = False) -> list[Path
 
 
 def _samples(
-    folders: Iterable[Path], *, split: str, sources: list[str] | None = None
+    folders: Iterable[Path],
+    *,
+    split: str,
+    sources: list[str] | None = None,
+    keep_empty: bool = False,
 ) -> list[Sample]:
     samples: list[Sample] = []
     for folder in folders:
@@ -163,7 +177,7 @@ def _samples(
                 folder, split=split, sources=sources, read_volume=read_labelled_volume
             )
         else:
-            own = read_folder(folder, read_array=read_zarr)
+            own = read_folder(folder, read_array=read_zarr, keep_empty=keep_empty)
             samples += [one for one in own if sources is None or one.source in sources]
     return samples
 
