@@ -98,48 +98,73 @@ def iter_rate(
     source = SampleSource(samples, recipe.sources)
     model = with_rater(start, recipe.tune).to(device)
     output.parent.mkdir(parents=True, exist_ok=True)
-    known, log = state_beside(output), output.with_suffix(".losses.csv")
+    log = output.with_suffix(".losses.csv")
     check_tables(log)
-    origin = origin_of(recipe, start, samples)
-    state = load_state(known, origin) if resume else None
-    done = state["step"] if state else 0
-    found = [Judged(**state["judged"])] if state else [Judged.nothing(len(kind.evidence))]
-    if not resume:
-        known.unlink(missing_ok=True)
-    keep_rows(log, done)
-    if done >= recipe.steps:
-        _finish(model, found, recipe, output)
+    record = _Record(state_beside(output), origin_of(recipe, start, samples), kind, resume=resume)
+    keep_rows(log, record.step)
+    if record.step >= recipe.steps:
+        _finish(model, record.found, recipe, output)
         return output
     predictor = Predictor(model)
-    for step in range(done + 1, recipe.steps + 1):
+    for step in range(record.step + 1, recipe.steps + 1):
         started = time.perf_counter()
         rng = np.random.default_rng([recipe.seed, step])
-        found.append(kind.judge(predictor, source.draw(rng), rng))
-        losses, scores = {"rating": found[-1].error}, {}
-        if step == recipe.steps:
-            scores["IoU error"] = _finish(model, found, recipe, output)
-        if step == recipe.steps or step % recipe.checkpoint_every == 0:
-            found, done = _kept(known, origin, found, step), step
+        judged = kind.judge(predictor, source.draw(rng), rng)
+        record.add(judged)
+        losses, scores, last = {"rating": judged.error}, {}, step == recipe.steps
+        if last:
+            scores["IoU error"] = _finish(model, record.found, recipe, output)
+        if last or step % recipe.checkpoint_every == 0:
+            record.keep()
         seconds = time.perf_counter() - started
         append_row(log, {"step": step, "seconds": round(seconds, 3), **losses})
-        if step == recipe.steps:
+        if last:
             plot_curves([log], output.with_suffix(".svg"))
         try:
             yield TrainEvent(
                 step=step, steps=recipe.steps, losses=losses, seconds=seconds, scores=scores
             )
         except GeneratorExit:
-            if step > done:
-                _kept(known, origin, found, step)
+            record.keep()
             raise
     return output
 
 
-def _kept(path: Path, origin: Origin, found: Sequence[Judged], step: int) -> list[Judged]:
-    """Write all that was judged up to a step; returns it as one."""
-    joined = Judged.joined(found)
-    save_state(path, origin, {"step": step, "judged": joined._asdict()})
-    return [joined]
+class _Record:
+    """All that was judged, in this process and before.
+
+    Parameters
+    ----------
+    path : Path
+        Where it is kept.
+    origin : mapping
+        What must be equal to go on from what is there.
+    kind : Kind
+        Of the rater.
+    resume : bool
+        Whether to go on from what is there; otherwise it is removed.
+    """
+
+    def __init__(self, path: Path, origin: Origin, kind: Kind, *, resume: bool) -> None:
+        self._path, self._origin = path, origin
+        state = load_state(path, origin) if resume else None
+        self.step = self._kept = state["step"] if state else 0
+        self.found = [Judged(**state["judged"])] if state else [Judged.nothing(len(kind.evidence))]
+        if not resume:
+            path.unlink(missing_ok=True)
+
+    def add(self, judged: Judged) -> None:
+        """Add what was judged in one more image."""
+        self.found.append(judged)
+        self.step += 1
+
+    def keep(self) -> None:
+        """Write all, unless that was done."""
+        if self.step == self._kept:
+            return
+        self.found = [Judged.joined(self.found)]
+        save_state(self._path, self._origin, {"step": self.step, "judged": self.found[0]._asdict()})
+        self._kept = self.step
 
 
 def _finish(model: Sam, found: Sequence[Judged], recipe: Recipe, output: Path) -> float:
