@@ -55,7 +55,10 @@ class SampleSource:
             groups[sample.source][sample.tags.get("cluster", "")].append(sample)
         present = _shares(set(groups), weights)
         if not any(present.values()):
-            raise ValueError("There is nothing to train on: no samples and no synthetic scenes")
+            raise ValueError(
+                "There is nothing to train on: no samples and no synthetic scenes, or all with a "
+                "share of 0"
+            )
         self._clusters = {source: _by_root_of_size(there) for source, there in groups.items()}
         self._names = sorted(present)
         self._weights = np.array([present[name] for name in self._names])
