@@ -59,6 +59,23 @@ def test_wrong_shapes_are_named(weights, tmp_path):
         read_checkpoint(tmp_path / "w.pth")
 
 
+@pytest.mark.parametrize(
+    ("name", "shape"),
+    [
+        ("image_encoder.patch_embed.proj.weight", ()),
+        ("image_encoder.patch_embed.proj.weight", (32, 3, 0, 0)),
+        ("image_encoder.pos_embed", (1,)),
+        ("image_encoder.blocks.0.attn.rel_pos_h", (3,)),
+        ("image_encoder.blocks.0.attn.rel_pos_h", (3, 0)),
+        ("mask_decoder.mask_tokens.weight", ()),
+    ],
+)
+def test_shapes_of_no_network_are_refused(weights, tmp_path, name, shape):
+    torch.save({**weights, name: torch.zeros(shape)}, tmp_path / "w.pth")
+    with pytest.raises(CheckpointError, match=r"w\.pth"):
+        read_checkpoint(tmp_path / "w.pth")
+
+
 def test_another_network_is_refused(tmp_path):
     torch.save(torch.nn.Linear(2, 3).state_dict(), tmp_path / "w.pth")
     with pytest.raises(CheckpointError, match="not a Segment Anything checkpoint"):
@@ -119,6 +136,20 @@ def test_our_own_files_round_trip(tmp_path, half):
         assert torch.allclose(loaded.state_dict()[name], value, atol=tolerance, rtol=tolerance)
     assert (model_digest(loaded) == model_digest(model)) != half
     assert torch.equal(loaded.pixel_mean, model.pixel_mean)
+
+
+def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path):
+    (tmp_path / "t.safetensors").mkdir()
+    with pytest.raises(OSError, match=r"t\.safetensors"):
+        write_checkpoint(tiny(), tmp_path / "t.safetensors")
+    with pytest.raises(OSError, match="could not be written"):
+        write_checkpoint(tiny(), tmp_path / "nowhere" / "t.safetensors")
+    assert [path.name for path in tmp_path.iterdir()] == ["t.safetensors"]
+
+
+def test_suffixes_in_capitals_are_read(tmp_path):
+    write_checkpoint(tiny(), tmp_path / "T.SAFETENSORS")
+    assert read_checkpoint(tmp_path / "T.SAFETENSORS").config == tiny().config
 
 
 @pytest.mark.parametrize("size", [(32, 32), (64, 96)])

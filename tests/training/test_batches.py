@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from napari_sam.training.batches import SampleSource, draw_batch
+from napari_sam.model.configs import SamConfig, ViTConfig
+from napari_sam.training.batches import SampleSource, _draw_view, draw_batch
 from napari_sam.training.choices import Objects, choose_objects, choose_regions
 from napari_sam.training.crops import Shelf
+from napari_sam.training.recipe import Recipe, read_recipe
 from napari_sam.training.samples import Sample
 from napari_sam.training.views import view_config
 from tests.training.toys import TINY
@@ -121,6 +123,67 @@ def test_regions_are_objects_and_background_within_the_samples():
         assert not labels[view, 8 * row : 8 * row + 8, 8 * col : 8 * col + 8].any()
     square = regions.weights[found & (regions.views == 1)][0]
     assert float(square.sum()) * 64 == pytest.approx(100)
+
+
+def items(*sources: str) -> list[Sample]:
+    pixels = np.ones((8, 8), np.int32)
+    return [Sample(name=name, source=name, image=pixels, labels=pixels) for name in sources]
+
+
+def drawn_from(sources: list[str], weights: dict[str, float]) -> dict[str, float]:
+    source = SampleSource(items(*sources), weights)
+    return dict(zip(source._names, source._weights.round(3).tolist(), strict=True))
+
+
+LISTED = {"a": 0.6, "b": 0.2, "synthetic": 0.2}
+
+
+@pytest.mark.parametrize(
+    ("sources", "weights", "expected"),
+    [
+        (["a", "b"], LISTED, {"a": 0.6, "b": 0.2, "synthetic": 0.2}),
+        (["mine"], LISTED, {"mine": 0.8, "synthetic": 0.2}),
+        (["mine", "yours"], LISTED, {"mine": 0.4, "yours": 0.4, "synthetic": 0.2}),
+        (["a", "mine"], LISTED, {"a": 0.6, "mine": 0.2, "synthetic": 0.2}),
+        (["a", "b", "mine"], LISTED, {"a": 0.375, "b": 0.125, "mine": 0.375, "synthetic": 0.125}),
+        (["mine"], {"synthetic": 0.5}, {"mine": 0.5, "synthetic": 0.5}),
+        (["mine", "yours"], {}, {"mine": 0.5, "yours": 0.5}),
+    ],
+)
+def test_sources_that_are_not_listed_take_the_place_of_absent_ones(sources, weights, expected):
+    assert drawn_from(sources, weights) == expected
+
+
+def test_a_folder_with_the_recipe_of_nano_is_all_but_five_percent():
+    shares = drawn_from(["mine"], read_recipe("nano").sources)
+    assert shares == {"mine": 0.95, "synthetic": 0.05}
+
+
+def test_scenes_are_generated_only_where_they_are_asked_for():
+    assert drawn_from(["mine"], Recipe().sources) == {"mine": 1.0}
+    for weights in (Recipe().sources, {"synthetic": 0.0}):
+        with pytest.raises(ValueError, match="nothing to train on"):
+            SampleSource([], weights)
+
+
+def test_networks_with_a_fixed_input_see_whole_images():
+    """Whatever the side of the image is: about as large as in use, and never drawn widely."""
+    encoder = ViTConfig(
+        image_size=64, embed_dim=32, depth=1, num_heads=2, mlp_dim=32, global_attn_indexes=(0,)
+    )
+    recipe = dataclasses.replace(TINY, wide_share=1.0, spread=1.0)
+    views = view_config(recipe, SamConfig(encoder=encoder))
+    for shape in ((8, 8), (30, 600), (1200, 900)):
+        labels = np.zeros(shape, np.int32)
+        labels[:4, :4] = 1
+        sample = Sample(name="x", source="x", image=labels, labels=labels)
+        source = SampleSource([sample], {})
+        rng = np.random.default_rng(0)
+        shown = [_draw_view(source, recipe, views, rng) for _ in range(30)]
+        ratios = [view.look.scale * max(shape) / 64 for view in shown]
+        assert min(ratios) == pytest.approx(1 / 1.5)
+        assert max(ratios) == pytest.approx(1.5)
+        assert not any(view.wide for view in shown)
 
 
 def test_labels_without_objects_are_told_of():

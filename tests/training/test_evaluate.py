@@ -106,6 +106,20 @@ def test_table_and_json(tmp_path):
     assert json.loads((tmp_path / "scores.json").read_text())["scores"]["a"]["box"] == 1
 
 
+def test_what_is_found_where_nothing_is_counts_as_false(tmp_path):
+    bright = drawn("a")
+    empty = Sample(name="e", source="a", image=bright.image, labels=0 * bright.labels)
+    dark = Sample(name="d", source="b", image=0 * bright.image, labels=0 * bright.labels)
+    config = EvaluateConfig(clicks=1, most_clicks=1)
+    result = evaluate(OraclePredictor(), [bright, empty, dark], config)
+    assert result.scores["a"]["AP50, instances"] == 0.5
+    assert result.scores["b"]["AP50, instances"] == 1
+    assert result.scores["a"]["1 click"] == 1
+    assert "| b | 0 | - |" in result.table()
+    draw_cases(evaluate(OraclePredictor(), [dark], config), tmp_path / "w.png")
+    assert (tmp_path / "w.png").is_file()
+
+
 def test_nothing_to_evaluate_on():
     with pytest.raises(ValueError, match="no samples"):
         evaluate(OraclePredictor(), [])

@@ -96,6 +96,26 @@ def test_a_stopped_and_resumed_run_equals_one_in_a_piece(network, samples, tmp_p
     assert parts.with_suffix(".losses.csv").read_text().count("\n") == 1 + RECIPE.steps
 
 
+def test_a_run_that_is_closed_saves_first(network, samples, tmp_path):
+    recipe = dataclasses.replace(of("instance_rater"), checkpoint_every=100)
+    path = tmp_path / "rated.safetensors"
+    job = iter_train(recipe, samples, path, start=network)
+    next(job)
+    job.close()
+    again = list(iter_train(recipe, samples, path, start=network))
+    assert [event.step for event in again] == [2, 3]
+    assert "rating" in path.with_suffix(".svg").read_text()
+
+
+def test_starting_over_deletes_nothing_where_it_cannot_start(network, samples, tmp_path):
+    recipe = of("instance_rater")
+    path = train(network, samples, tmp_path / "rated.safetensors", recipe)
+    before = {one.name: one.read_bytes() for one in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match="nothing to train on"):
+        train(network, [], path, recipe, resume=False)
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == before
+
+
 def test_a_finished_run_is_fitted_again_as_the_recipe_says_now(network, samples, tmp_path):
     recipe, path = of("instance_rater"), tmp_path / "rated.safetensors"
 

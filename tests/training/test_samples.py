@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
-import tifffile
-from skimage.io import imsave
 
-from napari_sam.training.samples import Sample, read_folder, read_pack
+from napari_sam.training.samples import Sample, read_pack
 
 
 @pytest.fixture
@@ -47,77 +45,9 @@ def test_a_folder_that_is_no_pack(tmp_path):
         read_pack(tmp_path)
 
 
-def test_a_users_folder(tmp_path):
-    for name in ("images", "labels"):
-        (tmp_path / name).mkdir()
-        tifffile.imwrite(tmp_path / name / "one.tif", np.eye(5, dtype=np.uint8))
-    tifffile.imwrite(tmp_path / "images" / "unpaired.tif", np.eye(5, dtype=np.uint8))
-    (sample,) = read_folder(tmp_path)
-    assert sample.name == "one"
-    assert sample.labels.sum() == 5
-
-
-def test_objects_are_numbered_whatever_their_labels(tmp_path):
-    labels = np.array([[0, 2**31 + 5, 7], [7, 0, 0]], np.uint32)
-    for name, pixels in (("images", np.ones((2, 3), np.uint8)), ("labels", labels)):
-        (tmp_path / name).mkdir()
-        tifffile.imwrite(tmp_path / name / "one.tif", pixels)
-    (sample,) = read_folder(tmp_path)
-    assert sample.labels.tolist() == [[0, 2, 1], [1, 0, 0]]
-
-
-def test_stacks_and_zarr_in_a_users_folder(tmp_path, caplog):
-    for name in ("images", "labels"):
-        (tmp_path / name).mkdir()
-        stack = np.stack([np.eye(5, dtype=np.uint8), np.zeros((5, 5), np.uint8)])
-        tifffile.imwrite(tmp_path / name / "stack.tif", stack, photometric="minisblack")
-        (tmp_path / name / "volume.zarr").mkdir()
-    (sample,) = read_folder(tmp_path)
-    assert sample.name == "stack_z0"
-    assert "volume" in caplog.text
-    samples = read_folder(tmp_path, read_array=lambda path: np.ones((3, 4, 4), np.uint8))
-    assert [s.name for s in samples] == ["stack_z0", "volume_z0", "volume_z1", "volume_z2"]
-
-
-def test_labels_that_do_not_fit_are_named(tmp_path):
-    for name, pixels in (("images", np.ones((5, 5))), ("labels", np.ones((5, 5)))):
-        (tmp_path / name).mkdir()
-        tifffile.imwrite(tmp_path / name / "one.tif", pixels.astype(np.float32))
-    with pytest.raises(ValueError, match="'one' must be integers"):
-        read_folder(tmp_path)
-    tifffile.imwrite(tmp_path / "labels" / "one.tif", np.ones((2, 5, 5), np.uint8))
-    with pytest.raises(ValueError, match=r"\(2, 5, 5\)"):
-        read_folder(tmp_path)
-
-
-def test_a_folder_without_pairs_says_what_is_expected(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"images/NAME\.tif"):
-        read_folder(tmp_path)
-
-
 def test_image_and_labels_must_fit():
     with pytest.raises(ValueError, match=r"\(4, 5\).*\(4, 4\)"):
         Sample(name="x", source="y", image=np.zeros((4, 5)), labels=np.zeros((4, 4), int))
-
-
-@pytest.mark.parametrize("depth", [2, 3, 4, 5])
-def test_stacks_of_any_depth_become_slices(tmp_path, depth):
-    for name in ("images", "labels"):
-        (tmp_path / name).mkdir()
-        pixels = np.ones((depth, 6, 8), np.uint16)
-        tifffile.imwrite(tmp_path / name / "s.tif", pixels, photometric="minisblack")
-    assert [sample.labels.shape for sample in read_folder(tmp_path)] == [(6, 8)] * depth
-
-
-@pytest.mark.parametrize("suffix", ["png", "tif"])
-def test_labels_in_colour_are_refused(tmp_path, suffix):
-    for name in ("images", "labels"):
-        (tmp_path / name).mkdir()
-        imsave(
-            tmp_path / name / f"one.{suffix}", np.ones((6, 8, 3), np.uint8), check_contrast=False
-        )
-    with pytest.raises(ValueError, match=f"one.{suffix} is a colour picture"):
-        read_folder(tmp_path)
 
 
 def shown(image) -> np.ndarray:
@@ -144,3 +74,70 @@ def test_a_pixel_that_is_no_number_spoils_no_view():
         assert np.isfinite(sample.grays).all()
     assert np.isfinite(sample.shown).all()
     assert np.ptp(sample.shown) > 0.9
+
+
+@pytest.mark.parametrize("shape", [(4, 5, 2), (4, 5, 1), (4, 5, 7), (3,), (1, 2, 4, 5)])
+def test_a_sample_is_one_image(shape):
+    with pytest.raises(ValueError, match=r"Sample 'x' holds float64 of the shape"):
+        Sample(name="x", source="y", image=np.zeros(shape), labels=np.zeros(shape[:2], int))
+
+
+RAMP = np.arange(400).reshape(20, 20)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        1e-10 * RAMP,
+        (1e-10 * RAMP).astype(np.float32),
+        (RAMP / 400).astype(np.float16),
+        RAMP + 2.0**31,
+        -1e300 * RAMP[::-1, ::-1],
+    ],
+)
+def test_gray_of_any_range_and_offset_is_shown(image):
+    seen = shown(image)
+    assert seen.dtype == np.float32
+    assert np.abs(seen - seen.min() - RAMP / 399).max() < 0.01
+    assert seen.min() == pytest.approx(-0.001, abs=1e-3)
+
+
+@pytest.mark.parametrize("kind", [np.uint32, np.int64])
+def test_wide_integers_with_an_offset_are_shown(kind):
+    seen = shown(RAMP.astype(kind) + kind(2_000_000_000))
+    assert len(np.unique(seen)) == 400
+    assert seen.dtype == np.float32
+
+
+@pytest.mark.parametrize("kind", [bool, np.uint8, np.int16, np.uint16])
+def test_short_integers_are_shown_as_they_are(kind):
+    image = RAMP.astype(kind)
+    assert shown(image) is image
+
+
+def test_a_wild_pixel_stays_finite():
+    image = (1e-12 * RAMP).astype(np.float32)
+    image[0, 0] = -3.4e38
+    assert np.isfinite(shown(image)).all()
+    assert not shown(np.full((20, 20), 7.5)).any()
+
+
+def test_an_index_without_the_columns_of_a_pack(pack):
+    (pack / "index.csv").write_text("file,condition\na.tif,x\n")
+    with pytest.raises(ValueError, match=r"index\.csv.*lacks the columns: id, source$"):
+        read_pack(pack)
+    with pytest.raises(ValueError, match=r"lacks the columns: id, source, split$"):
+        read_pack(pack, split="train")
+    (pack / "index.csv").write_text("")
+    with pytest.raises(ValueError, match=r"lacks the columns: id, source, file$"):
+        read_pack(pack)
+
+
+def test_items_that_cannot_be_read_are_named(pack):
+    index = (pack / "index.csv").read_text()
+    (pack / "index.csv").write_text(index.replace("a,cells", "b,cells"))
+    with pytest.raises(ValueError, match=r"^cells\.npz, item 'b', is damaged or cannot be read"):
+        read_pack(pack, split="train")
+    (pack / "cells.npz").write_bytes(b"junk")
+    with pytest.raises(ValueError, match=r"^cells\.npz, item 'b', is damaged"):
+        read_pack(pack, split="train")

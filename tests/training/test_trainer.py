@@ -4,18 +4,22 @@ import multiprocessing
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 from napari_sam.model import read_checkpoint
+from napari_sam.model.checkpoints import write_checkpoint
 from napari_sam.model.sam import Sam
 from napari_sam.segmentation.progress import run
 from napari_sam.training import drawing
+from napari_sam.training import trainer as trainer_module
 from napari_sam.training.batches import SampleSource, draw_batch
-from napari_sam.training.recipe import Recipe, read_recipe
 from napari_sam.training.samples import Sample
 from napari_sam.training.synthetic import draw_scene
 from napari_sam.training.trainer import Trainer, iter_train
 from napari_sam.training.workers import LocalWorker
 from tests.training.toys import TINY
+
+BARE = dataclasses.replace(TINY, sources={})
 
 
 def train(path, recipe=TINY, samples=(), **options):
@@ -93,12 +97,86 @@ def test_a_finished_run_writes_a_result_that_is_gone(tmp_path):
     assert all(torch.equal(before[name], after[name]) for name in before)
 
 
+def test_a_state_always_has_its_result(tmp_path, monkeypatch):
+    """Where the last result cannot be written, the run goes on from the state before."""
+
+    def full(*_, **given):
+        if given["metadata"]["step"] == "4":
+            raise OSError("No space left")
+        write_checkpoint(*_, **given)
+
+    path = tmp_path / "tiny.safetensors"
+    monkeypatch.setattr(trainer_module, "write_checkpoint", full)
+    with pytest.raises(OSError, match="No space left"):
+        train(path)
+    monkeypatch.undo()
+    assert [event.step for event in iter_train(TINY, [], path)] == [3, 4]
+    with safe_open(path, "pt") as file:
+        assert file.metadata()["step"] == "4"
+
+
+@pytest.mark.parametrize("name", ["tiny.pth", "tiny", "dir.safetensors"])
+def test_an_output_that_is_no_safetensors_file_is_refused(tmp_path, name):
+    (tmp_path / "dir.safetensors").mkdir()
+    for tune in ("all", "rater"):
+        recipe = dataclasses.replace(TINY, tune=tune)
+        job = iter_train(recipe, [], tmp_path / name, start=Sam(TINY.sam_config()))
+        with pytest.raises(ValueError, match=r"as \.safetensors|is a folder"):
+            next(job)
+
+
 def test_tables_that_no_training_made_are_not_written_over(tmp_path):
     table = tmp_path / "cells.losses.csv"
     table.write_text("index,area\n1,20\n")
     with pytest.raises(FileExistsError, match="no table of a training"):
         train(tmp_path / "cells.safetensors")
     assert table.read_text() == "index,area\n1,20\n"
+
+
+def test_a_run_that_is_closed_saves_first(tmp_path):
+    path = tmp_path / "tiny.safetensors"
+    recipe = dataclasses.replace(TINY, checkpoint_every=100)
+    job = iter_train(recipe, [], path)
+    next(job)
+    assert not path.is_file()
+    job.close()
+    assert path.is_file()
+    assert [event.step for event in iter_train(recipe, [], path)] == [2, 3, 4]
+
+
+def test_a_long_run_is_saved_by_the_clock(tmp_path, monkeypatch):
+    monkeypatch.setattr(trainer_module, "_LONG", 0.0)
+    path = tmp_path / "tiny.safetensors"
+    job = iter_train(dataclasses.replace(TINY, checkpoint_every=100), [], path)
+    next(job)
+    assert path.is_file()
+    job.close()
+
+
+@pytest.mark.parametrize("fault", [{"recipe": BARE}, {"workers": 0}])
+def test_starting_over_deletes_nothing_where_it_cannot_start(tmp_path, fault):
+    path = train(tmp_path / "tiny.safetensors")
+    before = {one.name: one.read_bytes() for one in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match=r"nothing to train on|workers must be"):
+        train(path, **fault, resume=False)
+    assert {one.name: one.read_bytes() for one in tmp_path.iterdir()} == before
+
+
+def test_workers_without_a_part_to_compute_are_told_of(tmp_path, caplog):
+    train(tmp_path / "tiny.safetensors", dataclasses.replace(TINY, parts=1, steps=1), workers=2)
+    assert "2 workers were asked for, but a step of this recipe has parts for 1" in caplog.text
+
+
+def test_given_tensors_without_a_place_are_counted(tmp_path, caplog):
+    given = Sam(dataclasses.replace(TINY.sam_config(), kinds=False, rater=True))
+    Trainer(TINY, tmp_path / "grown.safetensors", start=given)
+    lost = sum(name.startswith("rater.") for name in given.state_dict())
+    assert f"{lost} of the {len(given.state_dict())} given tensors found no place" in caplog.text
+
+
+def test_losses_are_plotted_at_the_end_without_scores(tmp_path):
+    train(tmp_path / "tiny.safetensors")
+    assert "masks" in (tmp_path / "tiny.svg").read_text()
 
 
 def test_starting_over_forgets_the_state(tmp_path):
@@ -128,32 +206,6 @@ def test_a_deeper_network_begins_as_the_given_one(tmp_path):
     before, after = (model.eval().encode(pixels).features for model in (given, grown))
     assert torch.equal(before, after)
     assert len(grown.state_dict()) > len(given.state_dict())
-
-
-@pytest.mark.parametrize("name", ["nano", "nano_cpu"])
-def test_the_shipped_recipes_read(name):
-    recipe = read_recipe(name)
-    assert recipe.sam_config().instances
-    assert sum(recipe.sources.values()) == pytest.approx(1)
-
-
-def test_recipes_with_faults(tmp_path):
-    path = tmp_path / "r.toml"
-    path.write_text("lerning_rate = 1.0\n")
-    with pytest.raises(ValueError, match="lerning_rate"):
-        read_recipe(path)
-    with pytest.raises(FileNotFoundError, match="nanoo"):
-        read_recipe("nanoo")
-    with pytest.raises(ValueError, match="kept_share must lie between 0 and 1"):
-        Recipe(kept_share=1.5)
-    with pytest.raises(ValueError, match="fits"):
-        Recipe(fits=0)
-    with pytest.raises(ValueError, match="multiple of 32"):
-        Recipe(crop_size=100)
-    with pytest.raises(ValueError, match="multiples of 16"):
-        Recipe(network={"encoder": {"channels": [8, 16, 16, 16, 16]}})
-    with pytest.raises(ValueError, match="exceed"):
-        Recipe(crop_size=64, windows=((16, 1.0),))
 
 
 def test_a_dead_process_is_named(tmp_path):

@@ -85,6 +85,21 @@ def test_only_what_is_tuned_changes(network, discs, tmp_path, tune, expected):
         assert all(name.endswith("attn.qkv.weight") for name in encoder)
 
 
+@pytest.mark.parametrize("tune", ["decoder", "heads", "blocks:1", "lora:2"])
+def test_networks_without_heads_are_always_prompted(network, discs, tmp_path, tune):
+    plan = dataclasses.replace(recipe(tune), encoder_share=0.5, warmup=0)
+    events = list(iter_train(plan, discs, tmp_path / "mine.safetensors", start=network))
+    assert all("masks" in event.losses for event in events)
+
+
+def test_heads_that_are_not_trained_are_no_reason_to_leave_prompts_out(discs, tmp_path):
+    torch.manual_seed(0)
+    start = Sam(dataclasses.replace(TINY.sam_config(), sizes=False))
+    plan = dataclasses.replace(TINY, network={}, tune="heads", encoder_share=1.0, steps=1)
+    (event,) = iter_train(plan, discs, tmp_path / "mine.safetensors", start=start)
+    assert "masks" in event.losses
+
+
 def test_a_resumed_fine_tuning_goes_on(network, discs, tmp_path):
     plan = dataclasses.replace(recipe("lora:2"), checkpoint_every=1)
     whole = run(iter_train(plan, discs, tmp_path / "whole.safetensors", start=network))

@@ -113,13 +113,23 @@ def test_views_are_the_same_from_the_same_seed():
     assert torch.equal(first.labels, second.labels)
 
 
+def test_the_draws_of_a_look_keep_their_order():
+    """A seed gives the views that it gave when `nano` was trained."""
+    rng = np.random.default_rng(1)
+    look = draw_look(disc_sample(), rng, size=64, diameter=30, spread=0.3)
+    assert look.scale == pytest.approx(1.688659, abs=1e-6)
+    assert look.centre == pytest.approx((38.314715, 53.705094), abs=1e-6)
+    assert look.down == pytest.approx((0.383638, -0.451117), abs=1e-6)
+    assert look.right == pytest.approx((0.451117, 0.383638), abs=1e-6)
+
+
 @pytest.mark.parametrize("far", [0.5, 2.0])
 def test_views_show_the_places_that_were_chosen(far):
     rows, cols = np.mgrid[:90, :120].astype(np.float32)
     sample = Sample(
         name="ramp",
         source="drawn",
-        image=rows + 200 * cols,
+        image=(rows + 200 * cols).astype(np.uint16),
         labels=np.ones((90, 120), np.int32),
         nested=(np.mgrid[:90, :120][0] // 30 + 1).astype(np.uint16),
     )

@@ -23,6 +23,7 @@ TINY = Recipe(
     parts=2,
     part_size=1,
     crop_size=64,
+    sources={"synthetic": 1.0},
     objects_per_part=4,
     windows=((4, 0.5), (8, 0.5)),
     warmup=2,

@@ -14,13 +14,17 @@ from numpy.typing import NDArray
 from napari_sam.cli.bars import with_bar
 from napari_sam.cli.files import check_folder
 from napari_sam.cli.images import everything_config, predictor_of
+from napari_sam.cli.stopping import gentle_stop
 from napari_sam.model.devices import resolve_device
-from napari_sam.model.registry import load_model
+from napari_sam.model.registry import find_checkpoint, load_model
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.training.evaluate import EvaluateConfig, iter_evaluate
-from napari_sam.training.figures import draw_cases
+from napari_sam.training.figures import check_picture, draw_cases
+from napari_sam.training.folders import read_folder
+from napari_sam.training.rating import RATERS
 from napari_sam.training.recipe import Recipe, read_recipe
-from napari_sam.training.samples import Sample, read_folder, read_pack
+from napari_sam.training.run_state import check_output
+from napari_sam.training.samples import Sample, read_pack
 
 DATA_VARIABLE = "NAPARI_SAM_DATA"
 
@@ -31,10 +35,14 @@ def train(arguments: argparse.Namespace) -> None:
     from tqdm import tqdm
 
     from napari_sam.training.trainer import iter_train
+    from napari_sam.training.workers import process_count
 
-    torch.set_num_threads(arguments.threads)
+    output = _output(arguments)
     recipe = _recipe(arguments)
     device = resolve_device(arguments.device)
+    if arguments.threads is not None:
+        count = process_count(recipe, device, arguments.workers)
+        torch.set_num_threads(arguments.threads * count)
     start = None if arguments.weights is None else load_model(arguments.weights, "cpu")
     samples = _samples(_folders(arguments), split="train")
     validation = _samples(_folders(arguments, packs=True), split="val")
@@ -42,7 +50,7 @@ def train(arguments: argparse.Namespace) -> None:
     job = iter_train(
         recipe,
         samples,
-        arguments.output,
+        output,
         resume=not arguments.restart,
         start=start,
         device=device,
@@ -50,7 +58,7 @@ def train(arguments: argparse.Namespace) -> None:
         validation=validation,
     )
     steps = 0
-    with tqdm(total=recipe.steps, unit="step") as bar:
+    with gentle_stop() as stopping, tqdm(total=recipe.steps, unit="step") as bar:
         for event in job:
             steps += 1
             bar.set_postfix({name: f"{loss:.3f}" for name, loss in event.losses.items()})
@@ -58,9 +66,32 @@ def train(arguments: argparse.Namespace) -> None:
             if event.scores:
                 figures = ", ".join(f"{name} {value:.3f}" for name, value in event.scores.items())
                 bar.write(f"step {event.step}: {figures}")
+            if stopping() and event.step < event.steps:
+                job.close()
+                raise KeyboardInterrupt
     if not steps:
-        print(f"This run was finished before: all {recipe.steps} steps; --restart starts over")
-    print(arguments.output)
+        print(_finished_before(recipe))
+    print(output)
+
+
+def _finished_before(recipe: Recipe) -> str:
+    told = f"This run was finished before: all {recipe.steps} steps; --restart starts over"
+    if recipe.tune in RATERS:
+        told += f". The rater was only fitted again, in {recipe.fits} steps"
+    return told
+
+
+def _output(arguments: argparse.Namespace) -> Path:
+    """Return where the network is written: not over the weights that training begins from."""
+    output = check_output(arguments.output)
+    if arguments.weights is None or not output.exists():
+        return output
+    if output.samefile(find_checkpoint(arguments.weights)):
+        raise ValueError(
+            f"{str(output)!r} holds the weights to begin from, without which no run is resumed; "
+            "choose another output"
+        )
+    return output
 
 
 def _recipe(arguments: argparse.Namespace) -> Recipe:
@@ -75,10 +106,9 @@ def evaluate(arguments: argparse.Namespace) -> None:
     folders = _folders(arguments)
     if not folders:
         raise ValueError(f"There is nothing to evaluate on; give --data, or set {DATA_VARIABLE}")
-    samples = _samples(folders, split=arguments.split, sources=arguments.source)
+    _check_files(arguments)
+    samples = _samples(folders, split=arguments.split, sources=arguments.source, keep_empty=True)
     _check_breakdown(samples, arguments.by)
-    for path in filter(None, (arguments.json, arguments.figure)):
-        check_folder(path)
     predictor = predictor_of(arguments)
     config = EvaluateConfig(
         clicks=arguments.clicks,
@@ -89,12 +119,22 @@ def evaluate(arguments: argparse.Namespace) -> None:
         everything=everything_config(arguments),
     )
     result = with_bar(iter_evaluate(predictor, samples, config))
-    if arguments.json is not None:
-        result.write_json(arguments.json, arguments.by)
     for tag in (None, *arguments.by):
         print(result.table(tag), end="\n\n")
+    if arguments.json is not None:
+        result.write_json(arguments.json, arguments.by)
     if arguments.figure is not None:
         draw_cases(result, arguments.figure)
+
+
+def _check_files(arguments: argparse.Namespace) -> None:
+    """Check that what is to be written beside the table can be."""
+    for path in filter(None, (arguments.json, arguments.figure)):
+        check_folder(path)
+        if Path(path).is_dir():
+            raise ValueError(f"{path!r} is a folder; choose a file")
+    if arguments.figure is not None:
+        check_picture(arguments.figure)
 
 
 def _modes(text: str | None, predictor: Predictor) -> tuple[str, ...]:
@@ -124,7 +164,11 @@ def _folders(arguments: argparse.Namespace, *, packs: bool = False) -> list[Path
 
 
 def _samples(
-    folders: Iterable[Path], *, split: str, sources: list[str] | None = None
+    folders: Iterable[Path],
+    *,
+    split: str,
+    sources: list[str] | None = None,
+    keep_empty: bool = False,
 ) -> list[Sample]:
     samples: list[Sample] = []
     for folder in folders:
@@ -133,7 +177,7 @@ def _samples(
                 folder, split=split, sources=sources, read_volume=read_labelled_volume
             )
         else:
-            own = read_folder(folder, read_array=read_zarr)
+            own = read_folder(folder, read_array=read_zarr, keep_empty=keep_empty)
             samples += [one for one in own if sources is None or one.source in sources]
     return samples
 

@@ -220,7 +220,8 @@ def _train(commands: _Commands) -> None:
     parser = _command(commands, "train", "learning:train", "Train or fine-tune a network; resumes.")
     parser.add_argument(
         "--config",
-        help="recipe: a TOML file, nano, or finetune (the default where weights are given)",
+        help="recipe: a TOML file, or nano (the default), nano_cpu, nano_rater, nano_instances or "
+        "finetune (the default where weights are given)",
     )
     parser.add_argument(
         "--weights", metavar="MODEL", help="start from these: a known model's name, or a file"
@@ -247,7 +248,9 @@ def _train(commands: _Commands) -> None:
         default=1,
         help="processes that compute parts of a step side by side, on processors",
     )
-    parser.add_argument("--threads", type=int, default=1, help="processor threads of each")
+    parser.add_argument(
+        "--threads", type=int, help="processor threads of each; by default they share all there are"
+    )
     parser.add_argument("--restart", action="store_true", help="start over instead of resuming")
 
 

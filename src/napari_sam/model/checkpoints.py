@@ -51,14 +51,12 @@ def read_checkpoint(path: str | Path) -> Sam:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"No checkpoint at {str(path)!r}")
-    if path.suffix == ".safetensors":
+    if path.suffix.lower() == ".safetensors":
         tensors, metadata = _read_safetensors(path)
     else:
         tensors, metadata = _read_torch(path), {}
     tensors = _without_prefixes(tensors)
-    config = _config(tensors, metadata, path)
-    with torch.device("meta"), no_first_values():
-        model = Sam(config)
+    model = _without_values(tensors, metadata, path)
     _check_names(model, tensors, path)
     model = model.to_empty(device="cpu")
     model.load_state_dict(
@@ -86,6 +84,11 @@ def write_checkpoint(
         Store floating-point tensors as float16.
     metadata : mapping of str to str, optional
         More to keep with the weights.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
     """
     path = Path(path)
     tensors = {}
@@ -96,8 +99,13 @@ def write_checkpoint(
         tensors[name] = stored.contiguous()
     text = {"format": FORMAT, "config": model.config.to_json(), **(metadata or {})}
     partial = path.with_name(path.name + ".partial")
-    save_file(tensors, partial, metadata=text)
-    partial.replace(path)
+    try:
+        save_file(tensors, partial, metadata=text)
+        partial.replace(path)
+    except SafetensorError as error:
+        raise OSError(f"{str(path)!r} could not be written: {error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def model_digest(model: Sam) -> str:
@@ -120,7 +128,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (OSError, pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
         raise CheckpointError(
             f"{path.name} cannot be read as weights alone: it is damaged, or it holds code, which "
             "is never run; load a plain state dict or safetensors"
@@ -143,6 +151,18 @@ def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
                 stripped = True
     ours = {"pixel_mean", "pixel_std"}
     return {name: value for name, value in tensors.items() if name not in ours}
+
+
+def _without_values(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path) -> Sam:
+    """Build the network that tensors describe; its own have shapes alone."""
+    try:
+        config = _config(tensors, metadata, path)
+        with torch.device("meta"), no_first_values():
+            return Sam(config)
+    except (IndexError, ZeroDivisionError, RuntimeError) as error:
+        raise CheckpointError(
+            f"{path.name} holds tensors whose shapes are those of no network ({error})"
+        ) from error
 
 
 def _config(tensors: dict[str, Tensor], metadata: dict[str, str], path: Path) -> SamConfig:

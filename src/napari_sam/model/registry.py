@@ -174,7 +174,7 @@ def _model_folders() -> list[Path]:
 
 
 def _verified(entry: ModelEntry, path: Path) -> Path:
-    """Check a file's size and digest; a digest once found right is remembered beside the cache."""
+    """Check a file's digest where one is known, each time: a file may be damaged later, too."""
     if entry.sha256 is None:
         return path
     found = sha256_of(path)

@@ -39,18 +39,26 @@ class SampleSource:
     samples : sequence of Sample
         All real samples.
     weights : dict of str to float
-        How often a source is drawn; sources without samples are left out. `synthetic` is generated.
+        How often a source is drawn; `synthetic` is generated. Sources that are not listed get the
+        share of the listed ones that have no samples; if all have some, each is drawn as often as
+        the most drawn listed one.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to draw.
     """
 
     def __init__(self, samples: Sequence[Sample], weights: dict[str, float]) -> None:
         groups: dict[str, dict[str, list[Sample]]] = defaultdict(lambda: defaultdict(list))
         for sample in samples:
             groups[sample.source][sample.tags.get("cluster", "")].append(sample)
-        present = {s: w for s, w in weights.items() if s == "synthetic" or s in groups}
-        unlisted = groups.keys() - weights.keys()
-        present.update(dict.fromkeys(unlisted, 1.0 if not present else max(present.values())))
-        if not present:
-            raise ValueError("There is nothing to train on: no samples and no synthetic scenes")
+        present = _shares(set(groups), weights)
+        if not any(present.values()):
+            raise ValueError(
+                "There is nothing to train on: no samples and no synthetic scenes, or all with a "
+                "share of 0"
+            )
         self._clusters = {source: _by_root_of_size(there) for source, there in groups.items()}
         self._names = sorted(present)
         self._weights = np.array([present[name] for name in self._names])
@@ -64,6 +72,16 @@ class SampleSource:
         clusters, shares = self._clusters[name]
         items = clusters[rng.choice(len(clusters), p=shares)]
         return items[rng.integers(len(items))]
+
+
+def _shares(sources: set[str], weights: dict[str, float]) -> dict[str, float]:
+    """Return how often each source is drawn that has samples or is generated."""
+    present = {s: w for s, w in weights.items() if s == "synthetic" or s in sources}
+    unlisted = sources - weights.keys()
+    absent = sum(w for s, w in weights.items() if s not in present)
+    real = {s: w for s, w in present.items() if s in sources} or present
+    share = absent / max(1, len(unlisted)) or max(real.values(), default=1.0) or 1.0
+    return {**present, **dict.fromkeys(unlisted, share)}
 
 
 def _by_root_of_size(
@@ -171,14 +189,10 @@ def _draw_view(
     source: SampleSource, recipe: Recipe, views: ViewConfig, rng: np.random.Generator
 ) -> _View:
     sample = source.draw(rng)
-    wide = bool(rng.random() < recipe.wide_share)
-    diameter = views.diameter or _as_whole(sample, views.size)
-    diameter *= math.exp(rng.uniform(-_WIDE, _WIDE)) if wide else 1
+    diameter, wide = views.diameter, False
+    if diameter is not None:  # a network with a fixed input judges no sizes
+        wide = bool(rng.random() < recipe.wide_share)
+        diameter *= math.exp(rng.uniform(-_WIDE, _WIDE)) if wide else 1
     spread = 0.0 if wide else recipe.spread
     look = draw_look(sample, rng, size=views.size, diameter=diameter, spread=spread)
     return _View(look, wide, bool(rng.random() < recipe.plain_share))
-
-
-def _as_whole(sample: Sample, size: int) -> float:
-    """Return the typical diameter of objects where the whole image fits a view, pixels."""
-    return sample.diameter * float(size / max(sample.labels.shape))

@@ -15,6 +15,8 @@ from napari_sam.training.samples import GRAYS, Sample
 
 _OVERHANG = 1.5
 """A view may be this much larger than the sample's shorter side."""
+_ABOUT = 1.5
+"""A view of a whole sample may be this much larger or smaller than one that just holds it."""
 _MARGIN = 4
 """Pixels kept around what a view shows of a sample."""
 _FINER = 0.75
@@ -70,7 +72,12 @@ class Crops:
 
 
 def draw_look(
-    sample: Sample, rng: np.random.Generator, *, size: int, diameter: float, spread: float = 0.5
+    sample: Sample,
+    rng: np.random.Generator,
+    *,
+    size: int,
+    diameter: float | None,
+    spread: float = 0.5,
 ) -> Look:
     """Choose how to look at a sample.
 
@@ -82,15 +89,14 @@ def draw_look(
         Decides everything.
     size : int
         Height and width of the view, pixels.
-    diameter : float
-        Typical diameter of an object in the view, pixels.
+    diameter : float or None
+        Typical diameter of an object in the view, pixels; None shows about the whole sample.
     spread : float
         Standard deviation of the logarithm of the scale around it.
     """
     shape = sample.labels.shape
-    scale = diameter / sample.diameter * np.exp(rng.normal(0, spread))
-    whole = size / min(shape)
-    scale = float(np.clip(scale, max(0.25, whole / _OVERHANG), max(4, whole / _OVERHANG)))
+    drawn = float(np.exp(rng.normal(0, spread)))
+    scale = _scale(sample, size, diameter, drawn)
     angle = rng.choice([0, 90, 180, 270]) + (rng.uniform(-45, 45) if rng.random() < 0.5 else 0)
     cos, sin = np.cos(np.deg2rad(angle)) / scale, np.sin(np.deg2rad(angle)) / scale
     flip = rng.choice([-1, 1])
@@ -108,6 +114,15 @@ def draw_look(
         black=black,
         white=white,
     )
+
+
+def _scale(sample: Sample, size: int, diameter: float | None, drawn: float) -> float:
+    """Return the scale that shows objects at a diameter, or the whole sample, times one drawn."""
+    shape = sample.labels.shape
+    if diameter is None:
+        return float(size / max(shape) * min(max(drawn, 1 / _ABOUT), _ABOUT))
+    least = size / min(shape) / _OVERHANG
+    return float(min(max(diameter / sample.diameter * drawn, 0.25, least), max(4.0, least)))
 
 
 def _along(rng: np.random.Generator, length: int, span: float) -> float:

@@ -23,6 +23,20 @@ _CONTEXT = 1.8
 _TRUTH, _FOUND, _CLICK = (60, 220, 90), (255, 70, 70), (255, 230, 0)
 
 
+def check_picture(path: str | Path) -> None:
+    """Check, before any work is done, that a picture can be written to a path.
+
+    Raises
+    ------
+    ValueError
+        If its suffix is that of no picture.
+    """
+    Image.init()
+    kind = Image.registered_extensions().get(Path(path).suffix.lower())
+    if kind not in Image.SAVE:
+        raise ValueError(f"No picture can be written as {Path(path).name!r}; use .png")
+
+
 def draw_cases(evaluation: Evaluation, path: str | Path, *, per_row: int = 8) -> None:
     """Write a sheet of objects after one click: two rows for each source, the worst and a sample.
 
@@ -112,7 +126,7 @@ def sheet(rows: Sequence[Sequence[tuple[NDArray[np.uint8], str]]]) -> Image.Imag
     """Arrange captioned tiles, each row as high as its highest and each column as its widest."""
     heights = [max(tile.shape[0] for tile, _ in row) + _CAPTION for row in rows if row]
     width = max((sum(tile.shape[1] for tile, _ in row) for row in rows), default=1)
-    page = Image.new("RGB", (width, max(1, sum(heights))), "white")
+    page = Image.new("RGB", (max(1, width), max(1, sum(heights))), "white")
     draw = ImageDraw.Draw(page)
     top = 0
     for row, height in zip([row for row in rows if row], heights, strict=True):

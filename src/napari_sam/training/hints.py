@@ -8,6 +8,7 @@ Objects are separated on processors; meanwhile the device goes on with those tha
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -112,6 +113,12 @@ def hints_in_view(maps: NDArray[np.floating], sought: Sought) -> NDArray[np.floa
     return np.stack(shown)
 
 
+def _begin() -> None:
+    """Set up a process: one thread, and the run itself decides what Ctrl+C does."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 class HintMaker:
     """Makes hints beside the device that trains: in processes beside a GPU, else in threads.
 
@@ -125,9 +132,7 @@ class HintMaker:
         self._makers: Executor = ThreadPoolExecutor()
         if device.type == "cuda":
             count = min(_MOST_PROCESSES, max(1, (os.cpu_count() or 2) - 1))
-            self._makers = ProcessPoolExecutor(
-                count, get_context("spawn"), torch.set_num_threads, (1,)
-            )
+            self._makers = ProcessPoolExecutor(count, get_context("spawn"), _begin)
         self._sender = ThreadPoolExecutor(1)
 
     def begin(self, maps: Tensor, sought: Sought) -> Callable[[], Tensor]:

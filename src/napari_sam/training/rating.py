@@ -22,13 +22,15 @@ from napari_sam.model.rater import EVIDENCE, INSTANCE_EVIDENCE, Rater
 from napari_sam.model.sam import Sam
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.training.batches import SampleSource
-from napari_sam.training.curves import append_row, check_tables, keep_rows
+from napari_sam.training.curves import append_row, check_tables, keep_rows, plot_curves
 from napari_sam.training.judge_instances import judge_instances
 from napari_sam.training.judge_prompts import judge_prompts
 from napari_sam.training.judged import Judged
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.run_state import (
+    Origin,
     TrainEvent,
+    check_output,
     load_state,
     origin_of,
     save_state,
@@ -73,7 +75,8 @@ def iter_rate(
 ) -> Generator[TrainEvent, None, Path]:
     """Train a network's rater, one event for each of the recipe's steps, an image each.
 
-    A run that was finished is only fitted again, as the recipe says now.
+    A run that was finished is only fitted again, as the recipe says now. Closed after an image, it
+    saves what was judged.
 
     Parameters
     ----------
@@ -85,41 +88,83 @@ def iter_rate(
     Raises
     ------
     ValueError
-        If the network has no use for such a rater: it takes no closer look, or sees no instances.
+        If the network has no use for such a rater: it takes no closer look, or sees no instances;
+        or if the output is no safetensors file.
     """
+    output = check_output(output)
     _check_use(start, recipe.tune)
     torch.manual_seed(recipe.seed)
     kind = RATERS[recipe.tune]
-    model, output = with_rater(start, recipe.tune).to(device), Path(output)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    known, log = state_beside(output), output.with_suffix(".losses.csv")
-    check_tables(log)
-    origin = origin_of(recipe, start, samples)
-    state = load_state(known, origin) if resume else None
-    done = state["step"] if state else 0
-    found = [Judged(**state["judged"])] if state else [Judged.nothing(len(kind.evidence))]
-    keep_rows(log, done)
     source = SampleSource(samples, recipe.sources)
-    if done >= recipe.steps:
-        _finish(model, found, recipe, output)
+    model = with_rater(start, recipe.tune).to(device)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    log = output.with_suffix(".losses.csv")
+    check_tables(log)
+    record = _Record(state_beside(output), origin_of(recipe, start, samples), kind, resume=resume)
+    keep_rows(log, record.step)
+    if record.step >= recipe.steps:
+        _finish(model, record.found, recipe, output)
         return output
     predictor = Predictor(model)
-    for step in range(done + 1, recipe.steps + 1):
+    for step in range(record.step + 1, recipe.steps + 1):
         started = time.perf_counter()
         rng = np.random.default_rng([recipe.seed, step])
-        found.append(kind.judge(predictor, source.draw(rng), rng))
-        losses, scores = {"rating": found[-1].error}, {}
-        if step == recipe.steps:
-            scores["IoU error"] = _finish(model, found, recipe, output)
-        if step == recipe.steps or step % recipe.checkpoint_every == 0:
-            found = [Judged.joined(found)]
-            save_state(known, origin, {"step": step, "judged": found[0]._asdict()})
+        judged = kind.judge(predictor, source.draw(rng), rng)
+        record.add(judged)
+        losses, scores, last = {"rating": judged.error}, {}, step == recipe.steps
+        if last:
+            scores["IoU error"] = _finish(model, record.found, recipe, output)
+        if last or step % recipe.checkpoint_every == 0:
+            record.keep()
         seconds = time.perf_counter() - started
         append_row(log, {"step": step, "seconds": round(seconds, 3), **losses})
-        yield TrainEvent(
-            step=step, steps=recipe.steps, losses=losses, seconds=seconds, scores=scores
-        )
+        if last:
+            plot_curves([log], output.with_suffix(".svg"))
+        try:
+            yield TrainEvent(
+                step=step, steps=recipe.steps, losses=losses, seconds=seconds, scores=scores
+            )
+        except GeneratorExit:
+            record.keep()
+            raise
     return output
+
+
+class _Record:
+    """All that was judged, in this process and before.
+
+    Parameters
+    ----------
+    path : Path
+        Where it is kept.
+    origin : mapping
+        What must be equal to go on from what is there.
+    kind : Kind
+        Of the rater.
+    resume : bool
+        Whether to go on from what is there; otherwise it is removed.
+    """
+
+    def __init__(self, path: Path, origin: Origin, kind: Kind, *, resume: bool) -> None:
+        self._path, self._origin = path, origin
+        state = load_state(path, origin) if resume else None
+        self.step = self._kept = state["step"] if state else 0
+        self.found = [Judged(**state["judged"])] if state else [Judged.nothing(len(kind.evidence))]
+        if not resume:
+            path.unlink(missing_ok=True)
+
+    def add(self, judged: Judged) -> None:
+        """Add what was judged in one more image."""
+        self.found.append(judged)
+        self.step += 1
+
+    def keep(self) -> None:
+        """Write all, unless that was done."""
+        if self.step == self._kept:
+            return
+        self.found = [Judged.joined(self.found)]
+        save_state(self._path, self._origin, {"step": self.step, "judged": self.found[0]._asdict()})
+        self._kept = self.step
 
 
 def _finish(model: Sam, found: Sequence[Judged], recipe: Recipe, output: Path) -> float:

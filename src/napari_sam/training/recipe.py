@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sam.model.configs import ConvEncoderConfig, DecoderConfig, SamConfig
+from napari_sam.training.settings import check_settings
 from napari_sam.training.tuning import Tuning
 
 _CHANNEL_STEP = 16
@@ -32,7 +33,8 @@ class Recipe:
     seed, steps : int
         Source of chance; optimiser steps.
     encoder_share : float
-        First part of the steps that trains only encoder and instance decoder.
+        First part of the steps that trains only encoder and heads without prompts; left out where
+        no such head is trained.
     frozen_norm_share : float
         Last part of the steps in which batch norms keep their statistics.
     parts, part_size, crop_size : int
@@ -59,11 +61,12 @@ class Recipe:
     wide_share : float
         Views whose objects are up to five times larger or smaller, for judging sizes.
     sources : dict of str to float
-        How often a source is drawn; `synthetic` are generated scenes.
+        How often a source is drawn; `synthetic` are generated scenes. For those that are not
+        listed see `napari_sam.training.batches.SampleSource`.
     learning_rate, weight_decay : float
         Of AdamW; the rate warms up over `warmup` steps and falls to zero as a cosine.
     warmup : int
-        Steps.
+        Steps; 0 begins at the full rate.
     ema : float
         Decay of the averaged weights, which are the result.
     fits : int
@@ -97,7 +100,7 @@ class Recipe:
     spread: float = 0.45
     plain_share: float = 0.0
     wide_share: float = 0.2
-    sources: dict[str, float] = field(default_factory=lambda: {"synthetic": 1.0})
+    sources: dict[str, float] = field(default_factory=dict)
     learning_rate: float = 1e-3
     weight_decay: float = 0.02
     warmup: int = 150
@@ -113,6 +116,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check what would only fail hours later."""
+        check_settings(vars(self))
         Tuning.parse(self.tune)
         if self.crop_size % 32:
             raise ValueError(f"crop_size must be a multiple of 32, got {self.crop_size}")
@@ -126,10 +130,6 @@ class Recipe:
                 f"channels must be multiples of {_CHANNEL_STEP} for training in bfloat16 on "
                 f"processors, got {list(channels)}"
             )
-        if not 0 <= self.kept_share <= 1:
-            raise ValueError(f"kept_share must lie between 0 and 1, got {self.kept_share}")
-        if min(self.steps, self.fits, self.parts, self.part_size) < 1:
-            raise ValueError("steps, fits, parts and part_size must be at least 1")
 
     @property
     def diameter(self) -> float:
@@ -181,13 +181,16 @@ def read_recipe(path: str | Path) -> Recipe:
     FileNotFoundError
         If there is neither.
     ValueError
-        If the file names settings that do not exist.
+        If the file is no TOML, or names settings or values that do not exist.
     """
     shipped = Path(str(resources.files("napari_sam.training") / "recipes" / f"{path}.toml"))
     file = shipped if shipped.is_file() else Path(path)
     if not file.is_file():
         raise FileNotFoundError(f"No recipe {str(path)!r}: neither a file nor a shipped recipe")
-    values = tomllib.loads(file.read_text(encoding="utf-8"))
+    try:
+        values = tomllib.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file.name} is no TOML file: {error}") from error
     known = {field.name for field in dataclasses.fields(Recipe)}
     unknown = sorted(values.keys() - known)
     if unknown:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import pickle
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,17 @@ from numpy.typing import NDArray
 from napari_sam.model.sam import Sam
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.samples import Sample
+
+_UNREADABLE = (
+    OSError,
+    pickle.UnpicklingError,
+    RuntimeError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+)
+"""What reading a file raises that holds anything else than a state."""
 
 Origin = Mapping[str, Any]
 """All that must be equal for a run to be resumed."""
@@ -48,6 +60,22 @@ class TrainEvent:
 def state_beside(output: Path) -> Path:
     """Return where the state of a run that writes `output` lies."""
     return output.with_suffix(".state.pt")
+
+
+def check_output(output: str | Path) -> Path:
+    """Check, before any work is done, that a network can be written to a path.
+
+    Raises
+    ------
+    ValueError
+        If it does not end in ``.safetensors``, or is a folder.
+    """
+    path = Path(output)
+    if path.suffix.lower() != ".safetensors":
+        raise ValueError(f"Networks are written as .safetensors, not as {path.name!r}")
+    if path.is_dir():
+        raise ValueError(f"{str(path)!r} is a folder; choose a file to write the network to")
+    return path
 
 
 def origin_of(recipe: Recipe, start: Sam | None, samples: Sequence[Sample]) -> dict[str, Any]:
@@ -95,12 +123,18 @@ def load_state(path: Path, origin: Origin) -> dict[str, Any] | None:
     Raises
     ------
     ValueError
-        If it belongs to another recipe, or began from other weights or images.
+        If it cannot be read, belongs to another recipe, or began from other weights or images.
     """
     if not path.is_file():
         return None
-    state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-    before = json.loads(state["recipe"])
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        before: dict[str, Any] = dict(json.loads(state["recipe"]))
+    except _UNREADABLE as error:
+        raise ValueError(
+            f"{str(path)!r} is damaged or no state of a training ({type(error).__name__}); start "
+            "over (resume=False; --restart in the shell), or write to another output"
+        ) from error
     changed = [name for name in origin if before.get(name) != origin[name]]
     if changed:
         raise foreign_state(path, ", ".join(changed))

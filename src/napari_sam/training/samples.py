@@ -1,4 +1,4 @@
-"""Images with ground truth: one type, read from data packs and from a user's folders."""
+"""Images with ground truth: one type, and data packs of them; for folders see `folders`."""
 
 from __future__ import annotations
 
@@ -13,18 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.segmentation.images import contrast_range, finite_image, to_display_range
+from napari_sam.training.reading import check_is_image, naming
 
 logger = logging.getLogger(__name__)
 
 VolumeReader = Callable[[Path], tuple[NDArray[np.generic], NDArray[np.generic]]]
 """Reads image and labels (Z, Y, X) of a volume; given by the caller: storage lives elsewhere."""
 
-_TIFF_SUFFIXES = (".tif", ".tiff")
-_IMAGE_SUFFIXES = (*_TIFF_SUFFIXES, ".png", ".jpg", ".jpeg", ".zarr")
-
-
 GRAYS = (0.0, 0.5, 1.0, 1.5, 2.0, 98.5, 98.9, 99.3, 99.7, 100.0)
 """Percentiles between which views of gray images are stretched."""
+_FARTHEST = 1e6
+"""How far from its contrast range a pixel may lie, in ranges: what is sampled stays finite."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,7 +55,8 @@ class Sample:
     tags: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Check that image and labels cover the same pixels."""
+        """Check that there is one image, and that labels cover the same pixels."""
+        check_is_image(self.image, f"Sample {self.name!r}")
         if self.image.shape[:2] != self.labels.shape:
             raise ValueError(
                 f"Sample {self.name!r}: labels must have the image's height and width "
@@ -70,10 +70,17 @@ class Sample:
 
     @cached_property
     def shown(self) -> NDArray[np.generic]:
-        """The image as views are drawn from it: finite, alpha left aside, and colour in uint8."""
+        """The image as views are drawn from it: finite, alpha left aside, and colour in uint8.
+
+        Gray of more than 16 bit, or with fractions, is float32 with its contrast range at 0 ... 1:
+        its values may be too small, or too large and alike, for the arithmetic of views.
+        """
         image = self.image
         if image.ndim == 2:
-            return finite_image(image, contrast_range(image))
+            limits = contrast_range(image)
+            finite = finite_image(image, limits)
+            short = finite.dtype.kind != "f" and finite.dtype.itemsize <= 2
+            return finite if short else _stretched(finite, *limits)
         colours = image[..., :3]
         if image.dtype == np.uint8:
             return colours
@@ -89,6 +96,14 @@ class Sample:
         if self.kinds is None:
             return np.ones(int(self.labels.max(initial=0)) + 1, np.int64)
         return np.asarray(self.kinds, np.int64)
+
+
+def _stretched(image: NDArray[np.generic], low: float, high: float) -> NDArray[np.float32]:
+    """Map values so that these two become 0 and 1."""
+    values = image.astype(np.float64) - low
+    span = high - low or 1.0
+    reach = span * _FARTHEST
+    return (np.clip(values, -reach, reach) / span).astype(np.float32)
 
 
 def typical_diameter(labels: NDArray[np.integer]) -> float:
@@ -129,30 +144,45 @@ def read_pack(
     ------
     FileNotFoundError
         If the folder is no pack.
+    ValueError
+        If its index lacks columns, or an item cannot be read.
     """
     folder = Path(folder)
     index = folder / "index.csv"
     if not index.is_file():
         raise FileNotFoundError(f"{str(folder)!r} is no data pack: it has no index.csv")
     wanted = None if sources is None else set(sources)
-    with index.open(newline="", encoding="utf-8") as file:
-        rows = [
-            row
-            for row in csv.DictReader(file)
-            if split in (None, row["split"]) and (wanted is None or row["source"] in wanted)
-        ]
     archives: dict[str, dict[str, NDArray[np.generic]]] = {}
     samples: list[Sample] = []
-    for row in rows:
+    for row in _rows(index, split):
+        if wanted is not None and row["source"] not in wanted:
+            continue
         path = folder / row["file"]
         if path.suffix == ".npz":
-            archive = archives.setdefault(row["file"], np.load(path))
-            samples.append(_from_archive(row, archive))
+            with naming(f"{row['file']}, item {row['id']!r},"):
+                if row["file"] not in archives:
+                    archives[row["file"]] = np.load(path)
+                samples.append(_from_archive(row, archives[row["file"]]))
         elif read_volume is not None:
-            samples.extend(_slices(row, *read_volume(path)))
+            with naming(row["file"]):
+                samples.extend(_slices(row, *read_volume(path)))
         else:
             logger.warning("left out volume %s: no reader was given", row["id"])
     return samples
+
+
+def _rows(index: Path, split: str | None) -> list[dict[str, str]]:
+    """Read a pack's index: its items, or those of one split."""
+    with index.open(newline="", encoding="utf-8") as file:
+        table = csv.DictReader(file, restval="")
+        needed = ("id", "source", "file", *(() if split is None else ("split",)))
+        missing = [name for name in needed if name not in (table.fieldnames or ())]
+        if missing:
+            raise ValueError(
+                f"{str(index)!r} is read as the index of a data pack and lacks the columns: "
+                f"{', '.join(missing)}"
+            )
+        return [row for row in table if split in (None, row.get("split"))]
 
 
 def _tags(row: dict[str, str]) -> dict[str, str]:
@@ -188,106 +218,3 @@ def _slices(
                     labels=objects,
                     tags={**_tags(row), "axis": letter},
                 )
-
-
-def read_folder(
-    folder: str | Path, *, read_array: Callable[[Path], NDArray[np.generic]] | None = None
-) -> list[Sample]:
-    """Read a user's image and label pairs.
-
-    Parameters
-    ----------
-    folder : str or Path
-        Holds ``images/`` and ``labels/`` with files of equal stems (tif, png, jpg, zarr); labels
-        are integer images. Stacks (Z, Y, X) become slices along z.
-    read_array : callable, optional
-        Reads ``.zarr`` folders; without it they are left out with a warning.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such pair.
-    ValueError
-        If image and labels of a pair do not fit, or labels are no integers.
-    """
-    folder = Path(folder)
-    images = _image_files(folder / "images")
-    labels = _image_files(folder / "labels")
-    samples: list[Sample] = []
-    for stem in sorted(images.keys() & labels.keys()):
-        pair = images[stem], labels[stem]
-        if read_array is None and any(path.suffix == ".zarr" for path in pair):
-            logger.warning("left out %s: no reader of zarr was given", stem)
-            continue
-        image, objects = (_read(path, read_array) for path in pair)
-        if _is_colour(pair[1], objects):
-            raise ValueError(
-                f"{pair[1].name} is a colour picture; labels are integers, one number an object"
-            )
-        samples += _from_pair(stem, folder.name, image, objects)
-    if not samples:
-        raise FileNotFoundError(
-            f"No pairs in {str(folder)!r}; expected images/NAME.tif beside labels/NAME.tif "
-            f"(suffixes: {', '.join(_IMAGE_SUFFIXES)})"
-        )
-    return samples
-
-
-def _from_pair(
-    name: str, source: str, image: NDArray[np.generic], labels: NDArray[np.generic]
-) -> list[Sample]:
-    if labels.dtype.kind not in "uib":
-        raise ValueError(f"{source}: labels of {name!r} must be integers, got {labels.dtype}")
-    if labels.ndim == 2:
-        planes = [(name, image, labels)]
-    elif labels.ndim == 3 and image.shape[:3] == labels.shape:
-        planes = [(f"{name}_z{z}", image[z], labels[z]) for z in range(len(labels))]
-    else:
-        raise ValueError(
-            f"{source}: {name!r} has an image of shape {image.shape} and labels of shape "
-            f"{labels.shape}; expected (H, W), or (Z, H, W) for both"
-        )
-    return [
-        Sample(name=plane, source=source, image=pixels, labels=_numbered(objects))
-        for plane, pixels, objects in planes
-        if objects.any()
-    ]
-
-
-def _numbered(labels: NDArray[np.generic]) -> NDArray[np.int32]:
-    """Number objects from 1, whatever their labels: tables of objects are as long as the last."""
-    values, places = np.unique(labels, return_inverse=True)
-    numbers = np.cumsum(values != 0) * (values != 0)
-    return np.asarray(numbers[places].reshape(labels.shape), np.int32)
-
-
-def _read(
-    path: Path, read_array: Callable[[Path], NDArray[np.generic]] | None
-) -> NDArray[np.generic]:
-    if path.suffix == ".zarr" and read_array is not None:
-        return read_array(path)
-    if path.suffix.lower() in _TIFF_SUFFIXES:
-        import tifffile
-
-        return np.asarray(tifffile.imread(path))  # stacks of three slices are no colours
-    from skimage.io import imread
-
-    return np.asarray(imread(path))
-
-
-def _is_colour(path: Path, pixels: NDArray[np.generic]) -> bool:
-    """Tell whether what was read is a picture in colour, and not a stack that is as deep as one."""
-    suffix = path.suffix.lower()
-    if suffix in _TIFF_SUFFIXES:
-        import tifffile
-
-        with tifffile.TiffFile(path) as file:
-            return "S" in file.series[0].axes
-    return suffix != ".zarr" and pixels.ndim == 3
-
-
-def _image_files(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        return {}
-    paths = (path for path in folder.iterdir() if path.suffix.lower() in _IMAGE_SUFFIXES)
-    return {path.stem: path for path in sorted(paths)}

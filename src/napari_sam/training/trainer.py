@@ -8,8 +8,9 @@ positional encoding.
 from __future__ import annotations
 
 import copy
+import logging
 import time
-from collections.abc import Container, Generator, Sequence
+from collections.abc import Generator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,17 +19,18 @@ from torch import Tensor, nn
 
 from napari_sam.model.checkpoints import write_checkpoint
 from napari_sam.model.configs import ConvEncoderConfig
-from napari_sam.model.layers import ResidualBlock
 from napari_sam.model.sam import Sam
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.training.batches import SampleSource
 from napari_sam.training.curves import append_row, check_tables, keep_rows, plot_curves
 from napari_sam.training.evaluate import EvaluateConfig, evaluate
+from napari_sam.training.networks import NO_NETWORK, network_of
 from napari_sam.training.part import LOSS_NAMES
 from napari_sam.training.rating import RATERS, iter_rate
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.run_state import (
     TrainEvent,
+    check_output,
     foreign_state,
     load_state,
     origin_of,
@@ -36,11 +38,14 @@ from napari_sam.training.run_state import (
     state_beside,
 )
 from napari_sam.training.samples import Sample
-from napari_sam.training.tuning import Tuning, changing_names, merged, prepare
-from napari_sam.training.workers import LocalWorker, Order, WorkerPool, Workers
+from napari_sam.training.tuning import Tuning, changing_names, merged, prepare, trains_heads
+from napari_sam.training.workers import LocalWorker, Order, WorkerPool, Workers, process_count
+
+logger = logging.getLogger(__name__)
 
 _CLIP = 1.0
-_NO_NETWORK = "This recipe describes no network: give weights to start from"
+_LONG = 300.0
+"""Seconds after which a state is written, however many steps there were."""
 _QUICK_LOOK = EvaluateConfig(clicks=3, most_clicks=3, max_objects=6, max_images=6, baselines=False)
 
 
@@ -77,10 +82,12 @@ class Trainer:
         self._origin = origin_of(recipe, start, samples)
         self.output = Path(output)
         self.step = 0
-        self.model = _network(recipe, start)
+        self._saved_step, self._saved_at = 0, time.monotonic()
+        self.model = network_of(recipe, start)
         self._kept = copy.deepcopy(self.model.state_dict()) if recipe.kept_share else {}
         prepare(self.model, Tuning.parse(recipe.tune))
         self.model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._always_prompted = not trains_heads(self.model)
         self._changing = changing_names(self.model)
         self.averaged = {name: value.clone() for name, value in self._state().items()}
         self.optimizer = torch.optim.AdamW(
@@ -105,7 +112,14 @@ class Trainer:
         return self.output.with_suffix(".scores.csv")
 
     def save(self) -> None:
-        """Write state and averaged weights; a kill while writing leaves the last ones whole."""
+        """Write averaged weights and state; a kill while writing leaves the last ones whole.
+
+        The state comes last: where there is one, its result is there, too.
+        """
+        half = isinstance(self.model.config.encoder, ConvEncoderConfig)
+        write_checkpoint(
+            self.averaged_model(), self.output, half=half, metadata={"step": str(self.step)}
+        )
         state = {
             "step": self.step,
             "model": self._state(),
@@ -113,10 +127,19 @@ class Trainer:
             "optimizer": self.optimizer.state_dict(),
         }
         save_state(self.state_path, self._origin, state)
-        half = isinstance(self.model.config.encoder, ConvEncoderConfig)
-        write_checkpoint(
-            self.averaged_model(), self.output, half=half, metadata={"step": str(self.step)}
-        )
+        self._saved_step, self._saved_at = self.step, time.monotonic()
+
+    def save_if_due(self) -> None:
+        """Save after the last step and every so many, and where the last save is long ago."""
+        last = self.step >= self.recipe.steps
+        late = time.monotonic() - self._saved_at >= _LONG
+        if last or late or self.step % self.recipe.checkpoint_every == 0:
+            self.save()
+
+    def save_if_new(self) -> None:
+        """Save unless nothing was trained since the last time."""
+        if self.step != self._saved_step:
+            self.save()
 
     def resume(self) -> bool:
         """Go on from the state on disk, if there is one.
@@ -135,7 +158,7 @@ class Trainer:
         for name, value in state["averaged"].items():
             self.averaged[name].copy_(value)
         self.optimizer.load_state_dict(state["optimizer"])
-        self.step = state["step"]
+        self.step = self._saved_step = state["step"]
         for path in (self.log_path, self.scores_path):
             keep_rows(path, self.step)
         return True
@@ -162,7 +185,7 @@ class Trainer:
         self._set_rate(progress)
         order = Order(
             step=self.step,
-            prompted=progress >= recipe.encoder_share,
+            prompted=self._always_prompted or progress >= recipe.encoder_share,
             frozen_norms=progress >= 1 - recipe.frozen_norm_share,
         )
         seen = workers.run(order)
@@ -176,15 +199,19 @@ class Trainer:
         """Evaluate the averaged weights on a few samples; logs the figures and plots all curves."""
         scores = evaluate(Predictor(self.averaged_model()), samples, _QUICK_LOOK).scores["all"]
         append_row(self.scores_path, {"step": self.step, **scores})
-        plot_curves([self.scores_path, self.log_path], self.output.with_suffix(".svg"))
+        self.plot()
         return scores
+
+    def plot(self) -> None:
+        """Plot scores and losses so far."""
+        plot_curves([self.scores_path, self.log_path], self.output.with_suffix(".svg"))
 
     def _state(self) -> dict[str, Tensor]:
         state = self.model.state_dict()
         return {name: state[name].detach() for name in self._changing}
 
     def _set_rate(self, progress: float) -> None:
-        warm = min(1.0, (self.step + 1) / self.recipe.warmup)
+        warm = min(1.0, (self.step + 1) / max(1, self.recipe.warmup))
         rate = self.recipe.learning_rate * warm * 0.5 * (1 + np.cos(np.pi * min(progress, 1)))
         for group in self.optimizer.param_groups:
             group["lr"] = float(rate)
@@ -212,6 +239,8 @@ def iter_train(
 ) -> Generator[TrainEvent, None, Path]:
     """Train a network, one event a step; a recipe for a rater goes to `iter_rate`.
 
+    Closed after a step, it saves first: a run that is started again goes on from there.
+
     Parameters
     ----------
     recipe : Recipe
@@ -219,7 +248,7 @@ def iter_train(
     samples : sequence of Sample
         Real images with ground truth; synthetic scenes join them as the recipe says.
     output : str or Path
-        The safetensors file to write. The run's state (``.state.pt``), its losses
+        The ``.safetensors`` file to write. The run's state (``.state.pt``), its losses
         (``.losses.csv``), scores (``.scores.csv``) and their plot (``.svg``) lie beside it.
     resume : bool
         Go on from the state on disk; otherwise start over.
@@ -227,7 +256,8 @@ def iter_train(
         As in `Trainer`.
     workers : int
         On a processor, processes that compute the parts of a step side by side; the losses are the
-        same within float noise. With one, and on a GPU, all is done in this process.
+        same within float noise. With one, and on a GPU, all is done in this process. They share
+        torch's threads.
     validation : sequence of Sample
         Images that the network is scored on every so often; nothing is chosen by them.
 
@@ -239,13 +269,23 @@ def iter_train(
     -------
     Path
         The safetensors file.
+
+    Raises
+    ------
+    ValueError
+        If the output is no safetensors file, or belongs to another run; if there is nothing to
+        train on, or no worker.
     """
+    output = check_output(output)
+    count = process_count(recipe, torch.device(device), workers)
+    _tell_of_idle(recipe, torch.device(device), workers)
     if recipe.tune in RATERS:
         if start is None:
-            raise ValueError(_NO_NETWORK)
+            raise ValueError(NO_NETWORK)
         return (
             yield from iter_rate(recipe, samples, output, start=start, resume=resume, device=device)
         )
+    source = SampleSource(samples, recipe.sources)
     trainer = Trainer(recipe, output, start=start, samples=samples, device=device)
     trainer.output.parent.mkdir(parents=True, exist_ok=True)
     check_tables(trainer.log_path, trainer.scores_path)
@@ -253,74 +293,60 @@ def iter_train(
         trainer.forget()
     elif not trainer.output.is_file():
         trainer.save()
-    team = _team(trainer.model, recipe, SampleSource(samples, recipe.sources), workers)
+    team = _team(trainer.model, recipe, source, count)
     try:
-        while trainer.step < recipe.steps:
-            started = time.perf_counter()
-            losses = trainer.train_step(team)
-            seconds = time.perf_counter() - started
-            row = {name: round(losses.get(name, float("nan")), 5) for name in LOSS_NAMES}
-            append_row(
-                trainer.log_path, {"step": trainer.step, "seconds": round(seconds, 3), **row}
-            )
-            last = trainer.step == recipe.steps
-            if last or trainer.step % recipe.checkpoint_every == 0:
-                trainer.save()
-            scored = validation and (last or trainer.step % recipe.evaluate_every == 0)
-            yield TrainEvent(
-                step=trainer.step,
-                steps=recipe.steps,
-                losses=losses,
-                seconds=seconds,
-                scores=trainer.score(validation) if scored else {},
-            )
+        yield from _steps(trainer, team, validation)
     finally:
         team.close()
     return trainer.output
 
 
-def _team(model: Sam, recipe: Recipe, source: SampleSource, workers: int) -> Workers:
-    if workers < 1:
-        raise ValueError(f"workers must be at least 1, got {workers}")
-    if model.device.type != "cpu" or workers == 1 or recipe.parts == 1:
-        return LocalWorker(model, recipe, source)
-    return WorkerPool(model, recipe, source, workers)
+def _steps(
+    trainer: Trainer, team: Workers, validation: Sequence[Sample]
+) -> Generator[TrainEvent, None, None]:
+    """Take all steps that are left; where no more are asked for, those taken are saved."""
+    recipe = trainer.recipe
+    while trainer.step < recipe.steps:
+        started = time.perf_counter()
+        losses = trainer.train_step(team)
+        seconds = time.perf_counter() - started
+        row = {name: round(losses.get(name, float("nan")), 5) for name in LOSS_NAMES}
+        append_row(trainer.log_path, {"step": trainer.step, "seconds": round(seconds, 3), **row})
+        trainer.save_if_due()
+        last = trainer.step == recipe.steps
+        scores = {}
+        if validation and (last or trainer.step % recipe.evaluate_every == 0):
+            scores = trainer.score(validation)
+        elif last:
+            trainer.plot()
+        try:
+            yield TrainEvent(
+                step=trainer.step,
+                steps=recipe.steps,
+                losses=losses,
+                seconds=seconds,
+                scores=scores,
+            )
+        except GeneratorExit:
+            trainer.save_if_new()
+            raise
 
 
-def _network(recipe: Recipe, start: Sam | None) -> Sam:
-    """Build the recipe's network, or copy the given one if the recipe describes none."""
-    if not recipe.network:
-        if start is None:
-            raise ValueError(_NO_NETWORK)
-        return copy.deepcopy(start).float()
-    model = _fresh(recipe)
-    if start is not None:
-        own = model.state_dict()
-        given = start.state_dict()
-        fitting = {k: v for k, v in given.items() if k in own and v.shape == own[k].shape}
-        if not any(name.startswith("image_encoder.") for name in fitting):
-            raise ValueError("The given weights have no image encoder that fits the recipe's")
-        model.load_state_dict(fitting, strict=False)
-        _rest_new_blocks(model, fitting)
-    return model
+def _tell_of_idle(recipe: Recipe, device: torch.device, workers: int) -> None:
+    if device.type == "cpu" and workers > recipe.parts:
+        logger.warning(
+            "%d workers were asked for, but a step of this recipe has parts for %d alone",
+            workers,
+            recipe.parts,
+        )
 
 
-def _rest_new_blocks(model: Sam, given: Container[str]) -> None:
-    """Let residual blocks that were not given begin as the identity: a network that grows."""
-    for name, block in model.named_modules():
-        if isinstance(block, ResidualBlock) and f"{name}.conv1.0.weight" not in given:
-            norm = block.conv2[1]
-            if isinstance(norm, nn.BatchNorm2d):
-                nn.init.zeros_(norm.weight)
-
-
-def _fresh(recipe: Recipe) -> Sam:
-    """Build a network whose positional encoding tells near and far apart at several scales."""
-    model = Sam(recipe.sam_config())
-    matrix = model.prompt_encoder.pe_layer.positional_encoding_gaussian_matrix
-    scales = torch.tensor([0.5, 1.0, 2.0, 4.0]).repeat(matrix.shape[1] // 4 + 1)
-    matrix.mul_(scales[: matrix.shape[1]])
-    return model
+def _team(model: Sam, recipe: Recipe, source: SampleSource, count: int) -> Workers:
+    return (
+        LocalWorker(model, recipe, source)
+        if count == 1
+        else WorkerPool(model, recipe, source, count)
+    )
 
 
 def _parameter_groups(model: Sam, weight_decay: float) -> list[dict[str, object]]:

@@ -139,6 +139,12 @@ def _train_heads(model: Sam) -> None:
             head.requires_grad_(requires_grad=True)
 
 
+def trains_heads(model: Sam) -> bool:
+    """Tell whether anything is trained that needs no prompts: instances, sizes or kinds."""
+    heads = (model.instance_decoder, model.size_decoder, model.kind_decoder)
+    return any(p.requires_grad for head in heads if head is not None for p in head.parameters())
+
+
 def merged(model: Sam) -> Sam:
     """Return a copy in which adapters are part of the weights they adapt."""
     model = copy.deepcopy(model)

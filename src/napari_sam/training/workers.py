@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
+import signal
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -26,6 +28,8 @@ from napari_sam.training.part import part_losses
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.tuning import Tuning, prepare
 from napari_sam.training.views import view_config
+
+logger = logging.getLogger(__name__)
 
 Losses = dict[str, float]
 
@@ -49,6 +53,19 @@ class Workers(Protocol):
     def close(self) -> None:
         """Stop."""
         ...
+
+
+def process_count(recipe: Recipe, device: torch.device, workers: int) -> int:
+    """Return how many processes compute the parts of a step: on a processor, one part at least.
+
+    Raises
+    ------
+    ValueError
+        If there is no worker.
+    """
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
+    return min(workers, recipe.parts) if device.type == "cpu" else 1
 
 
 class LocalWorker:
@@ -118,12 +135,12 @@ class WorkerPool:
     recipe, source
         What parts are drawn from.
     count : int
-        Processes; no more than there are parts.
+        Processes, which share this one's threads; no more than there are parts.
     """
 
     def __init__(self, model: Sam, recipe: Recipe, source: SampleSource, count: int) -> None:
         self._model = model
-        count = min(count, recipe.parts)
+        threads = max(1, torch.get_num_threads() // count)
         self._weights = [len(range(i, recipe.parts, count)) / recipe.parts for i in range(count)]
         self._shares = [_Share(model) for _ in range(count)]
         weights = _move_to(model.parameters(), _shared(model.parameters()))
@@ -133,7 +150,9 @@ class WorkerPool:
         self._processes = []
         for index, share in enumerate(self._shares):
             ours, theirs = context.Pipe()
-            task = _Task(model.config, recipe, source, index, count, weights, buffers, share)
+            task = _Task(
+                model.config, recipe, source, index, count, threads, weights, buffers, share
+            )
             process = context.Process(target=_serve, args=(task, theirs), daemon=True)
             process.start()
             theirs.close()
@@ -212,6 +231,7 @@ class _Task:
     source: SampleSource
     index: int
     count: int
+    threads: int
     weights: Tensor
     buffers: dict[str, Tensor]
     share: _Share
@@ -232,12 +252,13 @@ class _Task:
 
 def _serve(task: _Task, pipe: Connection) -> None:
     """Differentiate what comes through the pipe until it closes."""
-    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # who orders decides when to stop
+    torch.set_num_threads(task.threads)
     model = task.network()
     _, statistics = task.share.views(model)
     own = _statistics(model)
     worker = LocalWorker(model, task.recipe, task.source, first=task.index, every=task.count)
-    with contextlib.suppress(EOFError, OSError, KeyboardInterrupt):  # whoever orders is gone
+    with contextlib.suppress(EOFError, OSError):  # whoever orders is gone
         while True:
             order = pipe.recv()
             _copy(statistics, own)

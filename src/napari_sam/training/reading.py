@@ -1,0 +1,123 @@
+"""Pixels of files, with errors that name the file."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+ArrayReader = Callable[[Path], NDArray[np.generic]]
+"""Reads a ``.zarr`` folder; given by the caller: storage lives elsewhere."""
+
+LOSSY_SUFFIXES = (".jpg", ".jpeg")
+_TIFF_SUFFIXES = (".tif", ".tiff")
+IMAGE_SUFFIXES = (*_TIFF_SUFFIXES, ".png", *LOSSY_SUFFIXES, ".zarr")
+
+
+@contextlib.contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Turn all that a reader raises, which may be anything, into a ValueError that names a file."""
+    try:
+        yield
+    except Exception as error:
+        told = str(error) or type(error).__name__
+        raise ValueError(f"{name} is damaged or cannot be read: {told}") from error
+
+
+def read_pixels(path: Path, read_array: ArrayReader | None) -> NDArray[np.generic]:
+    """Read a file, or a ``.zarr`` folder; an axis of one channel, and alpha of gray, are dropped.
+
+    Raises
+    ------
+    ValueError
+        If that fails.
+    """
+    with naming(path.name):
+        pixels = _read(path, read_array)
+        if not pixels.size:
+            raise ValueError("it holds no pixels")
+    if pixels.ndim == 3 and (pixels.shape[2] == 1 or (_is_picture(path) and pixels.shape[2] == 2)):
+        return pixels[..., 0]
+    return pixels
+
+
+def read_labels(path: Path, read_array: ArrayReader | None) -> NDArray[np.generic]:
+    """Read labels (H, W) or (Z, H, W) as `read_pixels` does.
+
+    Raises
+    ------
+    ValueError
+        If that fails, or if they are a picture in colour, lossily compressed, or no integers.
+    """
+    if path.suffix.lower() in LOSSY_SUFFIXES:
+        raise ValueError(
+            f"{path.name} is compressed with losses, which changes labels; write png or tif"
+        )
+    labels = read_pixels(path, read_array)
+    if _is_colour(path, labels):
+        raise ValueError(
+            f"{path.name} is a colour picture; labels are integers, one number an object"
+        )
+    if labels.dtype.kind not in "uib":
+        raise ValueError(f"Labels of {path.stem!r} must be integers, got {labels.dtype}")
+    return labels
+
+
+def as_image(pixels: NDArray[np.generic], name: str) -> NDArray[np.generic]:
+    """Return pixels as an image (H, W) or (H, W, 3 or 4): of gray with alpha, the gray.
+
+    Raises
+    ------
+    ValueError
+        If they are no image; the message begins with the name.
+    """
+    if pixels.ndim == 3 and pixels.shape[2] == 2:
+        pixels = pixels[..., 0]
+    check_is_image(pixels, name)
+    return pixels
+
+
+def check_is_image(pixels: NDArray[np.generic], name: str) -> None:
+    """Check that pixels are an image (H, W) or (H, W, 3 or 4).
+
+    Raises
+    ------
+    ValueError
+        If they are not; the message begins with the name.
+    """
+    gray = pixels.ndim == 2
+    if pixels.dtype.kind not in "buif" or not (gray or pixels.shape[2:] in ((3,), (4,))):
+        raise ValueError(
+            f"{name} holds {pixels.dtype} of the shape {pixels.shape}; an image is numbers of the "
+            "shape (H, W) or (H, W, 3 or 4)"
+        )
+
+
+def _read(path: Path, read_array: ArrayReader | None) -> NDArray[np.generic]:
+    if path.suffix.lower() == ".zarr" and read_array is not None:
+        return read_array(path)
+    if path.suffix.lower() in _TIFF_SUFFIXES:
+        import tifffile
+
+        return np.asarray(tifffile.imread(path))  # stacks of three slices are no colours
+    import imageio.v3 as iio
+
+    return np.asarray(iio.imread(path, plugin="pillow"))
+
+
+def _is_picture(path: Path) -> bool:
+    """Tell whether a file holds one picture, whose third axis is that of channels."""
+    return path.suffix.lower() not in (*_TIFF_SUFFIXES, ".zarr")
+
+
+def _is_colour(path: Path, pixels: NDArray[np.generic]) -> bool:
+    """Tell whether what was read is a picture in colour, and not a stack that is as deep as one."""
+    if path.suffix.lower() in _TIFF_SUFFIXES:
+        import tifffile
+
+        with tifffile.TiffFile(path) as file:
+            return "S" in file.series[0].axes
+    return _is_picture(path) and pixels.ndim == 3
