@@ -116,3 +116,39 @@ def test_a_mirrored_view_of_a_sparse_volume_is_not_taken_for_the_file(tmp_path):
     np.testing.assert_array_equal(source.read(2), sparse(600)[2, :, ::-1])
     plain, _ = taken(da.from_zarr(stored)).open()
     assert plain.location is not None
+
+
+PLACED = {"scale": (2, 0.5, 0.5), "translate": (0, 100, 0), "units": ("um",) * 3}
+
+
+def test_a_file_that_says_nothing_of_its_place_lies_where_the_layer_does(tmp_path):
+    stored = zarr.create_array(tmp_path / "in.zarr", data=CHANNELS[0, 0])
+    stack = taken(stored, **PLACED)
+    source, _ = stack.open()
+    assert source.location is not None
+    assert stack.placement(source) == {
+        "voxel_size": (2, 0.5, 0.5),
+        "origin": (0, 100, 0),
+        "unit": "micrometer",
+    }
+    plain = taken(stored)
+    assert plain.placement(plain.open()[0]) == {}
+
+
+def test_a_file_keeps_what_it_says_of_its_place(tmp_path, source_of):
+    path = write_image(
+        tmp_path / "a.zarr", [CHANNELS[0, 0]], axes="zyx", scales=[((3, 1, 1), (0, 0, 0))]
+    )
+    stack = source_of(path, CHANNELS[0, 0], **PLACED)
+    source, _ = stack.open()
+    assert source.scale == (3, 1, 1)
+    assert stack.placement(source) == {}
+
+
+def test_an_affine_of_a_layer_is_part_of_its_place():
+    askew = np.diag([3.0, 2.0, 2.0, 1.0])
+    askew[1, 3] = 100
+    stack = taken(CHANNELS[0, 0], affine=askew, scale=(1, 0.5, 0.5))
+    source, _ = stack.open()
+    assert source.location is None
+    assert (source.scale, source.translation) == ((3, 1, 1), (0, 100, 0))

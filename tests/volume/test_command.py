@@ -31,6 +31,9 @@ CONFIGS = [
         empty_contrast=0.1,
         contrast_limits=(-5.5, 1e-3),
         name="nuclei.2",
+        voxel_size=(2.0, 0.5, 0.5),
+        origin=(-3.0, 0.0, 100.0),
+        unit="micrometer",
     ),
     VolumeConfig(
         channel=2,

@@ -120,6 +120,15 @@ def test_place_in_the_world_is_kept(predictor, tmp_path):
     assert labels_group.attrs["ome"] == {"version": "0.5", "labels": ["sam"]}
 
 
+def test_settings_say_where_a_volume_lies_whose_source_does_not(predictor, tmp_path):
+    config = VolumeConfig(voxel_size=(2, 0.5, 0.5), origin=(0, 100, 0), unit="micrometer")
+    report = segment_volume(predictor, drawn_volume(), tmp_path / "out.zarr", config)
+    assert (report.scale, report.units) == ((2, 0.5, 0.5), ("micrometer",) * 3)
+    written = open_source(tmp_path / "out.zarr" / "labels" / "sam")
+    assert (written.scale, written.translation) == ((2, 0.5, 0.5), (0, 100, 0))
+    assert written.units == ("micrometer",) * 3
+
+
 def test_contrast_is_the_same_for_all_slices_and_for_resumed_ones(predictor, tmp_path, monkeypatch):
     seen = []
     embed = predictor.embed
@@ -261,6 +270,8 @@ def test_finished_job_without_its_labels_is_told(predictor, tmp_path):
         ({"empty_contrast": 2}, "empty_contrast must lie between"),
         ({"contrast_limits": (5, 5)}, "two numbers, the lower first"),
         ({"contrast_limits": (0, float("nan"))}, "two numbers, the lower first"),
+        ({"voxel_size": (1, 0, 1)}, "voxel_size must be three positive numbers"),
+        ({"origin": (1, float("inf"), 1)}, "origin must be three numbers"),
         ({"name": "../up"}, "name must be letters"),
         ({"name": "CON"}, "name must be letters"),
         ({"name": "dot."}, "name must be letters"),

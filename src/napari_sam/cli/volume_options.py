@@ -20,6 +20,9 @@ def add_volume_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--channel", help="channel, by index or name")
     parser.add_argument("--time", type=int, help="time point, by index")
     parser.add_argument("--contrast", type=Numbers(2), metavar="LOW,HIGH", help="black and white")
+    for name, what in (("voxel-size", "world size of a voxel"), ("origin", "world position of it")):
+        parser.add_argument(f"--{name}", type=Numbers(3), metavar="Z,Y,X", help=what)
+    parser.add_argument("--unit", help="unit of both, such as micrometer")
     parser.add_argument("--name", help="name of the label image")
     parser.add_argument("--tiff", metavar="FILE", help="write the labels also as a TIFF stack")
     parser.add_argument("--restart", action="store_true", help="start over instead of resuming")

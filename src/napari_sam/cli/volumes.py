@@ -76,6 +76,9 @@ def volume_config(arguments: argparse.Namespace) -> VolumeConfig:
         "channel": _channel(arguments),
         "time": arguments.time,
         "contrast_limits": arguments.contrast,
+        "voxel_size": arguments.voxel_size,
+        "origin": arguments.origin,
+        "unit": arguments.unit,
     }
     for name in ("name", "block_size", "empty_contrast"):
         if getattr(arguments, name) is not None:

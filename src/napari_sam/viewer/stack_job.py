@@ -138,7 +138,7 @@ class StackJob:
             See `napari_sam.volume.segment_volume`; `advice` says what a person can do.
         """
         source, picks = self.stack.open()
-        config = replace(self.config, **asdict(picks))
+        config = replace(self.config, **asdict(picks), **self.stack.placement(source))
         yield StackOpened(location=source.location, command=self._command(source, config))
         plan = plan_volume(self.output, config.name, source.shape, block_size=config.block_size)
         if is_worth_telling(plan, resume=self.resume):

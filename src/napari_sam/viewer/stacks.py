@@ -25,6 +25,7 @@ _PLACES = ((0.5, 0.5), (0.15, 0.35), (0.7, 0.2))
 _MOST_PIXELS = 2**24
 """Of slices that are compared as a whole where the windows are empty."""
 _SLICES = 9
+_UNKNOWN_UNIT = "pixel"
 _MOST_CHANNELS = 64
 
 
@@ -78,6 +79,22 @@ class Stack:
             if found is not None:
                 return found
         return self.source, Picks()
+
+    def placement(self, opened: VolumeSource) -> dict[str, Any]:
+        """Return what settings must say of where the stack lies: what the layer says, not the file.
+
+        Nothing where the file says something itself, or is not taken.
+        """
+        own = self.source
+        nowhere = (1.0, 1.0, 1.0), (0.0, 0.0, 0.0)
+        if opened.location is None or (opened.scale, opened.translation) != nowhere:
+            return {}
+        said: dict[str, Any] = {}
+        if (own.scale, own.translation) != nowhere:
+            said = {"voxel_size": own.scale, "origin": own.translation}
+        if len(set(own.units)) == 1 and own.units[0] not in (_UNKNOWN_UNIT, opened.units[0]):
+            said["unit"] = own.units[0]
+        return said
 
     def _in_file(self, place: str) -> tuple[VolumeSource, Picks] | None:
         """Find the stack in a file."""
@@ -210,11 +227,12 @@ def stack_source(image: Image, plane: Plane) -> VolumeSource:
 
         array = array if isinstance(array, da.Array) else da.from_array(array, name=False)
     units = [str(unit) for unit in image.units[-3:]]
+    origin, steps = _axes_in_world(image)
     return VolumeSource(
         array=array[leading] if leading else array,
         stored_axes=("z", "y", "x", "c") if image.rgb else ("z", "y", "x"),
-        scale=_triple(image.scale),
-        translation=_triple(image.translate),
+        scale=_triple(steps),
+        translation=_triple(origin),
         units=(units[0], units[1], units[2]),
     )
 
@@ -236,6 +254,17 @@ def _place_of(array: Any) -> str | None:
         if isinstance(value, zarr.Array)
     ]
     return location_of(stored[0]) if len(stored) == 1 else None
+
+
+def _axes_in_world(image: Image) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return where a layer's first pixel lies, and how far apart pixels are along each axis.
+
+    In the layer's own units, all of its transforms taken together; a rotation is left aside, which
+    OME-Zarr cannot say.
+    """
+    corners = np.vstack([np.zeros(image.ndim), np.eye(image.ndim)])
+    origin, *ends = (np.asarray(image.data_to_world(corner), np.float64) for corner in corners)
+    return origin, np.linalg.norm(np.array(ends) - origin, axis=1)
 
 
 def _triple(values: NDArray[np.float64]) -> tuple[float, float, float]:

@@ -37,6 +37,11 @@ class VolumeConfig:
         Blocks whose contrast is less than this share of the volume's are left empty.
     contrast_limits : tuple of float, optional
         Intensities shown to the model as black and white; sampled from the volume if left out.
+    voxel_size, origin : tuple of float, optional
+        World size of a voxel, and world position of the first one's centre, (z, y, x), where the
+        source says nothing of these or something else.
+    unit : str, optional
+        Their unit, such as ``"micrometer"``.
     name : str
         Name of the label image in the output: letters, digits, ``.``, ``_``, ``-``.
     """
@@ -104,6 +109,27 @@ class VolumeConfig:
             "tooltip": "Intensities taken as black and white; sampled from the volume if empty",
         },
     )
+    voxel_size: tuple[float, float, float] | None = field(
+        default=None,
+        metadata={
+            "label": "Voxel size",
+            "tooltip": "World size of a voxel (z, y, x); empty takes what the source says",
+        },
+    )
+    origin: tuple[float, float, float] | None = field(
+        default=None,
+        metadata={
+            "label": "Origin",
+            "tooltip": "World position of the first voxel; empty takes what the source says",
+        },
+    )
+    unit: str | None = field(
+        default=None,
+        metadata={
+            "label": "Unit",
+            "tooltip": "Unit of voxel size and origin; empty takes what the source says",
+        },
+    )
     name: str = field(
         default="sam",
         metadata={"label": "Name", "tooltip": "Name of the label image in the output"},
@@ -126,9 +152,21 @@ class VolumeConfig:
                     f"got {self.contrast_limits}"
                 )
             object.__setattr__(self, "contrast_limits", limits)
+        self._check_placement()
         portable = _NAME.fullmatch(self.name) and not self.name.endswith(".")
         if not portable or _RESERVED.fullmatch(self.name):
             raise ValueError(
                 "name must be letters, digits, '.', '_' or '-', starting with a letter or digit, "
                 f"and a folder name on every system, got {self.name!r}"
             )
+
+    def _check_placement(self) -> None:
+        for name, least in (("voxel_size", 0.0), ("origin", -math.inf)):
+            given = getattr(self, name)
+            if given is None:
+                continue
+            values = tuple(float(value) for value in given)
+            if len(values) != 3 or not all(math.isfinite(v) and v > least for v in values):
+                positive = "positive " if least == 0 else ""
+                raise ValueError(f"{name} must be three {positive}numbers (z, y, x), got {given}")
+            object.__setattr__(self, name, values)

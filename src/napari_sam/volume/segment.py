@@ -187,12 +187,24 @@ def lay_out(
 
     Errors are those of `segment_volume` about source and output.
     """
-    volume = open_source(source, level=config.level, channel=config.channel, time=config.time)
+    volume = _placed(
+        open_source(source, level=config.level, channel=config.channel, time=config.time), config
+    )
     plan = plan_volume(
         _place_of(output, volume), config.name, volume.shape, block_size=config.block_size
     )
     check_ours(plan, into_source=output is None)
     return volume, plan
+
+
+def _placed(source: VolumeSource, config: VolumeConfig) -> VolumeSource:
+    """Return a source that lies in the world where the settings say."""
+    return replace(
+        source,
+        scale=config.voxel_size or source.scale,
+        translation=config.origin or source.translation,
+        units=source.units if config.unit is None else (config.unit,) * 3,
+    )
 
 
 def _place_of(
