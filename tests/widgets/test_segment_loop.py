@@ -129,6 +129,12 @@ def test_keys_commit_drop_peek_and_turbo(dock, qtbot):
     assert not dock.viewer.layers[PREVIEW_NAME].visible
     next(held, None)
     assert labels.visible
+    labels.visible = False
+    held = press(layer, "H")
+    next(held)
+    next(held, None)
+    assert not labels.visible  # as it was
+    labels.visible = True
     press(layer, "U")
     mouse.drag((30, 30))
     qtbot.waitUntil(lambda: (labels.data == 2).sum() == 15 * 25)

@@ -77,6 +77,7 @@ class Session:
         self._reopened: dict[Plane, int] = {}
         self._answer: PredictAnswer | None = None
         self._candidate: int | None = None
+        self._peeked: Labels | None = None
         self.overlays = Overlays(self.viewer, self.image)
         self.image.events.data.connect(self._forget)
 
@@ -212,10 +213,12 @@ class Session:
             self.overlays.hover(prediction, self.preference.choose(prediction), plane)
 
     def peek(self, *, hidden: bool) -> None:
-        """Hide all overlays, or show them again."""
+        """Hide all overlays and the objects, or show again those that were shown."""
         self.overlays.set_hidden(hidden=hidden)
-        if self.labels is not None:
-            self.labels.visible = not hidden
+        if hidden and self.labels is not None and self.labels.visible:
+            self._peeked, self.labels.visible = self.labels, False
+        elif not hidden and self._peeked is not None:
+            self._peeked.visible, self._peeked = True, None
 
     def predict(self) -> MaskPrediction | None:
         """Predict from the prompts there are and show the best candidate; runs in line."""
