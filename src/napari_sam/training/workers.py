@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import logging
 import signal
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,8 +27,6 @@ from napari_sam.training.part import part_losses
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.tuning import Tuning, prepare
 from napari_sam.training.views import view_config
-
-logger = logging.getLogger(__name__)
 
 Losses = dict[str, float]
 
