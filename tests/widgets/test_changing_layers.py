@@ -94,6 +94,16 @@ def test_prompts_are_answered_anew_on_other_data(dock, viewer, qtbot):
     qtbot.waitUntil(lambda: has_mask(dock, 16))
 
 
+def test_pixels_that_were_edited_in_place_are_seen(dock, viewer, qtbot):
+    commit_at(dock, qtbot, (8, 8), 100)
+    image = viewer.layers["drawn"]
+    image.data[...] = 0
+    image.data[5:9, 5:9] = 1
+    image.refresh()
+    dock.prompts.point_layer.add((7, 7))
+    qtbot.waitUntil(lambda: has_mask(dock, 16))
+
+
 def test_drafts_of_the_image_before_are_not_written(viewer, qtbot):
     dock = open_segment(viewer, predictor=OraclePredictor(seconds=0.3))
     dock.prompts.new_points()

@@ -23,6 +23,7 @@ from napari_sam.viewer.layers import Plane
 from napari_sam.viewer.readings import (
     Reading,
     at_full_resolution,
+    identity,
     plan_reading,
     read,
     sampled_range,
@@ -100,8 +101,8 @@ class PredictRequest:
     @property
     def key(self) -> Hashable:
         """What the embedding is kept under."""
-        looked_at = self.plane, self.window, self.reading, self.object_diameter
-        return id(self.array), *looked_at, self.predictor.model_digest
+        looked_at = self.window, self.reading, self.object_diameter
+        return identity(self.array, self.plane), *looked_at, self.predictor.model_digest
 
     @cached_property
     def reading(self) -> Reading:
@@ -279,7 +280,7 @@ class PredictRequest:
             return None
         if pixels.ndim == 3 and pixels.dtype == np.uint8:
             return None
-        key = id(self.array), self.plane
+        key = identity(self.array, self.plane)
         return self.ranges.get(key, lambda: sampled_range(self.levels, self.plane))
 
 
