@@ -310,18 +310,24 @@ def _octaves(prompt: Prompts, answer: MaskPrediction, usual: float) -> list[int]
     """Return the scales, in octaves from that of the usual diameter, that suit an object.
 
     Its size is that of the box, or else of the best mask. Masks that little is expected of are
-    often the middle of something larger, so these are also looked at from further away.
+    often the middle of something larger, so what the largest is part of is looked for, too.
     """
     if prompt.box is not None:
         top, left, bottom, right = np.asarray(prompt.box)
-        diameter = math.sqrt((bottom - top + 1) * (right - left + 1))
-    else:
-        diameter = 2 * math.sqrt(float(answer.areas[answer.best]) / math.pi)
+        return [_octave(math.sqrt((bottom - top + 1) * (right - left + 1)), usual)]
+    own, largest = (
+        2 * math.sqrt(float(area) / math.pi)
+        for area in (answer.areas[answer.best], answer.areas.max())
+    )
+    wanted = [_octave(own, usual)]
+    if answer.rating < _DOUBTFUL:
+        wanted.append(_octave(2 * largest, usual))
+    return wanted
+
+
+def _octave(diameter: float, usual: float) -> int:
     octave = round(math.log2(max(diameter, 1.0) / usual))
-    wanted = [octave]
-    if prompt.box is None and answer.rating < _DOUBTFUL:
-        wanted.append(octave + 1)
-    return [max(-_MOST_OCTAVES, min(one, _MOST_OCTAVES)) for one in wanted]
+    return max(-_MOST_OCTAVES, min(octave, _MOST_OCTAVES))
 
 
 def _extent(prompt: Prompts, answer: MaskPrediction) -> Extent | None:

@@ -86,7 +86,7 @@ def object_size(
     finer = [scale for scale in scales if diameter * scale >= _SMALLER * known_diameter]
     for scale in finer:
         if _shows_objects(sight(scale), known_diameter):
-            return _walk(sight, scale, scales, known_diameter)
+            return _diameter({scale: sight(scale)}, known_diameter)
     return diameter
 
 
