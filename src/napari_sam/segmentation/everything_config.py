@@ -279,12 +279,12 @@ class EverythingConfig:
         advanced=True,
     )
     debris_thresh: float = setting(
-        0.1,
+        0.02,
         "Debris",
         "Instances mode: objects smaller than this share of the median area are dropped",
         min=0.0,
         max=1.0,
-        step=0.05,
+        step=0.01,
     )
     redraw_thresh: float = setting(
         0.75,
