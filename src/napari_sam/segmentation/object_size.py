@@ -5,7 +5,7 @@ knows them. Looks go on until the two scales nearest to that have been seen: mos
 looks, each at a small part.
 
 Large objects may be made of small ones, as glands are of cells. Then small ones are meant: where
-objects turn out to be large, it is looked for such of at most a quarter of that size.
+objects turn out to be large, such of at most a quarter of that size are looked for.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ _SMALLEST_SIDE = 96
 _SMALLER = 4.0
 """Objects within others are at least so many times smaller."""
 _SURE_ENOUGH = 0.09
+"""How sure objects within others are to be there; noise looks like some of 0.06 at most."""
 _SUITS = 0.75
 """Octaves that objects may be off the size that the network knows, where they are seen well."""
 _SEED_PROMINENCE = 0.2

@@ -47,7 +47,7 @@ def _own_units(viewer: ViewerModel, layer: Layer) -> NDArray[np.float64]:
 
     One each where the viewer's layers agree on none, or where a layer has axes of its own.
     """
-    units = viewer.dims.units
+    units = getattr(viewer.dims, "units", None)
     if units is None or len(units) < layer.ndim:
         return np.ones(layer.ndim)
     pairs = zip(units[-layer.ndim :], layer.units, strict=True)
