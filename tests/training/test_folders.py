@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tifffile
+from PIL import Image
 from skimage.io import imsave
 
 from napari_sam.training.folders import read_folder
@@ -191,3 +192,20 @@ def test_errors_of_the_reader_of_zarr_name_the_folder(tmp_path):
 
     with pytest.raises(ValueError, match=r"^v\.zarr is damaged or cannot be read: 'no array'"):
         read_folder(tmp_path, read_array=fail)
+
+
+def test_indices_of_a_palette_are_labels_and_negative_ones_are_ignored(tmp_path):
+    labels = np.zeros((24, 30), np.uint8)
+    labels[2:8, 2:8], labels[12:20, 12:24] = 1, 7
+    for name in ("a", "b"):
+        write(tmp_path, "images", f"{name}.tif", np.zeros((24, 30), np.uint8))
+    ignored = labels.astype(np.int16)
+    ignored[:2] = -1
+    write(tmp_path, "labels", "b.tif", ignored)
+    picture = Image.fromarray(labels).convert("P")
+    picture.putpalette([value for index in range(256) for value in (index, 255 - index, 90)])
+    picture.save(tmp_path / "labels" / "a.png")
+    first, second = read_folder(tmp_path)
+    np.testing.assert_array_equal(np.unique(first.labels), [0, 1, 2])
+    np.testing.assert_array_equal(first.labels, second.labels)
+    assert (first.labels == 2).sum() == 96

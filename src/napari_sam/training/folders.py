@@ -101,9 +101,12 @@ def _from_pair(
 
 
 def _numbered(labels: NDArray[np.generic]) -> NDArray[np.int32]:
-    """Number objects from 1, whatever their labels: tables of objects are as long as the last."""
+    """Number objects from 1, whatever their labels: tables of objects are as long as the last.
+
+    Negative values, by which some mark what is to be ignored, are no objects.
+    """
     values, places = np.unique(labels, return_inverse=True)
-    numbers = np.cumsum(values != 0) * (values != 0)
+    numbers = np.cumsum(values > 0) * (values > 0)
     return np.asarray(numbers[places].reshape(labels.shape), np.int32)
 
 

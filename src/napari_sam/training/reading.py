@@ -45,7 +45,7 @@ def read_pixels(path: Path, read_array: ArrayReader | None) -> NDArray[np.generi
 
 
 def read_labels(path: Path, read_array: ArrayReader | None) -> NDArray[np.generic]:
-    """Read labels (H, W) or (Z, H, W) as `read_pixels` does.
+    """Read labels (H, W) or (Z, H, W) as `read_pixels` does; of a picture with a palette, indices.
 
     Raises
     ------
@@ -56,7 +56,8 @@ def read_labels(path: Path, read_array: ArrayReader | None) -> NDArray[np.generi
         raise ValueError(
             f"{path.name} is compressed with losses, which changes labels; write png or tif"
         )
-    labels = read_pixels(path, read_array)
+    indices = _palette_indices(path)
+    labels = read_pixels(path, read_array) if indices is None else indices
     if _is_colour(path, labels):
         raise ValueError(
             f"{path.name} is a colour picture; labels are integers, one number an object"
@@ -106,6 +107,16 @@ def _read(path: Path, read_array: ArrayReader | None) -> NDArray[np.generic]:
     import imageio.v3 as iio
 
     return np.asarray(iio.imread(path, plugin="pillow"))
+
+
+def _palette_indices(path: Path) -> NDArray[np.generic] | None:
+    """Return which colour of its palette each pixel (H, W) of a png has; None without a palette."""
+    if path.suffix.lower() != ".png":
+        return None
+    from PIL import Image
+
+    with naming(path.name), Image.open(path) as picture:
+        return np.asarray(picture) if picture.mode == "P" else None
 
 
 def _is_picture(path: Path) -> bool:
