@@ -6,6 +6,7 @@ and napari's own transforms of a layer speak of the layer's.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -50,9 +51,10 @@ def _own_units(viewer: ViewerModel, layer: Layer) -> NDArray[np.float64]:
     units = getattr(viewer.dims, "units", None)
     if units is None or len(units) < layer.ndim:
         return np.ones(layer.ndim)
-    pairs = zip(units[-layer.ndim :], layer.units, strict=True)
-    return np.array([_ratio(world, own) for world, own in pairs])
+    return np.array(_ratios(tuple(units[-layer.ndim :]), tuple(layer.units)))
 
 
-def _ratio(unit: pint.Unit, other: pint.Unit) -> float:
-    return 1.0 if unit == other else float((1.0 * unit).to(other).magnitude)
+@lru_cache
+def _ratios(units: tuple[pint.Unit, ...], others: tuple[pint.Unit, ...]) -> tuple[float, ...]:
+    pairs = zip(units, others, strict=True)
+    return tuple(float((1.0 * unit).to(other).magnitude) for unit, other in pairs)
