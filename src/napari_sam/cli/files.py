@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-_TIFF = (".tif", ".tiff")
-_PICTURES = (".png", ".jpg", ".jpeg")
+from napari_sam.training.reading import FILE_SUFFIXES, TIFF_SUFFIXES, read_file
 
 
 def read_image(path: str | Path) -> NDArray[np.generic]:
@@ -31,23 +30,15 @@ def read_image(path: str | Path) -> NDArray[np.generic]:
         raise FileNotFoundError(f"No image at {str(path)!r}")
     if path.is_dir():
         return _single_slice(path)
-    suffix = path.suffix.lower()
-    if suffix not in (*_TIFF, *_PICTURES):
+    if path.suffix.lower() not in FILE_SUFFIXES:
         raise ValueError(
             f"{path.name} is no image this program reads; use tif, png, jpg or a zarr folder"
         )
     try:
-        if suffix in _TIFF:
-            import tifffile
-
-            image = tifffile.imread(path)
-        else:
-            import imageio.v3 as iio
-
-            image = iio.imread(path, plugin="pillow")
+        image = read_file(path)
     except (OSError, SyntaxError, ValueError) as error:
         raise ValueError(f"{path.name} is damaged or no image: {error}") from error
-    return _checked(np.asarray(image), path)
+    return _checked(image, path)
 
 
 def _single_slice(path: Path) -> NDArray[np.generic]:
@@ -83,7 +74,7 @@ def check_writable(path: str | Path, image: str | Path) -> Path:
         If its folder does not exist.
     """
     path = Path(path)
-    if path.suffix.lower() not in (*_TIFF, ".png"):
+    if path.suffix.lower() not in (*TIFF_SUFFIXES, ".png"):
         raise ValueError(f"Labels are written as tif or png, not as {path.name!r}")
     check_folder(path)
     check_other(path, image)

@@ -9,12 +9,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam.segmentation.images import check_image
+
 ArrayReader = Callable[[Path], NDArray[np.generic]]
 """Reads a ``.zarr`` folder; given by the caller: storage lives elsewhere."""
 
 LOSSY_SUFFIXES = (".jpg", ".jpeg")
-_TIFF_SUFFIXES = (".tif", ".tiff")
-IMAGE_SUFFIXES = (*_TIFF_SUFFIXES, ".png", *LOSSY_SUFFIXES, ".zarr")
+TIFF_SUFFIXES = (".tif", ".tiff")
+FILE_SUFFIXES = (*TIFF_SUFFIXES, ".png", *LOSSY_SUFFIXES)
+IMAGE_SUFFIXES = (*FILE_SUFFIXES, ".zarr")
 
 
 @contextlib.contextmanager
@@ -89,18 +92,23 @@ def check_is_image(pixels: NDArray[np.generic], name: str) -> None:
     ValueError
         If they are not; the message begins with the name.
     """
-    gray = pixels.ndim == 2
-    if pixels.dtype.kind not in "buif" or not (gray or pixels.shape[2:] in ((3,), (4,))):
+    try:
+        check_image(pixels)
+    except (TypeError, ValueError) as error:
         raise ValueError(
-            f"{name} holds {pixels.dtype} of the shape {pixels.shape}; an image is numbers of the "
-            "shape (H, W) or (H, W, 3 or 4)"
-        )
+            f"{name} holds {pixels.dtype} of the shape {pixels.shape}. {error}"
+        ) from error
 
 
 def _read(path: Path, read_array: ArrayReader | None) -> NDArray[np.generic]:
     if path.suffix.lower() == ".zarr" and read_array is not None:
         return read_array(path)
-    if path.suffix.lower() in _TIFF_SUFFIXES:
+    return read_file(path)
+
+
+def read_file(path: Path) -> NDArray[np.generic]:
+    """Read a tif, png or jpg file as it is; errors are those of the readers, which may be any."""
+    if path.suffix.lower() in TIFF_SUFFIXES:
         import tifffile
 
         return np.asarray(tifffile.imread(path))  # stacks of three slices are no colours
@@ -121,12 +129,12 @@ def _palette_indices(path: Path) -> NDArray[np.generic] | None:
 
 def _is_picture(path: Path) -> bool:
     """Tell whether a file holds one picture, whose third axis is that of channels."""
-    return path.suffix.lower() not in (*_TIFF_SUFFIXES, ".zarr")
+    return path.suffix.lower() not in (*TIFF_SUFFIXES, ".zarr")
 
 
 def _is_colour(path: Path, pixels: NDArray[np.generic]) -> bool:
     """Tell whether what was read is a picture in colour, and not a stack that is as deep as one."""
-    if path.suffix.lower() in _TIFF_SUFFIXES:
+    if path.suffix.lower() in TIFF_SUFFIXES:
         import tifffile
 
         with tifffile.TiffFile(path) as file:

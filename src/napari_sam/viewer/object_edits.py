@@ -183,7 +183,7 @@ def painted(
     for patch in patches:
         before, after = patch.before.values, patch.after.values
         changed = before != after
-        for value in map(int, np.unique([before[changed], after[changed]])):
+        for value in filter(None, np.unique([before[changed], after[changed]]).tolist()):
             drawn, lost = changed & (after == value), changed & (before == value)
             entry = now.get(value) or table.entries.get(value)
             if drawn.any():
@@ -191,7 +191,7 @@ def painted(
                     label_id=value, bounds=patch.bounds, origin="painted", area=int(drawn.sum())
                 )
                 entry = entry.covering(patch.bounds)
-            if value and entry is not None:
+            if entry is not None:
                 seen = _planes(drawn | lost, patch.bounds, axes)
                 annotated = tuple(dict.fromkeys((*entry.annotated, *seen)))
                 now[value] = dataclasses.replace(entry, annotated=annotated)
@@ -205,13 +205,8 @@ def _planes(
     """Return the indices of the planes along some axes in which something within bounds changed."""
     if axes is None:
         return []
-    planes = np.argwhere(changed.any(axes))
-    indices = []
-    for plane in planes:
-        steps = iter(plane.tolist())
-        indices.append(
-            tuple(
-                None if axis in axes else low + next(steps) for axis, (low, _) in enumerate(bounds)
-            )
-        )
-    return indices
+    places = np.argwhere(changed.any(axes, keepdims=True)) + [low for low, _ in bounds]
+    return [
+        tuple(None if axis in axes else at for axis, at in enumerate(place))
+        for place in places.tolist()
+    ]
