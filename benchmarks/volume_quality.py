@@ -31,7 +31,7 @@ from napari_sam.segmentation.everything import EverythingConfig, segment_everyth
 from napari_sam.segmentation.matching import DisjointSets, find_overlaps, match_labels
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.training.detection import Detection, detection
-from napari_sam.volume import open_source
+from napari_sam.volume import VolumeConfig, open_source
 from napari_sam.volume.contrast import sample_volume, volume_diameter
 from napari_sam.volume.gaps import fill_gaps
 from napari_sam.volume.link import Linker
@@ -67,7 +67,9 @@ def segment(predictor: Predictor, name: str, split: str, path: Path) -> Segmente
     """Segment a volume as a volume job does."""
     source = open_source(path)
     limits = sample_volume(source).contrast_limits
-    diameter = volume_diameter(predictor.estimate_diameter, source, limits)
+    diameter = volume_diameter(
+        predictor.estimate_diameter, source, limits, most=VolumeConfig.block_size
+    )
     config = EverythingConfig(object_diameter=diameter)
     labels = [
         segment_everything(predictor, source.read(z), config, contrast_limits=limits)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
+import torch
 
 from napari_sam.segmentation.claims import Claim, share_pixels
 from napari_sam.segmentation.images import Geometry
@@ -178,7 +179,7 @@ def test_an_object_ends_where_it_changes_too_much():
 @pytest.mark.parametrize(
     ("factor", "config", "last"),
     [
-        (0.3, PropagateConfig(pred_iou_share=0), 5),
+        (0.25, PropagateConfig(pred_iou_share=0), 5),
         (0.8, PropagateConfig(), 5),
         (0.8, PropagateConfig(pred_iou_share=0.7), 10),
     ],
@@ -188,6 +189,48 @@ def test_an_object_ends_where_the_score_falls(factor, config, last):
     oracle = StackOracle(truth, {1: factor})  # the second slice up
     _, _, summary = carry(oracle, {1: {4: truth[4]}}, config)
     assert reasons(summary)[4, 1] == (last, "doubtful" if last < 10 else "edge")
+
+
+class Hazy(StackOracle):
+    """Prompts are always answered with a square; its instance decoder sees middles fade."""
+
+    def __init__(self, stack, clearness):
+        super().__init__(stack)
+        self.clearness = clearness
+
+    def instance_maps(self, embedding):
+        foreground, *heights = super().instance_maps(embedding)
+        clear = self.clearness[self.embedded[-1]]
+        return np.stack([foreground, *(clear * height for height in heights)])
+
+
+def test_an_object_ends_where_no_middle_is_seen():
+    truth = drifting(5)
+    clearness = [0.9] * 7 + [0.3] * 4
+    _, _, summary = carry(Hazy(truth, clearness), {1: {4: truth[4]}})
+    assert reasons(summary) == {(4, 1): (6, "doubtful"), (4, -1): (0, "edge")}
+    blind = Hazy(truth, clearness)
+    blind.has_instance_decoder = False
+    assert reasons(carry(blind, {1: {4: truth[4]}})[2])[4, 1] == (10, "edge")
+
+
+def test_what_the_instance_decoder_sees_mends_an_answer():
+    """Answers are hesitant and too narrow; the instance decoder sees all of the object."""
+    truth = drifting(5)
+
+    class Hesitant(StackOracle):
+        def decode(self, embedding, prompts, *, multimask_output=True):
+            logits, scores = super().decode(embedding, prompts, multimask_output=multimask_output)
+            kept = logits[..., 2:] > 0
+            logits[..., 2:] = torch.where(kept & (logits[..., :-2] > 0), 1.0, -1.0)
+            return logits, scores
+
+    shown, _, _ = carry(Hesitant(truth), {1: {4: truth[4]}}, limits={1: (5, 5)})
+    assert np.array_equal(shown[1][5].patch.full_mask(SHAPE), truth[5])
+    alone = Hesitant(truth)
+    alone.has_instance_decoder = False
+    shown, _, _ = carry(alone, {1: {4: truth[4]}}, limits={1: (5, 5)})
+    assert not np.array_equal(shown[1][5].patch.full_mask(SHAPE), truth[5])
 
 
 def test_small_masks_count_as_empty_and_the_range_is_kept():
@@ -283,9 +326,9 @@ def test_of_two_that_want_an_object_the_nearer_annotated_slice_has_it():
 
 
 def test_a_pixel_goes_to_the_highest_logit():
-    one = Claim(np.full((4, 6), 2, np.float32), (0, 0), 0.9)
-    two = Claim(np.full((4, 6), 3, np.float32), (0, 4), 0.8)
-    equal = Claim(np.full((4, 2), 3, np.float32), (0, 8), 0.9)
+    one = Claim(np.full((4, 6), 2, np.float32), (0, 0), 0.9, 0.9)
+    two = Claim(np.full((4, 6), 3, np.float32), (0, 4), 0.8, 0.8)
+    equal = Claim(np.full((4, 2), 3, np.float32), (0, 8), 0.9, 0.9)
     taken = MaskPatch.cut(np.ones((1, 1), bool), (0, 0))
     patches = share_pixels([one, two, equal], [taken], (6, 12))
     assert [patch.area for patch in patches] == [4 * 4 - 1, 4 * 6, 0]

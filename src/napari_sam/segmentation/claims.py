@@ -1,8 +1,8 @@
 """What objects would have of the next slice, and which of them gets a pixel that several want.
 
 Networks answer a prompt even where the object has ended, and in tissue their masks spill into
-neighbours. So the answer is averaged with the mask of the slice before, and the objects of a slice
-compete for its pixels.
+neighbours. So the answer is averaged with the mask of the slice before and with what the instance
+decoder sees there, and the objects of a slice compete for its pixels.
 """
 
 from __future__ import annotations
@@ -19,13 +19,18 @@ from napari_sam.segmentation.mask_prompts import CERTAIN, patch_logits, patch_pr
 from napari_sam.segmentation.patches import MaskPatch
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
+from napari_sam.segmentation.sightings import SeeingPredictor, Sightings
 from napari_sam.segmentation.upscaling import upscale_window
 
 _MEMORY = 0.75
 """Weight of the mask before; below 1, so that a network that is certain has its way."""
+_SIGHT = 0.6
+"""Weight of the object that the instance decoder sees."""
+_CLEARNESS = 0.3
+"""Weight, in certainty, of how clearly it sees a middle; the rest is the predicted IoU's."""
 
 
-class PromptPredictor(Protocol):
+class PromptPredictor(SeeingPredictor, Protocol):
     """What propagation asks of a predictor."""
 
     def predict(
@@ -45,11 +50,15 @@ class Claim(NamedTuple):
         Row and column of their first pixel in the image.
     predicted_iou : float
         What the network expects of its mask.
+    certainty : float
+        How surely the object is there: the predicted IoU or, for networks with an instance decoder,
+        the weighted geometric mean of it and of how clearly a middle is seen.
     """
 
     logits: NDArray[np.float32]
     corner: tuple[int, int]
     predicted_iou: float
+    certainty: float
 
     @property
     def slices(self) -> tuple[slice, slice]:
@@ -59,12 +68,16 @@ class Claim(NamedTuple):
 
 
 def claims_from_masks(
-    predictor: PromptPredictor, embedding: ImageEmbedding, patches: Sequence[MaskPatch]
+    predictor: PromptPredictor,
+    embedding: ImageEmbedding,
+    patches: Sequence[MaskPatch],
+    seen: Sightings | None = None,
 ) -> list[Claim]:
     """Ask for objects by their masks in the slice before: logits, box and points.
 
     Of the candidates, that with the highest product of predicted IoU and IoU with the mask before
-    is taken.
+    is taken. Its logits are added to those of the mask before, and of what the instance decoder
+    sees in its place.
 
     Parameters
     ----------
@@ -74,6 +87,8 @@ def claims_from_masks(
         Of the slice.
     patches : sequence of MaskPatch
         The objects in the slice before, not empty.
+    seen : Sightings, optional
+        What the instance decoder sees in the slice.
 
     Returns
     -------
@@ -87,22 +102,29 @@ def claims_from_masks(
     ):
         alike = patch.iou(answer.patches, answer.corner)
         chosen = int((answer.predicted_iou * alike).argmax())
+        expected = _MEMORY * own
+        sighted = None if seen is None else seen.like(patch)
+        if sighted is not None:
+            expected += _SIGHT * patch_logits(sighted, embedding)
         logits = np.clip(answer.window_logits[chosen], -CERTAIN, CERTAIN)
         (row, col), (height, width) = answer.window_corner, logits.shape
-        logits = logits + _MEMORY * own[row : row + height, col : col + width]
-        claims.append(_claim(answer, chosen, logits, embedding))
+        logits = logits + expected[row : row + height, col : col + width]
+        claims.append(_claim(answer, chosen, logits, embedding, seen))
     return claims
 
 
 def claims_from_boxes(
-    predictor: PromptPredictor, embedding: ImageEmbedding, patches: Sequence[MaskPatch]
+    predictor: PromptPredictor,
+    embedding: ImageEmbedding,
+    patches: Sequence[MaskPatch],
+    seen: Sightings | None = None,
 ) -> list[Claim]:
     """Ask for objects by the boxes of their masks in the slice before, the plain way.
 
     Parameters
     ----------
-    predictor, embedding, patches
-        As in `claims_from_masks`.
+    predictor, embedding, patches, seen
+        As in `claims_from_masks`; of what is seen, only certainty follows.
 
     Returns
     -------
@@ -110,7 +132,7 @@ def claims_from_boxes(
     """
     answers = predictor.predict(embedding, [Prompts(box=patch.box) for patch in patches])
     return [
-        _claim(answer, answer.best, answer.window_logits[answer.best], embedding)
+        _claim(answer, answer.best, answer.window_logits[answer.best], embedding, seen)
         for answer in answers
     ]
 
@@ -120,6 +142,7 @@ def _claim(
     chosen: int,
     window_logits: NDArray[np.float32],
     embedding: ImageEmbedding,
+    seen: Sightings | None,
 ) -> Claim:
     fine = upscale_window(
         torch.from_numpy(window_logits),
@@ -131,7 +154,11 @@ def _claim(
     patch = MaskPatch.cut(values > 0, fine.corner)
     (row, col), (height, width) = np.subtract(patch.corner, fine.corner), patch.mask.shape
     cut = np.ascontiguousarray(values[row : row + height, col : col + width])
-    return Claim(cut, patch.corner, float(answer.predicted_iou[chosen]))
+    certainty = expected = float(answer.predicted_iou[chosen])
+    if seen is not None:
+        clearness = seen.clearness(patch.mask, patch.corner)
+        certainty = max(expected, 0.0) ** (1 - _CLEARNESS) * clearness**_CLEARNESS
+    return Claim(cut, patch.corner, expected, certainty)
 
 
 def share_pixels(

@@ -34,7 +34,7 @@ class FrontEnd:
         The last slice that it filled; `source` if it filled none.
     reason : str
         ``"empty"``: the next mask is smaller than the least area; ``"changed"``: it overlaps the
-        last one too little, or has grown too much; ``"doubtful"``: the network scores it too low;
+        last one too little, or has grown too much; ``"doubtful"``: too little speaks for it;
         ``"stop"``: the next slice is a stop; ``"edge"``: the stack or the range ends; ``"met"``:
         the next slice is annotated, or filled from the other side.
     """
@@ -66,8 +66,8 @@ class Front:
         Pixels of the annotated mask.
     partner : Front or None
         The front that comes from the other side.
-    score : float
-        Highest predicted IoU so far; 0 before the first slice.
+    certainty : float
+        Of its masks, the highest so far; 0 before the first slice.
     reason : str or None
         Why the front ended; None as long as it has not.
     """
@@ -82,7 +82,7 @@ class Front:
     goal: int
     source_area: int
     partner: Front | None = field(default=None, repr=False)
-    score: float = 0.0
+    certainty: float = 0.0
     reason: str | None = None
 
     @property
@@ -95,10 +95,10 @@ class Front:
         """Slices from here to the goal; 0 after the end."""
         return 0 if self.reason is not None else (self.goal - self.at) * self.step
 
-    def fill(self, patch: MaskPatch, score: float) -> None:
+    def fill(self, patch: MaskPatch, certainty: float) -> None:
         """Take the next slice's mask."""
         self.at, self.patch = self.next, patch
-        self.score = max(score, self.score)
+        self.certainty = max(certainty, self.certainty)
 
     def settle(self) -> Iterator[FrontEnd]:
         """End, or wait for the partner, if the goal is reached."""

@@ -26,6 +26,7 @@ from napari_sam.segmentation.fronts import Annotated, Front, FrontEnd, FrontRule
 from napari_sam.segmentation.mask_prompts import logits_from_mask, prompts_from_mask
 from napari_sam.segmentation.patches import MaskPatch
 from napari_sam.segmentation.propagation_config import PropagateConfig
+from napari_sam.segmentation.sightings import Sightings
 
 __all__ = [
     "FrontEnd",
@@ -308,13 +309,13 @@ class _Propagation:
         turn = _Turn.begin(index, self._filled[index], self._shape)
         sure = []
         for front, claim in zip(fronts, self._claims(embedding, fronts), strict=True):
-            if claim.predicted_iou < self._least_score(front):
+            if claim.certainty < self._least_certainty(front):
                 turn.ended.extend(front.end("doubtful"))
             else:
                 sure.append((front, claim))
         patches = share_pixels([claim for _, claim in sure], self._annotated[index], self._shape)
         for (front, claim), patch in zip(sure, patches, strict=True):
-            self._fill(turn, front, patch, claim.predicted_iou)
+            self._fill(turn, front, patch, claim)
         self._ended += turn.ended
         return PropagatedSlice(
             index=index,
@@ -329,25 +330,26 @@ class _Propagation:
         """Decode the fronts' objects in a slice."""
         ask = claims_from_boxes if self._config.prompts == "box" else claims_from_masks
         size = self._config.objects_per_batch
+        seen = Sightings.of(self._predictor, embedding)
         claims = []
         for start in range(0, len(fronts), size):
             patches = [front.patch for front in fronts[start : start + size]]
-            claims += ask(self._predictor, embedding, patches)
+            claims += ask(self._predictor, embedding, patches, seen)
         return claims
 
-    def _least_score(self, front: Front) -> float:
-        """Return the score that the front's next mask needs.
+    def _least_certainty(self, front: Front) -> float:
+        """Return how certain the front's next mask has to be.
 
-        Between two annotated slices the object is known to be; the scores there are a measure for
-        the slices beyond.
+        Between two annotated slices the object is known to be; how certain masks are there is a
+        measure for the slices beyond.
         """
         least = self._config.pred_iou_thresh
         if front.partner is not None:
             return least
-        highest = max(front.score, self._between.get(front.label, 0.0))
+        highest = max(front.certainty, self._between.get(front.label, 0.0))
         return max(least, self._config.pred_iou_share * highest)
 
-    def _fill(self, turn: _Turn, front: Front, patch: MaskPatch, score: float) -> None:
+    def _fill(self, turn: _Turn, front: Front, patch: MaskPatch, claim: Claim) -> None:
         """Take a mask into the slice, or end its front.
 
         Of two objects that come from different sides, the nearer annotated slice is believed.
@@ -363,7 +365,7 @@ class _Propagation:
             turn.ended.extend(front.end(reason))
             return
         mine = turn.filled.get(front.label)  # in the middle between two annotated slices
-        if mine is None or mine.predicted_iou < score:
+        if mine is None or mine.predicted_iou < claim.predicted_iou:
             for rival in rivals:
                 if turn.distance(rival.source) > far:
                     rest = rival.patch.without(patch)
@@ -372,14 +374,15 @@ class _Propagation:
                 PropagatedMask(
                     label=front.label,
                     patch=patch,
-                    predicted_iou=score,
+                    predicted_iou=claim.predicted_iou,
                     neighbour_iou=alike,
                     source=front.source,
                 )
             )
-        front.fill(patch, score)
+        front.fill(patch, claim.certainty)
         if front.partner is not None:
-            self._between[front.label] = max(score, self._between.get(front.label, 0.0))
+            known = self._between.get(front.label, 0.0)
+            self._between[front.label] = max(claim.certainty, known)
         turn.ended.extend(front.settle())
 
     def _reason_to_end(self, front: Front, patch: MaskPatch, alike: float) -> str | None:

@@ -26,10 +26,11 @@ class PropagateConfig:
     neighbour_iou_thresh : float
         A mask whose IoU with that of the slice before is lower ends the object.
     pred_iou_thresh : float
-        A mask that the network scores lower ends the object.
+        A mask that is less certain ends the object. Certainty is the predicted IoU; of networks
+        with an instance decoder also, in part, how clearly that sees a middle in the mask.
     pred_iou_share : float
-        As `pred_iou_thresh`, as a share of the object's highest score so far; not between two
-        annotated slices.
+        As `pred_iou_thresh`, as a share of the highest certainty of the object so far; not between
+        two annotated slices.
     min_area : int
         A smaller mask counts as empty, pixels.
     max_growth : float
@@ -69,7 +70,7 @@ class PropagateConfig:
         step=0.05,
     )
     pred_iou_share: float = setting(
-        0.9,
+        0.87,
         "Share of best score",
         "An object ends where its score falls below this share of its best in this direction",
         min=0.0,

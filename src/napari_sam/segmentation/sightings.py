@@ -1,0 +1,91 @@
+"""What an instance decoder sees in a slice, unasked: a second witness of objects that are followed.
+
+A network that is prompted finds something even where there is nothing, and strays into neighbours.
+The instance decoder knows nothing of the prompt. So the object that it sees where one is expected
+says something of its own about the outline, and how clearly it sees a middle there, whether the
+object is there at all.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from napari_sam.segmentation.embedding import ImageEmbedding
+from napari_sam.segmentation.instances import cut_into_pieces, label_areas, label_boxes
+from napari_sam.segmentation.patches import MaskPatch
+
+_FOREGROUND = 0.5
+_PROMINENCES = 0.15, 0.05, 0.3
+"""What is one object, and what are two that touch, is tried in some ways; see `instances`."""
+_LEAST_IOU = 0.3
+"""With a mask, under which an object is another one."""
+
+
+class SeeingPredictor(Protocol):
+    """What looking for instances asks of a predictor."""
+
+    @property
+    def has_instance_decoder(self) -> bool:
+        """Whether the network finds all instances without prompts."""
+
+    def instance_maps(self, embedding: ImageEmbedding) -> NDArray[np.float32]:
+        """Predict foreground, closeness to the centre and depth."""
+
+
+class _Way(NamedTuple):
+    """Objects that are separated in one way: labels (H, W), boxes (n, 4), areas (n + 1,)."""
+
+    labels: NDArray[np.int64]
+    boxes: NDArray[np.int64]
+    areas: NDArray[np.int64]
+
+
+class Sightings:
+    """The objects that an instance decoder sees.
+
+    Parameters
+    ----------
+    maps : ndarray
+        (3, H, W) foreground, closeness to the centre, depth, each 0 ... 1, in the image's pixels.
+    smoothing : float
+        Of the maps before objects are separated, pixels.
+    """
+
+    def __init__(self, maps: NDArray[np.float32], smoothing: float = 0) -> None:
+        self._clearness = (maps[1] + maps[2]) / 2
+        pieces = cut_into_pieces(maps, foreground_thresh=_FOREGROUND, smoothing=smoothing)
+        each = (pieces.owners(prominence)[pieces.labels] for prominence in _PROMINENCES)
+        self._ways = [_Way(labels, label_boxes(labels), label_areas(labels)) for labels in each]
+
+    @classmethod
+    def of(cls, predictor: SeeingPredictor, embedding: ImageEmbedding) -> Sightings | None:
+        """Look at an image; None if the network has no instance decoder."""
+        if not predictor.has_instance_decoder:
+            return None
+        scale = sum(embedding.geometry.scale) / 2
+        return cls(predictor.instance_maps(embedding), smoothing=1 / scale)
+
+    def like(self, patch: MaskPatch) -> MaskPatch | None:
+        """Return the object that agrees best with a patch, None if none does."""
+        best, most = None, _LEAST_IOU
+        for way in self._ways:
+            shared = np.bincount(way.labels[patch.slices][patch.mask], minlength=len(way.areas))
+            iou = shared / np.maximum(way.areas + patch.area - shared, 1)
+            iou[0] = 0
+            label = int(iou.argmax())
+            if iou[label] > most:
+                best, most = (way, label), float(iou[label])
+        if best is None:
+            return None
+        way, label = best
+        top, left, bottom, right = way.boxes[label - 1].tolist()
+        return MaskPatch(mask=way.labels[top:bottom, left:right] == label, corner=(top, left))
+
+    def clearness(self, mask: NDArray[np.bool_], corner: tuple[int, int]) -> float:
+        """Return how clearly a middle is seen in a mask (h, w) at a corner, 0 ... 1."""
+        (row, col), (height, width) = corner, mask.shape
+        here = self._clearness[row : row + height, col : col + width]
+        return float(here.max(where=mask, initial=0))
