@@ -62,6 +62,13 @@ def test_a_stack_has_volumes():
     assert not {"area", "solidity", "eccentricity"} & set(found)
 
 
+def test_pixels_are_no_unit_of_what_is_scaled():
+    scaled = measure_objects(two_rectangles(), spacing=(0.5, 0.5))
+    assert row_of(scaled, 2)["area"] == 6
+    assert set(scaled.units) == {"row_min", "col_min", "row_max", "col_max"}
+    assert measure_objects(two_rectangles(), spacing=(1, 1)).units["area"] == "pixel^2"
+
+
 def test_intensities_of_gray_and_of_channels():
     labels = two_rectangles()
     image = np.zeros((8, 10))

@@ -166,6 +166,17 @@ def test_tif_has_the_size_of_pixels(tmp_path, shape, axes):
     assert ("PhysicalSizeZ" in description) == ("Z" in axes)
 
 
+def test_a_scale_without_a_unit_is_kept_without_one(tmp_path):
+    layer = layer_of(cells(), scale=(0.5, 0.25))
+    table = read_table(saved(save_csv, tmp_path / "cells.csv", layer))
+    assert table.columns["area"].tolist() == [45 / 8, 21 / 8, 2 / 8]
+    assert "area" not in table.units
+    assert table.units["row_max"] == "pixel"
+    path = saved(save_tiff, tmp_path / "cells.tif", layer)
+    source = open_source(path)
+    assert (source.scale[1:], source.units[1:]) == ((0.5, 0.25), (None, None))
+
+
 def test_tif_is_small(tmp_path):
     path = saved(save_tiff, tmp_path / "cells.tif", layer_of(cells().clip(0, 200)))
     assert tifffile.imread(path).dtype == np.uint8

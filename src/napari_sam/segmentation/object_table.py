@@ -84,7 +84,8 @@ def measure_objects(
     spacing : sequence of float, optional
         Size of a pixel along each axis, in `unit`; 1 by default.
     unit : str
-        Unit of `spacing`, such as ``"micrometer"``.
+        Unit of `spacing`, such as ``"micrometer"``. With ``"pixel"`` and a spacing other than 1,
+        nobody knows what is measured in: such columns have no unit.
     columns : mapping of str to mapping of int to value, optional
         Columns more: numbers or text by label id, such as the class and the score. Missing values
         are nan or empty text.
@@ -104,7 +105,8 @@ def measure_objects(
         If labels are no integers or not 2D or 3D, or image, spacing or a column do not fit.
     """
     spacing = _checked_spacing(labels.shape, spacing)
-    names, units = _measured(len(spacing), unit)
+    is_unknown = unit == PIXEL and any(length != 1 for length in spacing)
+    names, units = _measured(len(spacing), "" if is_unknown else unit)
     if image is not None:
         if labels.shape not in (image.shape, image.shape[:-1]):
             raise ValueError(
@@ -196,14 +198,14 @@ def _checked_spacing(shape: tuple[int, ...], spacing: Sequence[float] | None) ->
 
 
 def _measured(ndim: int, unit: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Return our names of the library's columns, and the units of ours."""
+    """Return our names of the library's columns, and the units of ours, "" for an unknown one."""
     axes = _AXES[-ndim:]
     size = "area" if ndim == 2 else "volume"
     centroid = {f"centroid-{axis}": f"centroid_{name}" for axis, name in enumerate(axes)}
     box = {f"bbox-{axis}": f"{name}_min" for axis, name in enumerate(axes)}
     box |= {f"bbox-{axis + ndim}": f"{name}_max" for axis, name in enumerate(axes)}
-    units = {size: f"{unit}^{ndim}"}
-    units |= dict.fromkeys([*centroid.values(), *_LENGTHS.values()], unit)
+    units = {size: f"{unit}^{ndim}"} if unit else {}
+    units |= dict.fromkeys([*centroid.values(), *_LENGTHS.values()], unit) if unit else {}
     units |= dict.fromkeys(box.values(), PIXEL)
     names = {"area": size, **centroid, **_LENGTHS}
     if ndim == 2:

@@ -30,14 +30,6 @@ INDEX_COLUMN, CLASS_COLUMN, SCORE_COLUMN = "index", "class", "predicted_iou"
 _CROWD = "iscrowd"
 _MOST_PIXELS = 2**30
 _MOST_LAYERS = 50
-_OME_UNITS = {
-    "angstrom": "Å",
-    "nanometer": "nm",
-    "micrometer": "µm",
-    "millimeter": "mm",
-    "centimeter": "cm",
-    "meter": "m",
-}
 
 
 def save_coco(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
@@ -70,6 +62,9 @@ def save_geojson(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
 
 def save_csv(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     """Write measurements of a Labels layer's objects in its units, with its features.
+
+    A layer whose scale is not 1 but whose unit is napari's default, the pixel, is measured by its
+    scale, and the header names no unit.
 
     Parameters
     ----------
@@ -340,11 +335,17 @@ def _units(ndim: int, meta: Mapping[str, Any]) -> list[str]:
 
 
 def _ome_sizes(axes: str, meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sizes of a pixel as OME-TIFF says them, for axes that have a length."""
+    """Return the sizes of a pixel as OME-TIFF says them, where they are lengths, or other than 1.
+
+    Without a unit they are in OME-TIFF's "reference frame".
+    """
+    from napari_sam.volume.units import SYMBOLS, ome_symbol, unit_name
+
     sizes: dict[str, Any] = {}
     scale, units = _scale(len(axes), meta), _units(len(axes), meta)
     for axis, size, unit in zip(axes, scale, units, strict=True):
-        if axis in "ZYX" and unit in _OME_UNITS:
+        name = unit_name(unit)
+        if axis in "ZYX" and (name in SYMBOLS or (name is None and abs(size) != 1)):
             sizes[f"PhysicalSize{axis}"] = abs(size)
-            sizes[f"PhysicalSize{axis}Unit"] = _OME_UNITS[unit]
+            sizes[f"PhysicalSize{axis}Unit"] = ome_symbol(name)
     return sizes
