@@ -114,6 +114,29 @@ def test_a_table_comes_back(tmp_path):
     assert_same(table, read_table(path))
 
 
+def test_what_fails_leaves_the_earlier_table(tmp_path):
+    class Torn:
+        """Text that cannot be had."""
+
+        def __str__(self):
+            raise OSError("No space left on device")
+
+    path = tmp_path / "objects.csv"
+    write_table(measure_objects(two_rectangles()), path)
+    before = path.read_bytes()
+    columns = {"label_id": np.array([1]), "torn": np.array([Torn()])}
+    with pytest.raises(OSError, match="No space"):
+        write_table(MeasurementTable(columns=columns), path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_names_that_are_no_text_are_written(tmp_path):
+    table = measure_objects(two_rectangles(), columns={"file": {2: "\udce4"}})
+    write_table(table, tmp_path / "objects.csv")
+    assert read_table(tmp_path / "objects.csv").columns["file"].tolist() == ["\\udce4", ""]
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     npst.arrays(

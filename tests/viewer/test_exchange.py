@@ -191,6 +191,29 @@ def test_tif_is_small(tmp_path):
             saved(save_tiff, tmp_path / "no.tif", layer_of(labels))
 
 
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [(save_coco, "a.json"), (save_geojson, "a.geojson"), (save_csv, "a.csv"), (save_tiff, "a.tif")],
+)
+def test_names_that_are_no_text_are_written(tmp_path, write, name):
+    layer = Labels(cells(), name="\udce4", features={"index": [3], "class": ["\udce4"]})
+    assert saved(write, tmp_path / name, layer).stat().st_size > 0
+
+
+def test_a_full_disk_leaves_the_earlier_tif(tmp_path, monkeypatch):
+    path = saved(save_tiff, tmp_path / "cells.tif", layer_of(cells()))
+
+    def cut_off(file, *_, **__):
+        file.write_bytes(b"II")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(tifffile, "imwrite", cut_off)
+    with pytest.raises(OSError, match="No space"):
+        saved(save_tiff, path, layer_of(cells()))
+    assert np.array_equal(tifffile.imread(path), cells())
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_ome_zarr_is_an_image_with_scale_and_place(tmp_path):
     stack = np.zeros((3, 300, 280), np.uint16)
     stack[1, :12, :16] = cells()

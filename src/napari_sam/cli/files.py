@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam.segmentation.whole_files import replacing
 from napari_sam.training.reading import FILE_SUFFIXES, TIFF_SUFFIXES, read_file
 
 
@@ -113,8 +114,11 @@ def write_labels(path: Path, labels: NDArray[np.integer]) -> None:
             raise ValueError(f"{path.name}: png holds ids up to 65,535; write a tif instead")
         import imageio.v3 as iio
 
-        iio.imwrite(path, labels.astype(smallest))
+        with replacing(path) as partial:
+            iio.imwrite(partial, labels.astype(smallest), extension=".png")
         return
     import tifffile
 
-    tifffile.imwrite(path, labels.astype(smallest), compression="zlib")
+    is_ome = path.name.lower().endswith((".ome.tif", ".ome.tiff"))
+    with replacing(path) as partial:
+        tifffile.imwrite(partial, labels.astype(smallest), compression="zlib", ome=is_ome)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from skimage.measure import regionprops_table
 
 from napari_sam.segmentation.annotations import compact
+from napari_sam.segmentation.whole_files import replacing
 
 PIXEL = "pixel"
 TEXT_COLUMNS = ("class", "model")
@@ -136,7 +137,10 @@ def write_table(table: MeasurementTable, path: str | os.PathLike[str]) -> None:
     headers = [
         f"{name} [{table.units[name]}]" if name in table.units else name for name in table.columns
     ]
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
+    with (
+        replacing(path) as partial,
+        partial.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(headers)
         writer.writerows(zip(*map(_texts, table.columns.values()), strict=True))

@@ -20,6 +20,7 @@ from napari_sam.segmentation.coco import to_coco
 from napari_sam.segmentation.formats import parse_annotations, read_json, recognize, write_json
 from napari_sam.segmentation.geojson import to_geojson
 from napari_sam.segmentation.object_table import PIXEL, measure_objects, write_table
+from napari_sam.segmentation.whole_files import replacing
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -138,15 +139,17 @@ def save_tiff(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
             f"tif holds labels from 0 to {2**32 - 1}, got {lowest} to {highest}; renumber them"
         )
     axes = "TZYX"[-labels.ndim :]
-    tifffile.imwrite(
-        path,
-        labels.astype(smallest),
-        ome=True,
-        bigtiff=labels.size * smallest.itemsize > 2**31,
-        photometric="minisblack",
-        compression="zlib",
-        metadata={"axes": axes, "Name": str(meta.get("name", "")), **_ome_sizes(axes, meta)},
-    )
+    name = str(meta.get("name", "")).encode("utf-8", "backslashreplace").decode()
+    with replacing(path) as partial:
+        tifffile.imwrite(
+            partial,
+            labels.astype(smallest),
+            ome=True,
+            bigtiff=labels.size * smallest.itemsize > 2**31,
+            photometric="minisblack",
+            compression="zlib",
+            metadata={"axes": axes, "Name": name, **_ome_sizes(axes, meta)},
+        )
     return [path]
 
 
