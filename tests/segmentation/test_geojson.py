@@ -74,11 +74,17 @@ def test_class_score_and_properties_are_what_qupath_has_for_them():
         "classification": {"name": "Tumor", "color": [200, 0, 0]},
         "measurements": {"label_id": 1, "predicted_iou": 0.5, "Area µm^2": 2.5},
         "metadata": {"note": "x"},
+        "properties": {"point": [1, 2]},
     }
     assert stroma["classification"] == {"name": "Stroma", "color": [1, 2, 3]}
     first, second = from_geojson(data).annotations
     assert (first.category, first.predicted_iou) == ("Tumor", 0.5)
-    assert first.properties == {"Area µm^2": 2.5, "note": "x", "color": [200, 0, 0]}
+    assert first.properties == {
+        "Area µm^2": 2.5,
+        "note": "x",
+        "color": [200, 0, 0],
+        "point": [1, 2],
+    }
     assert (second.category, second.predicted_iou) == ("Stroma", None)
 
 

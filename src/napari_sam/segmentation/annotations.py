@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date, time, timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,9 @@ from napari_sam.segmentation.rle import RunLengths, encode_patch
 
 DEFAULT_CATEGORY = "object"
 """The class of objects that were given none."""
+
+NESTED = "properties"
+"""Where files keep what has no place, or no name, among their own fields."""
 
 OnTop = Literal["small", "score"]
 
@@ -42,7 +46,7 @@ class Annotation:
     is_crowd : bool
         Whether the mask covers a group of objects that were not told apart.
     properties : mapping
-        Anything else that JSON holds, named as in the files.
+        Anything else that JSON holds, named as in the files; dates become text.
     """
 
     label_id: int
@@ -291,9 +295,16 @@ def _boxes(numbers: NDArray[np.integer]) -> list[tuple[slice, slice] | None]:
 
 
 def _plain(value: Any) -> Any:
-    """Return what JSON holds for a value of numpy's or pandas'; NaN and infinity are nothing."""
+    """Return what JSON holds for a value of numpy's or pandas'; NaN and infinity are nothing.
+
+    Dates and durations are text.
+    """
     if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
+        value = (value.astype(str) if value.dtype.kind in "mM" else value).tolist()
+    if isinstance(value, date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return str(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

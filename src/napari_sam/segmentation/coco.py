@@ -47,7 +47,8 @@ def to_coco(
     Returns
     -------
     dict
-        For `json.dump`. Scores are ``score``, other properties are fields of their own.
+        For `json.dump`. Scores are ``score``, other properties are fields of their own; those
+        that are called like one of COCO's are in the field ``properties``.
 
     Raises
     ------

@@ -16,7 +16,7 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam.segmentation.annotations import AnnotatedImage, Annotation
+from napari_sam.segmentation.annotations import NESTED, AnnotatedImage, Annotation
 from napari_sam.segmentation.outlines import Polygon, fill_patch
 from napari_sam.segmentation.rle import decode_patch, rle_from_dict, rle_to_dict
 
@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 Entry = dict[str, Any]
 _IDS = {"id", "image_id", "category_id", "label_id"}
-_OWN_FIELDS = {*_IDS, "segmentation", "area", "bbox", "iscrowd", "score", "predicted_iou"}
+_OWN_FIELDS = {*_IDS, "segmentation", "area", "bbox", "iscrowd", "score", "predicted_iou", NESTED}
 
 
 def image_entry(image: AnnotatedImage, plane: tuple[int, ...], image_id: int) -> Entry:
@@ -40,11 +40,17 @@ def image_entry(image: AnnotatedImage, plane: tuple[int, ...], image_id: int) ->
 
 
 def annotation_entry(annotation: Annotation, shape: tuple[int, int], **fields: Any) -> Entry:
-    """Return the entry of an object: its mask, its properties, and the fields that are not None."""
+    """Return the entry of an object: its mask, its properties, and the fields that are not None.
+
+    Properties that are called like fields are in one of their own.
+    """
     rle = annotation.rle(shape)
     top, left, bottom, right = rle.box
+    given = annotation.properties.items()
+    nested = {name: value for name, value in given if name in _OWN_FIELDS}
     return {
-        **annotation.properties,
+        **{name: value for name, value in given if name not in _OWN_FIELDS},
+        **({NESTED: nested} if nested else {}),
         **{name: value for name, value in fields.items() if value is not None},
         "segmentation": rle_to_dict(rle),
         "area": rle.area,
@@ -143,8 +149,15 @@ def _annotation(
         category=category,
         predicted_iou=float(score) if isinstance(score, int | float) else None,
         is_crowd=bool(entry.get("iscrowd", 0)),
-        properties={name: value for name, value in entry.items() if name not in _OWN_FIELDS},
+        properties=_properties(entry),
     )
+
+
+def _properties(entry: Entry) -> Entry:
+    """Return what is no field of COCO's, also from where `annotation_entry` put it."""
+    found = {name: value for name, value in entry.items() if name not in _OWN_FIELDS}
+    nested = entry.get(NESTED, {})
+    return found | (nested if isinstance(nested, dict) else {NESTED: nested})
 
 
 def _cut_out(

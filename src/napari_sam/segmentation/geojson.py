@@ -16,7 +16,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam.segmentation.annotations import DEFAULT_CATEGORY, AnnotatedImage, Annotation
+from napari_sam.segmentation.annotations import (
+    DEFAULT_CATEGORY,
+    NESTED,
+    AnnotatedImage,
+    Annotation,
+)
 from napari_sam.segmentation.outlines import Polygon, fill_patch, mask_polygons
 
 logger = logging.getLogger(__name__)
@@ -80,8 +85,8 @@ def to_geojson(
     -------
     dict
         For `json.dump`. The label, the score and properties that are numbers are QuPath's
-        measurements, properties that are text its metadata; others are left out. Objects without a
-        class have no classification.
+        measurements, properties that are text its metadata; others, which QuPath has no place for,
+        are in ``properties`` of its properties. Objects without a class have no classification.
 
     Raises
     ------
@@ -189,22 +194,37 @@ def _feature(
     t, z = (0, 0, *annotation.plane)[-2:]
     if t or z:
         geometry["plane"] = {"c": -1, "z": z, "t": t}
+    numbers, metadata, nested = _sorted_out(annotation.properties)
     properties: dict[str, Any] = {"objectType": object_type}
     if annotation.category != DEFAULT_CATEGORY:
         color = list(colors[annotation.category])
         properties["classification"] = {"name": annotation.category, "color": color}
-    others = annotation.properties.items()
-    numbers = {name: value for name, value in others if _is_number(value)}
+        if _color(nested) == tuple(color):
+            nested.pop("color")  # comes back as the class's
     numbers["label_id"] = annotation.label_id
     if annotation.predicted_iou is not None:
         numbers["predicted_iou"] = annotation.predicted_iou
     if annotation.is_crowd:
         numbers["is_crowd"] = 1
     properties["measurements"] = numbers
-    metadata = {name: value for name, value in others if isinstance(value, str)}
     if metadata:
         properties["metadata"] = metadata
+    if nested:
+        properties[NESTED] = nested
     return {"type": "Feature", "geometry": geometry, "properties": properties}
+
+
+def _sorted_out(properties: Mapping[str, Any]) -> tuple[_Feature, _Feature, _Feature]:
+    """Return the measurements and metadata of QuPath, and what can be neither."""
+    numbers, metadata, nested = {}, {}, {}
+    for name, value in properties.items():
+        if _is_number(value) and name not in _OWN_MEASUREMENTS:
+            numbers[name] = value
+        elif isinstance(value, str) and name != "color":
+            metadata[name] = value
+        else:
+            nested[name] = value
+    return numbers, metadata, nested
 
 
 def _closed(ring: NDArray[np.float64]) -> list[list[int]]:
@@ -253,6 +273,7 @@ def _outline(number: int, feature: _Feature) -> _Outline:
     color = _color(_dict(classification))
     if color is not None:
         others["color"] = list(color)
+    others |= _dict(properties.get(NESTED))
     plane = _dict(geometry.get("plane"))
     try:
         return _Outline(

@@ -142,6 +142,11 @@ def measure_objects(
     return MeasurementTable(columns=table, units=units)
 
 
+def measured_names(ndim: int) -> list[str]:
+    """Return the columns that `measure_objects` makes of 2 or 3 axes, without an image."""
+    return ["label_id", *_measured(ndim, PIXEL)[0].values()]
+
+
 def write_table(table: MeasurementTable, path: str | os.PathLike[str]) -> None:
     """Write a table as CSV with commas and points, UTF-8, units in brackets after the names.
 

@@ -7,7 +7,7 @@ without this column, the number of the row), ``class``, ``predicted_iou``, and a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -15,20 +15,31 @@ from typing import Any
 
 import numpy as np
 
-from napari_sam.segmentation.annotations import AnnotatedImage, Annotation, annotations_from_labels
+from napari_sam.segmentation.annotations import AnnotatedImage, annotations_from_labels
 from napari_sam.segmentation.coco import to_coco
 from napari_sam.segmentation.formats import parse_annotations, read_json, recognize, write_json
 from napari_sam.segmentation.geojson import to_geojson
-from napari_sam.segmentation.object_table import PIXEL, measure_objects, write_table
+from napari_sam.segmentation.object_table import (
+    PIXEL,
+    measure_objects,
+    measured_names,
+    write_table,
+)
 from napari_sam.segmentation.whole_files import replacing
+from napari_sam.viewer.feature_columns import (
+    CLASS_COLUMN,
+    CROWD_COLUMN,
+    features_of,
+    known_features,
+    named_apart,
+    pop_scores,
+)
 
 LayerData = tuple[Any, dict[str, Any], str]
 
 CLASS_COLORS = "class_colors"
 """Where a layer's metadata keep red, green and blue of the classes of QuPath."""
 
-INDEX_COLUMN, CLASS_COLUMN, SCORE_COLUMN = "index", "class", "predicted_iou"
-_CROWD = "iscrowd"
 _MOST_PIXELS = 2**30
 _MOST_LAYERS = 50
 
@@ -65,7 +76,8 @@ def save_csv(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     """Write measurements of a Labels layer's objects in its units, with its features.
 
     A layer whose scale is not 1 but whose unit is napari's default, the pixel, is measured by its
-    scale, and the header names no unit.
+    scale, and the header names no unit. Features that are called like a measurement have
+    ``feature_`` before their name.
 
     Parameters
     ----------
@@ -94,7 +106,10 @@ def save_csv(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
             f"{sorted(units)}; set layer.units, or save one time point"
         )
     table = measure_objects(
-        labels, spacing=[abs(size) for size in scale], unit=units.pop(), columns=_known(meta)
+        labels,
+        spacing=[abs(size) for size in scale],
+        unit=units.pop(),
+        columns=named_apart(known_features(meta), measured_names(labels.ndim)),
     )
     write_table(table, path)
     return [path]
@@ -212,9 +227,9 @@ def annotated(data: Any, meta: Mapping[str, Any]) -> AnnotatedImage:
         Of a layer data tuple: ``data, meta, _ = layer.as_layer_data_tuple()``.
     """
     labels = _finest(data, meta)
-    known = _known(meta)
-    categories, scores = known.pop(CLASS_COLUMN, {}), known.pop(SCORE_COLUMN, {})
-    crowds = known.pop(_CROWD, {})
+    known = known_features(meta)
+    categories, scores = known.pop(CLASS_COLUMN, {}), pop_scores(known)
+    crowds = known.pop(CROWD_COLUMN, {})
     properties: dict[int, dict[str, Any]] = {}
     for name, by_label in known.items():
         for label_id, value in by_label.items():
@@ -222,7 +237,7 @@ def annotated(data: Any, meta: Mapping[str, Any]) -> AnnotatedImage:
     found = annotations_from_labels(
         labels,
         categories={label_id: str(name) for label_id, name in categories.items()},
-        predicted_iou={label_id: float(score) for label_id, score in scores.items()},
+        predicted_iou=scores,
         properties=properties,
     )
     return AnnotatedImage(
@@ -258,7 +273,7 @@ def layer_data(image: AnnotatedImage) -> LayerData:
     }
     meta = {
         "name": image.name,
-        "features": _features(image.annotations),
+        "features": features_of(image.annotations),
         "metadata": {CLASS_COLORS: colors} if colors else {},
     }
     return labels.astype(np.uint16) if is_small else labels, meta, "labels"
@@ -275,53 +290,6 @@ def _layers(data: Any, path: Path) -> list[LayerData]:
         layer_data(image if image.name != "image" else replace(image, name=path.stem))
         for image in images
     ]
-
-
-def _features(annotations: Iterable[Annotation]) -> dict[str, list[Any]]:
-    """Return the features of a Labels layer: of each object what its first plane says."""
-    objects: dict[int, Annotation] = {}
-    for one in annotations:
-        objects.setdefault(one.label_id, one)
-    features: dict[str, list[Any]] = {
-        INDEX_COLUMN: list(objects),
-        CLASS_COLUMN: [one.category for one in objects.values()],
-        SCORE_COLUMN: [
-            np.nan if one.predicted_iou is None else one.predicted_iou for one in objects.values()
-        ],
-    }
-    if any(one.is_crowd for one in objects.values()):
-        features[_CROWD] = [one.is_crowd for one in objects.values()]
-    scalars = {
-        name: None
-        for one in objects.values()
-        for name, value in one.properties.items()
-        if isinstance(value, int | float | str) and name not in features
-    }
-    for name in scalars:
-        features[name] = [one.properties.get(name) for one in objects.values()]
-    return features
-
-
-def _known(meta: Mapping[str, Any]) -> dict[str, dict[int, Any]]:
-    """Return the features by column and label, without those that are missing."""
-    features = meta.get("features")
-    if features is None or len(features) == 0:
-        return {}
-    columns = {str(name): list(features[name]) for name in features}
-    length = max((len(values) for values in columns.values()), default=0)
-    index = columns.pop(INDEX_COLUMN, range(length))
-    return {
-        name: {
-            int(label_id): value.item() if isinstance(value, np.generic) else value
-            for label_id, value in zip(index, values, strict=True)
-            if not (_is_missing(label_id) or _is_missing(value))
-        }
-        for name, values in columns.items()
-    }
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or str(value) in ("", "nan", "<NA>", "NaT")
 
 
 def _finest(data: Any, meta: Mapping[str, Any]) -> Any:
