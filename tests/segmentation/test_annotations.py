@@ -113,7 +113,11 @@ def test_high_ids_are_counted_over():
     assert numbers.max() == 2
     assert {found.label_id for found in annotations_from_labels(labels)} == {7, 2**40}
     highest = np.full((2, 2), 2**64 - 1, np.uint64)
-    assert annotations_from_labels(highest)[0].label_id == 2**64 - 1
+    [found] = annotations_from_labels(highest)
+    assert found.label_id == 2**64 - 1
+    drawn = labels_from_annotations([found], (2, 2))
+    assert drawn.dtype == np.uint64
+    assert np.array_equal(drawn, highest)
 
 
 @pytest.mark.parametrize(
@@ -150,8 +154,8 @@ def test_other_values_are_refused():
         square(0, (0, 0), 2)
     with pytest.raises(ValueError, match="must be \\(h, w\\) bool"):
         Annotation(label_id=1, mask=np.ones((2, 2)), corner=(0, 0))
-    with pytest.raises(ValueError, match="below 2"):
-        labels_from_annotations([square(2**32, (0, 0), 2)], (4, 4))
+    with pytest.raises(ValueError, match=r"below 2\*\*64"):
+        labels_from_annotations([square(2**64, (0, 0), 2)], (4, 4))
     with pytest.raises(ValueError, match="'small' or 'score'"):
         labels_from_annotations([], (4, 4), on_top="big")
     with pytest.raises(ValueError, match="shape must be"):

@@ -248,6 +248,11 @@ def test_planes_without_label_ids_do_not_share_objects():
     assert [found.label_id for found in read.annotations] == [1, 2]
 
 
+@pytest.mark.parametrize("label_id", [2**53 + 1, str(2**53 + 1)])
+def test_large_label_ids_are_not_rounded(label_id):
+    assert only(foreign([RECTANGLE], label_id=label_id)).label_id == 2**53 + 1
+
+
 def test_sa1b_comes_back():
     labels = ring_and_square()
     extra = {"stability_score": 0.9, "point_coords": [[2.5, 3.5]], "crop_box": [0, 0, 8, 6]}

@@ -127,6 +127,17 @@ def test_crowds_colours_and_high_ids_are_kept():
     assert (again.label_id, again.is_crowd, again.properties) == (70_000, True, {"note": "x"})
 
 
+@pytest.mark.parametrize(
+    ("write", "name"), [(save_coco, "cells.json"), (save_geojson, "cells.geojson")]
+)
+def test_ids_beyond_32_bit_come_back(tmp_path, write, name):
+    labels = np.array([[0, 2**32, 2**53, 2**53 + 1, 2**62]], np.int64)
+    [layer] = opened(saved(write, tmp_path / name, layer_of(labels)))
+    assert layer.data.dtype == np.uint64
+    assert layer.data.tolist() == labels.tolist()
+    assert layer.features["index"].tolist() == labels[0, 1:].tolist()
+
+
 def test_colours_of_classes_go_to_qupath(tmp_path):
     layer = layer_of(cells(), features=FEATURES, metadata={"class_colors": {"cell": (1, 2, 3)}})
     path = saved(save_geojson, tmp_path / "cells.geojson", layer)

@@ -137,7 +137,7 @@ class AnnotatedImage:
             found[annotation.plane].append(annotation)
         return found
 
-    def labels(self, *, on_top: OnTop = "small") -> NDArray[np.uint32]:
+    def labels(self, *, on_top: OnTop = "small") -> NDArray[np.unsignedinteger]:
         """Draw the objects; see `labels_from_annotations`."""
         return labels_from_annotations(self.annotations, self.shape, on_top=on_top)
 
@@ -196,7 +196,7 @@ def annotations_from_labels(
 
 def labels_from_annotations(
     annotations: Iterable[Annotation], shape: tuple[int, ...], *, on_top: OnTop = "small"
-) -> NDArray[np.uint32]:
+) -> NDArray[np.unsignedinteger]:
     """Draw objects into labels.
 
     Parameters
@@ -212,12 +212,12 @@ def labels_from_annotations(
     Returns
     -------
     ndarray
-        `shape`, uint32, with the label ids of the annotations.
+        `shape`, uint32, or uint64 where an id needs it, with the label ids of the annotations.
 
     Raises
     ------
     ValueError
-        If an annotation does not lie in the shape, or its label id is beyond uint32.
+        If an annotation does not lie in the shape, or its label id is beyond uint64.
     """
     if on_top not in ("small", "score"):
         raise ValueError(f"on_top must be 'small' or 'score', got {on_top!r}")
@@ -227,11 +227,13 @@ def labels_from_annotations(
         score = 1.0 if annotation.predicted_iou is None else annotation.predicted_iou
         return (size, score) if on_top == "small" else (score, size)
 
-    labels = np.zeros(shape, np.uint32)
-    for annotation in sorted(annotations, key=rank):
+    ranked = sorted(annotations, key=rank)
+    highest = max((annotation.label_id for annotation in ranked), default=0)
+    if highest >= 2**64:
+        raise ValueError(f"label_id must be below 2**64, got {highest}; renumber")
+    labels = np.zeros(shape, np.uint32 if highest < 2**32 else np.uint64)
+    for annotation in ranked:
         _check_inside(annotation, shape)
-        if annotation.label_id > np.iinfo(np.uint32).max:
-            raise ValueError(f"label_id must be below 2**32, got {annotation.label_id}; renumber")
         labels[annotation.plane][annotation.slices][annotation.mask] = annotation.label_id
     return labels
 

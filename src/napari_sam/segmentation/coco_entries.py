@@ -223,7 +223,10 @@ def _size(image: Entry, entries: Sequence[Entry]) -> tuple[int, int]:
 
 def _whole(entry: Entry, name: str) -> int | None:
     value = entry.get(name)
+    if value is None or isinstance(value, int):  # a float would round large ones
+        return value
     try:
-        return None if value is None else int(float(value))
+        is_digits = isinstance(value, str) and value.strip().isdecimal()
+        return int(value) if is_digits else int(float(value))
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must be a whole number, got {value!r}") from error

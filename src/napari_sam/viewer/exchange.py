@@ -252,7 +252,7 @@ def annotated(data: Any, meta: Mapping[str, Any]) -> AnnotatedImage:
 def layer_data(image: AnnotatedImage) -> LayerData:
     """Return the layer data tuple of a Labels layer that shows objects.
 
-    Labels are uint16, or uint32 beyond 65,535.
+    Labels are uint16, uint32 beyond 65,535, or uint64 beyond that.
 
     Raises
     ------
