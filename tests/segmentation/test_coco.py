@@ -194,8 +194,13 @@ def test_boxes_without_masks_are_left_out(caplog):
     box = {"id": 2, "image_id": 42, "bbox": [0, 0, 2, 2]}
     outside = {"id": 3, "image_id": 42, "segmentation": [[90, 90, 99, 90, 99, 99]]}
     data["annotations"] += [box, {**box, "segmentation": []}, outside]
-    assert only(data).category == "dog"
-    assert caplog.messages == ["left out 3 annotations without a mask"]
+    data["images"].append({"id": 43, "width": 60_000, "height": 50_000, "file_name": "slide.tif"})
+    whole = [[0, 0, 50_000, 0, 50_000, 50_000, 0, 50_000]]
+    data["annotations"].append({"id": 4, "image_id": 43, "segmentation": whole})
+    dogs, slide = from_coco(data)
+    assert [found.category for found in dogs.annotations] == ["dog"]
+    assert (slide.shape, list(slide.annotations)) == ((50_000, 60_000), [])
+    assert caplog.messages == ["left out 4 annotations without a mask that can be drawn"]
     with pytest.raises(ValueError, match="boxes alone make no objects"):
         from_coco({"images": data["images"], "annotations": [box]})
 

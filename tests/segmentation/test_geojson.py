@@ -205,7 +205,9 @@ def test_objects_are_cut_at_the_border_and_left_out_beyond(caplog):
     data = collection(square(-2, -2, 4), square(50, 50, 4), point, nothing)
     [found] = from_geojson(data, shape=(6, 6)).annotations
     assert (found.corner, found.area) == ((0, 0), 4)
-    assert caplog.messages == ["left out 3 features that are no polygons in the image"]
+    assert caplog.messages == [
+        "left out 3 features that are no polygons in the image, or larger than 1073741824 pixels"
+    ]
     with pytest.raises(ValueError, match="coordinates must be pixels"):
         from_geojson(collection(point))
 
@@ -253,3 +255,15 @@ def test_an_object_s_label_and_score_are_its_own():
     again = from_geojson(data).annotations
     assert [(one.label_id, one.predicted_iou) for one in again] == [(1, 0.75), (2, None)]
     assert data["features"][0]["properties"]["measurements"]["area"] == 4
+
+
+def test_the_tissue_of_a_slide_is_left_out(caplog):
+    tissue = square(1000, 1000, 40_000, classification={"name": "Tissue"})
+    read = from_geojson(collection(tissue, square(3000, 3000, 20)))
+    assert read.shape == (3020, 3020)  # as far as what is drawn
+    assert [found.area for found in read.annotations] == [400]
+    assert "left out 1 features" in caplog.messages[0]
+    clipped = from_geojson(collection(tissue), shape=(1010, 1020))
+    assert [found.area for found in clipped.annotations] == [200]
+    with pytest.raises(ValueError, match="at most 1,073,741,824 pixels"):
+        from_geojson(collection(tissue))

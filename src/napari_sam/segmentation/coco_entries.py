@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.segmentation.annotations import NESTED, AnnotatedImage, Annotation
-from napari_sam.segmentation.outlines import Polygon, fill_patch
+from napari_sam.segmentation.outlines import Polygon, fill_patch, is_too_large
 from napari_sam.segmentation.rle import decode_patch, rle_from_dict, rle_to_dict
 
 logger = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ def report_left_out(n_given: int, n_read: int) -> None:
             "make no objects: export with segmentation"
         )
     if n_read < n_given:
-        logger.warning("left out %d annotations without a mask", n_given - n_read)
+        logger.warning("left out %d annotations without a mask that can be drawn", n_given - n_read)
 
 
 def _check_stack(
@@ -163,7 +163,7 @@ def _properties(entry: Entry) -> Entry:
 def _cut_out(
     entry: Entry, shape: tuple[int, int]
 ) -> tuple[NDArray[np.bool_], tuple[int, int]] | None:
-    """Return mask and corner of an annotation, or None if it has no pixel."""
+    """Return mask and corner of an annotation, or None if it has no pixel, or too many."""
     segmentation = entry.get("segmentation")
     if not segmentation:
         return None
@@ -171,7 +171,10 @@ def _cut_out(
         if isinstance(segmentation, dict):
             patch, corner = _decoded(segmentation, shape)
         else:
-            patch, corner = fill_patch(_polygons(segmentation), shape)
+            polygons = _polygons(segmentation)
+            if is_too_large(polygons, shape):
+                return None
+            patch, corner = fill_patch(polygons, shape)
     except ValueError as error:
         raise ValueError(f"annotation {entry.get('id')}: {error}") from error
     return (patch, corner) if patch.any() else None

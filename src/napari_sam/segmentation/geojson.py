@@ -22,7 +22,13 @@ from napari_sam.segmentation.annotations import (
     AnnotatedImage,
     Annotation,
 )
-from napari_sam.segmentation.outlines import Polygon, fill_patch, mask_polygons
+from napari_sam.segmentation.outlines import (
+    MOST_PIXELS,
+    Polygon,
+    fill_patch,
+    is_too_large,
+    mask_polygons,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -116,8 +122,9 @@ def from_geojson(
 ) -> AnnotatedImage:
     """Read features as QuPath and other tools write them.
 
-    Pixels belong to an object if their centres lie in its outline. Points, lines and objects
-    outside the image are left out; children of QuPath's objects are objects, too.
+    Pixels belong to an object if their centres lie in its outline. Points, lines, objects outside
+    the image, and regions of more than 2**30 pixels, such as the tissue of a slide, are left out;
+    children of QuPath's objects are objects, too.
 
     Parameters
     ----------
@@ -150,7 +157,11 @@ def from_geojson(
     if isinstance(data, Mapping):
         name, noted = str(data.get("name") or name), data.get("image_shape")
     if shape is None:
-        shape = _noted_shape(noted) or _reach(outlines)
+        shape = _noted_shape(noted)
+    within = None if shape is None else shape[-2:]
+    outlines = [outline for outline in outlines if not is_too_large(outline.polygons, within)]
+    if shape is None:
+        shape = _reach(outlines)
     unused = itertools.count(1 + max((_label_id(outline) for outline in outlines), default=0))
     annotations = []
     for outline in outlines:
@@ -171,12 +182,14 @@ def from_geojson(
     if features and not annotations:
         raise ValueError(
             f"at least one of the {len(features)} features must be a polygon in the image of shape "
-            f"{shape}, got none; coordinates must be pixels"
+            f"{shape}, and of at most {MOST_PIXELS:,} pixels with its surroundings, got none; "
+            "coordinates must be pixels"
         )
     if len(annotations) < len(features):
         logger.warning(
-            "left out %d features that are no polygons in the image",
+            "left out %d features that are no polygons in the image, or larger than %d pixels",
             len(features) - len(annotations),
+            MOST_PIXELS,
         )
     return AnnotatedImage(shape=shape, annotations=annotations, name=name)
 

@@ -15,7 +15,9 @@ from scipy import ndimage
 _Floats = NDArray[np.float64]
 # An edge goes right, down, left or up, with the object on its right hand as seen on the screen.
 _RIGHT_TURN, _STRAIGHT, _LEFT_TURN = 1, 0, 3
-_MOST_PIXELS = 2**30
+MOST_PIXELS = 2**30
+"""Of the box of polygons that are filled."""
+
 _STRIP = 2**22  # pixels that are filled at once: a count for each takes eight bytes
 _PIXEL_ROW = np.array([0, 0, -1, -1])  # the edge's pixel, from the vertex that it starts at
 _PIXEL_COL = np.array([0, -1, -1, 0])
@@ -119,14 +121,11 @@ def fill_patch(
     ValueError
         If that part is too large for memory.
     """
-    rings = [ring for polygon in polygons for ring in polygon.rings if len(ring) > 2]
-    if not rings:
-        return np.zeros((0, 0), bool), (0, 0)
-    low, high = _bounds(rings, shape)
+    low, high = _extent(polygons, shape)
     height, width = (high - low).tolist()
-    if height * width > _MOST_PIXELS:
+    if height * width > MOST_PIXELS:
         raise ValueError(
-            f"polygons must cover at most {_MOST_PIXELS:,} pixels to be filled, got {height} x "
+            f"polygons must cover at most {MOST_PIXELS:,} pixels to be filled, got {height} x "
             f"{width}; scale the coordinates down"
         )
     patch = np.zeros((height, width), bool)
@@ -140,6 +139,23 @@ def fill_patch(
                 strip = view[row : row + step]
                 strip |= _fill_rings([ring - first - (row, 0) for ring in inside], strip.shape)
     return patch, (int(low[0]), int(low[1]))
+
+
+def is_too_large(polygons: Sequence[Polygon], shape: tuple[int, ...] | None) -> bool:
+    """Tell whether `fill_patch` refuses polygons, in an image (H, W), or in one that has no end."""
+    low, high = _extent(polygons, (2**62, 2**62) if shape is None else shape)
+    height, width = (high - low).tolist()
+    return bool(height * width > MOST_PIXELS)
+
+
+def _extent(
+    polygons: Sequence[Polygon], shape: tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first pixel that polygons may enclose, and one past the last; 0, 0 of none."""
+    rings = [ring for polygon in polygons for ring in polygon.rings if len(ring) > 2]
+    if not rings:
+        return np.zeros(2, np.int64), np.zeros(2, np.int64)
+    return _bounds(rings, shape)
 
 
 def _outgoing_edges(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
