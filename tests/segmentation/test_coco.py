@@ -189,6 +189,17 @@ def test_results_of_a_detector_are_read():
     assert second.annotations[0].predicted_iou == 0.75
 
 
+def test_results_that_are_boxes_are_left_out(caplog):
+    rle = {"size": [6, 8], "counts": [40, 8]}
+    box = {"image_id": 3, "category_id": 1, "score": 0.5, "bbox": [0, 0, 2, 2]}
+    [image] = from_coco([box, {**box, "segmentation": rle}, {**box, "image_id": 4}])
+    assert [found.area for found in image.annotations] == [8]
+    assert caplog.messages == ["left out 2 annotations without a mask that can be drawn"]
+    assert is_coco([box])
+    with pytest.raises(ValueError, match="got none; boxes alone make no objects"):
+        from_coco([box, box])
+
+
 def test_boxes_without_masks_are_left_out(caplog):
     data = foreign([RECTANGLE])
     box = {"id": 2, "image_id": 42, "bbox": [0, 0, 2, 2]}
