@@ -162,6 +162,12 @@ def test_other_values_are_refused():
         AnnotatedImage(shape=(4,), annotations=[])
 
 
+def test_shapes_of_numpy_become_plain():
+    image = AnnotatedImage(shape=[np.int64(3), np.uint16(4)], annotations=[])
+    assert image.shape == (3, 4)
+    assert [type(length) for length in image.shape] == [int, int]
+
+
 def test_values_of_numpy_and_pandas_become_plain():
     one = square(
         np.int64(3),

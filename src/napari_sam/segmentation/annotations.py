@@ -117,7 +117,8 @@ class AnnotatedImage:
     name: str = "image"
 
     def __post_init__(self) -> None:
-        """Check that the objects lie in the image."""
+        """Check that the objects lie in the image; make plain a shape of numpy's."""
+        object.__setattr__(self, "shape", tuple(int(length) for length in self.shape))
         if len(self.shape) < 2:
             raise ValueError(f"shape must be (H, W) or (Z, H, W), got {self.shape}")
         for annotation in self.annotations:
