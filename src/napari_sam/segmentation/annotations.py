@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date, time, timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -304,9 +304,9 @@ def _plain(value: Any) -> Any:
     """
     if isinstance(value, np.generic | np.ndarray):
         value = (value.astype(str) if value.dtype.kind in "mM" else value).tolist()
-    if isinstance(value, date | time):
+    if isinstance(value, dt.date | dt.time):
         return value.isoformat()
-    if isinstance(value, timedelta):
+    if isinstance(value, dt.timedelta):
         return str(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
