@@ -120,6 +120,24 @@ def test_high_ids_are_counted_over():
     assert np.array_equal(drawn, highest)
 
 
+@pytest.mark.parametrize("highest", [2**15, 2**17, 2**40])
+@pytest.mark.parametrize("share", [0.01, 0.9])
+def test_few_high_ids_are_few_numbers(highest, share):
+    rng = np.random.default_rng(0)
+    labels = np.where(rng.random((400, 500)) < share, rng.choice([5, 9, highest], (400, 500)), 0)
+    ids, numbers = compact(labels)
+    assert np.array_equal(ids[numbers], labels)
+    assert ids[0] == 0
+    assert len(ids) == (2**15 + 1 if highest == 2**15 else 4)
+
+
+def test_many_high_ids_are_counted_as_they_are():
+    labels = np.arange(400 * 500).reshape(400, 500)
+    ids, numbers = compact(labels)
+    assert numbers is labels
+    assert np.array_equal(ids, labels.reshape(-1))
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [

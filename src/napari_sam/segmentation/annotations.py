@@ -18,6 +18,8 @@ from napari_sam.segmentation.rle import RunLengths, encode_patch
 DEFAULT_CATEGORY = "object"
 """The class of objects that were given none."""
 
+_FEW = 2**16  # numbers that are counted through in no time
+
 NESTED = "properties"
 """Where files keep what has no place, or no name, among their own fields."""
 
@@ -263,7 +265,7 @@ def annotations_from_records(records: Sequence[MaskRecord]) -> list[Annotation]:
 
 
 def compact(labels: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    """Renumber labels where their ids are too high to count up to.
+    """Renumber labels where their ids are too high to count up to, or far more than the labels.
 
     Returns
     -------
@@ -286,10 +288,22 @@ def compact(labels: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[n
             f"labels must be 0 (background) or more, got {labels.min()}; set such pixels to 0"
         )
     highest = int(labels.max(initial=0))
-    if highest <= labels.size + 2**16:
+    if highest < _FEW:
         return np.arange(highest + 1), labels
-    ids, numbers = np.unique(np.append(labels.ravel(), labels.dtype.type(0)), return_inverse=True)
-    return ids, numbers[:-1].reshape(labels.shape)
+    if highest <= labels.size + _FEW and np.count_nonzero(labels) > labels.size // 16:
+        present = np.zeros(highest + 1, bool)
+        present[labels] = True
+        present[0] = True
+        ids = np.flatnonzero(present)
+        if len(ids) > highest // 2:
+            return np.arange(highest + 1), labels
+        return ids, (np.cumsum(present, dtype=np.int32) - np.int32(1))[labels]
+    flat = labels.reshape(-1)
+    where = np.flatnonzero(flat)
+    ids, inverse = np.unique(flat[where], return_inverse=True)
+    numbers = np.zeros(flat.shape, np.int32)
+    numbers[where] = inverse + 1
+    return np.insert(ids, 0, 0), numbers.reshape(labels.shape)
 
 
 def _boxes(numbers: NDArray[np.integer]) -> list[tuple[slice, slice] | None]:
