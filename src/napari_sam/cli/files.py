@@ -17,7 +17,7 @@ def read_image(path: str | Path) -> NDArray[np.generic]:
     Parameters
     ----------
     path : str or Path
-        A tif, png or jpg file, or a zarr array or OME-Zarr group with one slice.
+        A tif, png or jpg file, or a zarr array or OME-Zarr group; all with one slice.
 
     Raises
     ------
@@ -54,6 +54,10 @@ def _single_slice(path: Path) -> NDArray[np.generic]:
 
 
 def _checked(image: NDArray[np.generic], path: Path) -> NDArray[np.generic]:
+    while image.ndim > 3 or (image.ndim == 3 and image.shape[2] > 4):
+        if len(image) != 1:
+            break
+        image = image[0]  # one slice, time point or channel
     if image.ndim == 3 and image.shape[2] == 2:
         image = image[..., 0]  # gray with alpha
     if image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4)):
