@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import regionprops_table
 
 from napari_sam.segmentation.annotations import compact
+from napari_sam.segmentation.measures import measure_intensities, measure_shapes
 from napari_sam.segmentation.table_text import (
     column_of,
     header_of,
@@ -35,7 +35,6 @@ _LENGTHS = {
     "axis_minor_length": "axis_minor_length",
 }
 _SHAPES_2D = ("eccentricity", "solidity")
-_INTENSITIES = ("intensity_mean", "intensity_max", "intensity_min")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -123,18 +122,15 @@ def measure_objects(
                 f"more axis at the end if any, got {image.shape}"
             )
         image = np.asarray(image)
-        names |= {name: name for name in _INTENSITIES}
     ids, numbers = compact(np.asarray(labels))
-    properties = ("label", *dict.fromkeys(name.partition("-")[0] for name in names))
-    measured = regionprops_table(
-        numbers, image, properties=properties, spacing=tuple(spacing), separator="-"
-    )
+    measured = measure_shapes(numbers, spacing)
+    if image is not None:
+        measured |= measure_intensities(numbers, image)
     label_ids = ids[measured.pop("label")]
     if label_ids.max(initial=0) <= np.iinfo(np.int64).max:
         label_ids = label_ids.astype(np.int64)
-    table = {"label_id": label_ids}
-    for name, values in measured.items():
-        table[names.get(name, name.replace("-", "_"))] = values
+    table = {"label_id": label_ids, **{ours: measured.pop(name) for name, ours in names.items()}}
+    table |= {name.replace("-", "_"): values for name, values in measured.items()}
     for name, by_label in (columns or {}).items():
         if name in table:
             raise ValueError(f"columns must have names of their own, got {name!r}; rename it")
