@@ -113,7 +113,29 @@ def test_high_ids_are_counted_over():
     assert numbers.max() == 2
     assert {found.label_id for found in annotations_from_labels(labels)} == {7, 2**40}
     highest = np.full((2, 2), 2**64 - 1, np.uint64)
-    assert annotations_from_labels(highest)[0].label_id == 2**64 - 1
+    [found] = annotations_from_labels(highest)
+    assert found.label_id == 2**64 - 1
+    drawn = labels_from_annotations([found], (2, 2))
+    assert drawn.dtype == np.uint64
+    assert np.array_equal(drawn, highest)
+
+
+@pytest.mark.parametrize("highest", [2**15, 2**17, 2**40])
+@pytest.mark.parametrize("share", [0.01, 0.9])
+def test_few_high_ids_are_few_numbers(highest, share):
+    rng = np.random.default_rng(0)
+    labels = np.where(rng.random((400, 500)) < share, rng.choice([5, 9, highest], (400, 500)), 0)
+    ids, numbers = compact(labels)
+    assert np.array_equal(ids[numbers], labels)
+    assert ids[0] == 0
+    assert len(ids) == (2**15 + 1 if highest == 2**15 else 4)
+
+
+def test_many_high_ids_are_counted_as_they_are():
+    labels = np.arange(400 * 500).reshape(400, 500)
+    ids, numbers = compact(labels)
+    assert numbers is labels
+    assert np.array_equal(ids, labels.reshape(-1))
 
 
 @pytest.mark.parametrize(
@@ -150,12 +172,18 @@ def test_other_values_are_refused():
         square(0, (0, 0), 2)
     with pytest.raises(ValueError, match="must be \\(h, w\\) bool"):
         Annotation(label_id=1, mask=np.ones((2, 2)), corner=(0, 0))
-    with pytest.raises(ValueError, match="below 2"):
-        labels_from_annotations([square(2**32, (0, 0), 2)], (4, 4))
+    with pytest.raises(ValueError, match=r"below 2\*\*64"):
+        labels_from_annotations([square(2**64, (0, 0), 2)], (4, 4))
     with pytest.raises(ValueError, match="'small' or 'score'"):
         labels_from_annotations([], (4, 4), on_top="big")
     with pytest.raises(ValueError, match="shape must be"):
         AnnotatedImage(shape=(4,), annotations=[])
+
+
+def test_shapes_of_numpy_become_plain():
+    image = AnnotatedImage(shape=[np.int64(3), np.uint16(4)], annotations=[])
+    assert image.shape == (3, 4)
+    assert [type(length) for length in image.shape] == [int, int]
 
 
 def test_values_of_numpy_and_pandas_become_plain():

@@ -189,13 +189,29 @@ def test_results_of_a_detector_are_read():
     assert second.annotations[0].predicted_iou == 0.75
 
 
+def test_results_that_are_boxes_are_left_out(caplog):
+    rle = {"size": [6, 8], "counts": [40, 8]}
+    box = {"image_id": 3, "category_id": 1, "score": 0.5, "bbox": [0, 0, 2, 2]}
+    [image] = from_coco([box, {**box, "segmentation": rle}, {**box, "image_id": 4}])
+    assert [found.area for found in image.annotations] == [8]
+    assert caplog.messages == ["left out 2 annotations without a mask that can be drawn"]
+    assert is_coco([box])
+    with pytest.raises(ValueError, match="got none; boxes alone make no objects"):
+        from_coco([box, box])
+
+
 def test_boxes_without_masks_are_left_out(caplog):
     data = foreign([RECTANGLE])
     box = {"id": 2, "image_id": 42, "bbox": [0, 0, 2, 2]}
     outside = {"id": 3, "image_id": 42, "segmentation": [[90, 90, 99, 90, 99, 99]]}
     data["annotations"] += [box, {**box, "segmentation": []}, outside]
-    assert only(data).category == "dog"
-    assert caplog.messages == ["left out 3 annotations without a mask"]
+    data["images"].append({"id": 43, "width": 60_000, "height": 50_000, "file_name": "slide.tif"})
+    whole = [[0, 0, 50_000, 0, 50_000, 50_000, 0, 50_000]]
+    data["annotations"].append({"id": 4, "image_id": 43, "segmentation": whole})
+    dogs, slide = from_coco(data)
+    assert [found.category for found in dogs.annotations] == ["dog"]
+    assert (slide.shape, list(slide.annotations)) == ((50_000, 60_000), [])
+    assert caplog.messages == ["left out 4 annotations without a mask that can be drawn"]
     with pytest.raises(ValueError, match="boxes alone make no objects"):
         from_coco({"images": data["images"], "annotations": [box]})
 
@@ -246,6 +262,11 @@ def test_planes_without_label_ids_do_not_share_objects():
         del entry["label_id"]
     [read] = from_coco(data)
     assert [found.label_id for found in read.annotations] == [1, 2]
+
+
+@pytest.mark.parametrize("label_id", [2**53 + 1, str(2**53 + 1)])
+def test_large_label_ids_are_not_rounded(label_id):
+    assert only(foreign([RECTANGLE], label_id=label_id)).label_id == 2**53 + 1
 
 
 def test_sa1b_comes_back():

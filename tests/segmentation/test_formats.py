@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,6 +47,34 @@ def test_numbers_of_numpy_and_all_letters_are_written(tmp_path):
     assert found.properties == {"count": 3, "point": [1.5, 2.0], "note": "Größe"}
     with pytest.raises(TypeError, match="got set"):
         write_json(tmp_path / "no.json", to_coco(image_of(np.eye(1, dtype=int))) | {"x": {1}})
+
+
+def test_what_fails_leaves_the_earlier_file(tmp_path, monkeypatch):
+    path = tmp_path / "cells.json"
+    write_annotations(path, image_of(np.ones((2, 2), int)))
+    before = path.read_bytes()
+
+    def cut_off(file, data):
+        with file.open("wb") as opened:
+            opened.write(data[:9])
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", cut_off)
+    with pytest.raises(OSError, match="No space"):
+        write_annotations(path, image_of(np.zeros((2, 2), int)))
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["cells.json", "cells.geojson"])
+def test_names_that_are_no_text_come_back(tmp_path, name):
+    labels = np.ones((2, 2), int)
+    foreign = "Zellen_\udce4.tif"  # a file name in Latin-1, as Python reads it
+    found = annotations_from_labels(labels, categories={1: foreign})
+    image = AnnotatedImage(shape=labels.shape, annotations=found, name=foreign)
+    write_annotations(tmp_path / name, image)
+    [read] = read_annotations(tmp_path / name)
+    assert (read.name, read.annotations[0].category) == (foreign, foreign)
 
 
 def test_a_byte_order_mark_is_no_trouble(tmp_path):

@@ -74,11 +74,17 @@ def test_class_score_and_properties_are_what_qupath_has_for_them():
         "classification": {"name": "Tumor", "color": [200, 0, 0]},
         "measurements": {"label_id": 1, "predicted_iou": 0.5, "Area µm^2": 2.5},
         "metadata": {"note": "x"},
+        "properties": {"point": [1, 2]},
     }
     assert stroma["classification"] == {"name": "Stroma", "color": [1, 2, 3]}
     first, second = from_geojson(data).annotations
     assert (first.category, first.predicted_iou) == ("Tumor", 0.5)
-    assert first.properties == {"Area µm^2": 2.5, "note": "x", "color": [200, 0, 0]}
+    assert first.properties == {
+        "Area µm^2": 2.5,
+        "note": "x",
+        "color": [200, 0, 0],
+        "point": [1, 2],
+    }
     assert (second.category, second.predicted_iou) == ("Stroma", None)
 
 
@@ -199,7 +205,9 @@ def test_objects_are_cut_at_the_border_and_left_out_beyond(caplog):
     data = collection(square(-2, -2, 4), square(50, 50, 4), point, nothing)
     [found] = from_geojson(data, shape=(6, 6)).annotations
     assert (found.corner, found.area) == ((0, 0), 4)
-    assert caplog.messages == ["left out 3 features that are no polygons in the image"]
+    assert caplog.messages == [
+        "left out 3 features that are no polygons in the image, or larger than 1073741824 pixels"
+    ]
     with pytest.raises(ValueError, match="coordinates must be pixels"):
         from_geojson(collection(point))
 
@@ -247,3 +255,15 @@ def test_an_object_s_label_and_score_are_its_own():
     again = from_geojson(data).annotations
     assert [(one.label_id, one.predicted_iou) for one in again] == [(1, 0.75), (2, None)]
     assert data["features"][0]["properties"]["measurements"]["area"] == 4
+
+
+def test_the_tissue_of_a_slide_is_left_out(caplog):
+    tissue = square(1000, 1000, 40_000, classification={"name": "Tissue"})
+    read = from_geojson(collection(tissue, square(3000, 3000, 20)))
+    assert read.shape == (3020, 3020)  # as far as what is drawn
+    assert [found.area for found in read.annotations] == [400]
+    assert "left out 1 features" in caplog.messages[0]
+    clipped = from_geojson(collection(tissue), shape=(1010, 1020))
+    assert [found.area for found in clipped.annotations] == [200]
+    with pytest.raises(ValueError, match="at most 1,073,741,824 pixels"):
+        from_geojson(collection(tissue))

@@ -62,6 +62,13 @@ def test_a_stack_has_volumes():
     assert not {"area", "solidity", "eccentricity"} & set(found)
 
 
+def test_pixels_are_no_unit_of_what_is_scaled():
+    scaled = measure_objects(two_rectangles(), spacing=(0.5, 0.5))
+    assert row_of(scaled, 2)["area"] == 6
+    assert set(scaled.units) == {"row_min", "col_min", "row_max", "col_max"}
+    assert measure_objects(two_rectangles(), spacing=(1, 1)).units["area"] == "pixel^2"
+
+
 def test_intensities_of_gray_and_of_channels():
     labels = two_rectangles()
     image = np.zeros((8, 10))
@@ -105,6 +112,87 @@ def test_a_table_comes_back(tmp_path):
     assert header.startswith("label_id,area [micrometer^2],centroid_row [micrometer],")
     assert header.endswith("row_max [pixel],col_max [pixel],class,predicted_iou,note")
     assert_same(table, read_table(path))
+
+
+KNOWN = {
+    "well": {2: "1_2", 5: "12_3"},
+    "code": {2: "007", 5: "010"},
+    "digits": {2: "1", 5: "2"},
+    "note": {2: "nan", 5: "inf"},
+    "answer": {2: "True", 5: "False"},
+    "nothing": {2: "", 5: ""},
+    "lines": {2: 'a,\n"b"\r\n', 5: " "},
+    "x [y]": {2: 1.5, 5: 2},
+    " []": {2: 1, 5: 2},
+    "a, b [z]": {2: 1, 5: 2},
+    "flag": {2: True, 5: False},
+    "large": {2: 2**60 + 1, 5: -1},
+    "largest": {2: 2**63 + 5, 5: 1},
+    "gaps": {5: 3},
+    "unknown": {},
+}
+
+
+def test_what_looks_like_something_else_comes_back(tmp_path):
+    table = measure_objects(two_rectangles(), unit="mm", columns=KNOWN)
+    write_table(table, tmp_path / "objects.csv")
+    assert_same(table, read_table(tmp_path / "objects.csv"))
+    kinds = {name: table.columns[name].dtype.kind for name in KNOWN}
+    assert "".join(kinds.values()) == "UUUUUUUfiibiuff"
+
+
+def test_numbers_that_nan_would_round_are_text():
+    columns = {"id": {2: 2**53 + 1}, "mixed": {2: 2**53 + 1, 5: 0.5}, "truth": {2: True}}
+    table = measure_objects(two_rectangles(), columns=columns)
+    assert [table.columns[name].tolist() for name in columns] == [
+        ["9007199254740993", ""],
+        ["9007199254740993", "0.5"],
+        ["True", ""],
+    ]
+
+
+def test_label_ids_are_never_rounded(tmp_path):
+    labels = np.array([[2**53, 2**53 + 1, 2**63 + 5]], np.uint64)
+    table = measure_objects(labels)
+    write_table(table, tmp_path / "objects.csv")
+    read = read_table(tmp_path / "objects.csv").columns["label_id"]
+    assert read.tolist() == table.columns["label_id"].tolist() == labels[0].tolist()
+
+
+def test_tables_of_other_programs_are_read(tmp_path):
+    path = tmp_path / "objects.csv"
+    path.write_text("label_id,area [um^2],n,well,code\n3.0,1.5,,007,1_2\n\n4,2,5,8,3\n")
+    columns = read_table(path).columns
+    assert columns["label_id"].tolist() == [3, 4]
+    assert columns["area"].tolist() == [1.5, 2]
+    np.testing.assert_array_equal(columns["n"], [np.nan, 5])
+    assert columns["well"].tolist() == ["007", "8"]
+    assert columns["code"].tolist() == ["1_2", "3"]
+    path.write_text('"label_id","area [um^2]"\n"3","1.5"\n')  # all in quotes
+    assert read_table(path).columns["area"].tolist() == [1.5]
+
+
+def test_what_fails_leaves_the_earlier_table(tmp_path):
+    class Torn:
+        """Text that cannot be had."""
+
+        def __str__(self):
+            raise OSError("No space left on device")
+
+    path = tmp_path / "objects.csv"
+    write_table(measure_objects(two_rectangles()), path)
+    before = path.read_bytes()
+    columns = {"label_id": np.array([1]), "torn": np.array([Torn()])}
+    with pytest.raises(OSError, match="No space"):
+        write_table(MeasurementTable(columns=columns), path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_names_that_are_no_text_are_written(tmp_path):
+    table = measure_objects(two_rectangles(), columns={"file": {2: "\udce4"}})
+    write_table(table, tmp_path / "objects.csv")
+    assert read_table(tmp_path / "objects.csv").columns["file"].tolist() == ["\\udce4", ""]
 
 
 @settings(max_examples=30, deadline=None)
@@ -151,6 +239,9 @@ def test_what_cannot_be_measured_is_refused(labels, options, message):
         (b"label_id,area\n1\n", "line 2 must have 2 values with commas between, got 1"),
         (b"label_id,area [um^2],area\n1,2,3\n", "got 'area' twice"),
         (b"label_id,\xff\n", "objects.csv must be CSV in UTF-8"),
+        (b'label_id,"a\n1,2\n', "text in quotes must end"),
+        (b"label_id\n1.5\n", r"label_id must be whole numbers .*, got \['1.5'\]"),
+        (b"label_id\n99999999999999999999\n", "label_id must be whole numbers"),
     ],
 )
 def test_other_files_are_refused(tmp_path, content, message):

@@ -1,3 +1,6 @@
+import hashlib
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -136,6 +139,28 @@ def test_only_the_part_of_the_image_is_filled():
     patch, corner = fill_patch([Polygon(exterior=ring * 1e6)], (100, 100))
     assert patch.size == 0
     assert fill_patch([], (5, 5))[0].size == 0
+
+
+@pytest.mark.parametrize("strip", [40, 2**22])
+def test_outlines_are_those_of_the_first_version(strip, monkeypatch):
+    monkeypatch.setattr("napari_sam.segmentation.outlines._STRIP", strip)
+    rng = np.random.default_rng(3)
+    text = ""
+    for share in (0.3, 0.5, 0.7, 0.9):
+        for polygon in mask_polygons(rng.random((23, 31)) < share):
+            text += str([ring.tolist() for ring in polygon.rings])
+    digest = "b80085122842bf700508401a98d6a41d2cfba15b1a46598b64a07e538f6067b1"
+    assert hashlib.sha256(text.encode()).hexdigest() == digest
+
+
+def test_memory_is_that_of_the_parts_and_the_edges():
+    mask = np.eye(1500, dtype=bool)
+    mask |= np.eye(1500, k=1, dtype=bool)
+    tracemalloc.start()
+    mask_polygons(mask)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 10 * mask.size  # 4 for the parts, 2 for a strip of the mask; it was 47
 
 
 def test_large_polygons_are_filled_in_strips(monkeypatch):

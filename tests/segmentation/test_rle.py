@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -133,3 +135,25 @@ def test_what_is_no_segmentation_is_refused(data, message):
 def test_empty_images_have_no_runs():
     assert RunLengths(shape=(0, 5), counts=[0]).area == 0
     assert counts_from_string("").tolist() == []
+
+
+@given(MASKS, st.integers(0, 2), st.integers(0, 2))
+def test_strips_give_what_the_whole_gives(mask, below, right):
+    image = np.pad(mask, ((0, below), (0, right)))
+    flat = np.pad(image.T.reshape(-1), 1)
+    edges = np.flatnonzero(flat[1:] != flat[:-1])
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("napari_sam.segmentation.rle._STRIP", 5)
+        rle = encode_patch(mask, (0, 0), image.shape)
+        assert np.array_equal(np.stack(rle.runs(), 1).reshape(-1), edges)
+        top, left, bottom, last = rle.box
+        assert np.array_equal(decode_patch(rle), image[top:bottom, left:last])
+
+
+def test_memory_is_that_of_strips():
+    mask = np.ones((2000, 2000), bool)
+    tracemalloc.start()
+    decode_patch(encode_mask(mask))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12 * mask.size  # a strip is a quarter of it; it was 33

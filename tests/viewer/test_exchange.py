@@ -127,6 +127,17 @@ def test_crowds_colours_and_high_ids_are_kept():
     assert (again.label_id, again.is_crowd, again.properties) == (70_000, True, {"note": "x"})
 
 
+@pytest.mark.parametrize(
+    ("write", "name"), [(save_coco, "cells.json"), (save_geojson, "cells.geojson")]
+)
+def test_ids_beyond_32_bit_come_back(tmp_path, write, name):
+    labels = np.array([[0, 2**32, 2**53, 2**53 + 1, 2**62]], np.int64)
+    [layer] = opened(saved(write, tmp_path / name, layer_of(labels)))
+    assert layer.data.dtype == np.uint64
+    assert layer.data.tolist() == labels.tolist()
+    assert layer.features["index"].tolist() == labels[0, 1:].tolist()
+
+
 def test_colours_of_classes_go_to_qupath(tmp_path):
     layer = layer_of(cells(), features=FEATURES, metadata={"class_colors": {"cell": (1, 2, 3)}})
     path = saved(save_geojson, tmp_path / "cells.geojson", layer)
@@ -166,6 +177,17 @@ def test_tif_has_the_size_of_pixels(tmp_path, shape, axes):
     assert ("PhysicalSizeZ" in description) == ("Z" in axes)
 
 
+def test_a_scale_without_a_unit_is_kept_without_one(tmp_path):
+    layer = layer_of(cells(), scale=(0.5, 0.25))
+    table = read_table(saved(save_csv, tmp_path / "cells.csv", layer))
+    assert table.columns["area"].tolist() == [45 / 8, 21 / 8, 2 / 8]
+    assert "area" not in table.units
+    assert table.units["row_max"] == "pixel"
+    path = saved(save_tiff, tmp_path / "cells.tif", layer)
+    source = open_source(path)
+    assert (source.scale[1:], source.units[1:]) == ((0.5, 0.25), (None, None))
+
+
 def test_tif_is_small(tmp_path):
     path = saved(save_tiff, tmp_path / "cells.tif", layer_of(cells().clip(0, 200)))
     assert tifffile.imread(path).dtype == np.uint8
@@ -178,6 +200,29 @@ def test_tif_is_small(tmp_path):
     ):
         with pytest.raises(ValueError, match=message):
             saved(save_tiff, tmp_path / "no.tif", layer_of(labels))
+
+
+@pytest.mark.parametrize(
+    ("write", "name"),
+    [(save_coco, "a.json"), (save_geojson, "a.geojson"), (save_csv, "a.csv"), (save_tiff, "a.tif")],
+)
+def test_names_that_are_no_text_are_written(tmp_path, write, name):
+    layer = Labels(cells(), name="\udce4", features={"index": [3], "class": ["\udce4"]})
+    assert saved(write, tmp_path / name, layer).stat().st_size > 0
+
+
+def test_a_full_disk_leaves_the_earlier_tif(tmp_path, monkeypatch):
+    path = saved(save_tiff, tmp_path / "cells.tif", layer_of(cells()))
+
+    def cut_off(file, *_, **__):
+        file.write_bytes(b"II")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(tifffile, "imwrite", cut_off)
+    with pytest.raises(OSError, match="No space"):
+        saved(save_tiff, path, layer_of(cells()))
+    assert np.array_equal(tifffile.imread(path), cells())
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_ome_zarr_is_an_image_with_scale_and_place(tmp_path):

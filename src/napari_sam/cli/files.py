@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam.segmentation.whole_files import replacing
 from napari_sam.training.reading import FILE_SUFFIXES, TIFF_SUFFIXES, read_file
 
 
@@ -16,7 +17,7 @@ def read_image(path: str | Path) -> NDArray[np.generic]:
     Parameters
     ----------
     path : str or Path
-        A tif, png or jpg file, or a zarr array or OME-Zarr group with one slice.
+        A tif, png or jpg file, or a zarr array or OME-Zarr group; all with one slice.
 
     Raises
     ------
@@ -53,6 +54,10 @@ def _single_slice(path: Path) -> NDArray[np.generic]:
 
 
 def _checked(image: NDArray[np.generic], path: Path) -> NDArray[np.generic]:
+    while image.ndim > 3 or (image.ndim == 3 and image.shape[2] > 4):
+        if len(image) != 1:
+            break
+        image = image[0]  # one slice, time point or channel
     if image.ndim == 3 and image.shape[2] == 2:
         image = image[..., 0]  # gray with alpha
     if image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4)):
@@ -113,8 +118,11 @@ def write_labels(path: Path, labels: NDArray[np.integer]) -> None:
             raise ValueError(f"{path.name}: png holds ids up to 65,535; write a tif instead")
         import imageio.v3 as iio
 
-        iio.imwrite(path, labels.astype(smallest))
+        with replacing(path) as partial:
+            iio.imwrite(partial, labels.astype(smallest), extension=".png")
         return
     import tifffile
 
-    tifffile.imwrite(path, labels.astype(smallest), compression="zlib")
+    is_ome = path.name.lower().endswith((".ome.tif", ".ome.tiff"))
+    with replacing(path) as partial:
+        tifffile.imwrite(partial, labels.astype(smallest), compression="zlib", ome=is_ome)

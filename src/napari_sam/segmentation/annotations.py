@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,11 @@ from napari_sam.segmentation.rle import RunLengths, encode_patch
 
 DEFAULT_CATEGORY = "object"
 """The class of objects that were given none."""
+
+_FEW = 2**16  # numbers that are counted through in no time
+
+NESTED = "properties"
+"""Where files keep what has no place, or no name, among their own fields."""
 
 OnTop = Literal["small", "score"]
 
@@ -42,7 +48,7 @@ class Annotation:
     is_crowd : bool
         Whether the mask covers a group of objects that were not told apart.
     properties : mapping
-        Anything else that JSON holds, named as in the files.
+        Anything else that JSON holds, named as in the files; dates become text.
     """
 
     label_id: int
@@ -113,7 +119,8 @@ class AnnotatedImage:
     name: str = "image"
 
     def __post_init__(self) -> None:
-        """Check that the objects lie in the image."""
+        """Check that the objects lie in the image; make plain a shape of numpy's."""
+        object.__setattr__(self, "shape", tuple(int(length) for length in self.shape))
         if len(self.shape) < 2:
             raise ValueError(f"shape must be (H, W) or (Z, H, W), got {self.shape}")
         for annotation in self.annotations:
@@ -133,7 +140,7 @@ class AnnotatedImage:
             found[annotation.plane].append(annotation)
         return found
 
-    def labels(self, *, on_top: OnTop = "small") -> NDArray[np.uint32]:
+    def labels(self, *, on_top: OnTop = "small") -> NDArray[np.unsignedinteger]:
         """Draw the objects; see `labels_from_annotations`."""
         return labels_from_annotations(self.annotations, self.shape, on_top=on_top)
 
@@ -192,7 +199,7 @@ def annotations_from_labels(
 
 def labels_from_annotations(
     annotations: Iterable[Annotation], shape: tuple[int, ...], *, on_top: OnTop = "small"
-) -> NDArray[np.uint32]:
+) -> NDArray[np.unsignedinteger]:
     """Draw objects into labels.
 
     Parameters
@@ -208,12 +215,12 @@ def labels_from_annotations(
     Returns
     -------
     ndarray
-        `shape`, uint32, with the label ids of the annotations.
+        `shape`, uint32, or uint64 where an id needs it, with the label ids of the annotations.
 
     Raises
     ------
     ValueError
-        If an annotation does not lie in the shape, or its label id is beyond uint32.
+        If an annotation does not lie in the shape, or its label id is beyond uint64.
     """
     if on_top not in ("small", "score"):
         raise ValueError(f"on_top must be 'small' or 'score', got {on_top!r}")
@@ -223,11 +230,13 @@ def labels_from_annotations(
         score = 1.0 if annotation.predicted_iou is None else annotation.predicted_iou
         return (size, score) if on_top == "small" else (score, size)
 
-    labels = np.zeros(shape, np.uint32)
-    for annotation in sorted(annotations, key=rank):
+    ranked = sorted(annotations, key=rank)
+    highest = max((annotation.label_id for annotation in ranked), default=0)
+    if highest >= 2**64:
+        raise ValueError(f"label_id must be below 2**64, got {highest}; renumber")
+    labels = np.zeros(shape, np.uint32 if highest < 2**32 else np.uint64)
+    for annotation in ranked:
         _check_inside(annotation, shape)
-        if annotation.label_id > np.iinfo(np.uint32).max:
-            raise ValueError(f"label_id must be below 2**32, got {annotation.label_id}; renumber")
         labels[annotation.plane][annotation.slices][annotation.mask] = annotation.label_id
     return labels
 
@@ -256,7 +265,7 @@ def annotations_from_records(records: Sequence[MaskRecord]) -> list[Annotation]:
 
 
 def compact(labels: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[np.integer]]:
-    """Renumber labels where their ids are too high to count up to.
+    """Renumber labels where their ids are too high to count up to, or far more than the labels.
 
     Returns
     -------
@@ -279,10 +288,22 @@ def compact(labels: NDArray[np.integer]) -> tuple[NDArray[np.integer], NDArray[n
             f"labels must be 0 (background) or more, got {labels.min()}; set such pixels to 0"
         )
     highest = int(labels.max(initial=0))
-    if highest <= labels.size + 2**16:
+    if highest < _FEW:
         return np.arange(highest + 1), labels
-    ids, numbers = np.unique(np.append(labels.ravel(), labels.dtype.type(0)), return_inverse=True)
-    return ids, numbers[:-1].reshape(labels.shape)
+    if highest <= labels.size + _FEW and np.count_nonzero(labels) > labels.size // 16:
+        present = np.zeros(highest + 1, bool)
+        present[labels] = True
+        present[0] = True
+        ids = np.flatnonzero(present)
+        if len(ids) > highest // 2:
+            return np.arange(highest + 1), labels
+        return ids, (np.cumsum(present, dtype=np.int32) - np.int32(1))[labels]
+    flat = labels.reshape(-1)
+    where = np.flatnonzero(flat)
+    ids, inverse = np.unique(flat[where], return_inverse=True)
+    numbers = np.zeros(flat.shape, np.int32)
+    numbers[where] = inverse + 1
+    return np.insert(ids, 0, 0), numbers.reshape(labels.shape)
 
 
 def _boxes(numbers: NDArray[np.integer]) -> list[tuple[slice, slice] | None]:
@@ -291,9 +312,16 @@ def _boxes(numbers: NDArray[np.integer]) -> list[tuple[slice, slice] | None]:
 
 
 def _plain(value: Any) -> Any:
-    """Return what JSON holds for a value of numpy's or pandas'; NaN and infinity are nothing."""
+    """Return what JSON holds for a value of numpy's or pandas'; NaN and infinity are nothing.
+
+    Dates and durations are text.
+    """
     if isinstance(value, np.generic | np.ndarray):
-        value = value.tolist()
+        value = (value.astype(str) if value.dtype.kind in "mM" else value).tolist()
+    if isinstance(value, dt.date | dt.time):
+        return value.isoformat()
+    if isinstance(value, dt.timedelta):
+        return str(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):

@@ -27,8 +27,11 @@ def is_coco(data: object) -> bool:
     """Tell whether what a JSON file holds looks like COCO: a data set, or a list of results."""
     if isinstance(data, dict):
         return is_list_of_dicts(data.get("images")) and is_list_of_dicts(data.get("annotations"))
-    wanted = {"image_id", "segmentation"}
-    return is_list_of_dicts(data) and len(data) > 0 and all(wanted <= set(entry) for entry in data)
+    return is_list_of_dicts(data) and len(data) > 0 and all(map(_is_result, data))
+
+
+def _is_result(entry: Entry) -> bool:
+    return "image_id" in entry and ("segmentation" in entry or "bbox" in entry)
 
 
 def to_coco(
@@ -47,7 +50,8 @@ def to_coco(
     Returns
     -------
     dict
-        For `json.dump`. Scores are ``score``, other properties are fields of their own.
+        For `json.dump`. Scores are ``score``, other properties are fields of their own; those
+        that are called like one of COCO's are in the field ``properties``.
 
     Raises
     ------
@@ -116,10 +120,10 @@ def from_coco(data: Mapping[str, Any] | Sequence[Any]) -> list[AnnotatedImage]:
     if not is_coco(data):
         raise ValueError(
             "COCO must be an object with the lists images and annotations, or a list of results "
-            f"with image_id and segmentation, got {summary(data)}"
+            f"with image_id and segmentation or bbox, got {summary(data)}"
         )
     if not isinstance(data, Mapping):
-        data = {"annotations": data, "images": _images_of_results(data)}
+        data = _data_of_results(data)
     names = _category_names(data.get("categories"))
     by_image = _entries_by_image(data)
     stacks: dict[tuple[str, str], list[Entry]] = {}
@@ -152,8 +156,12 @@ def _entries_by_image(data: Mapping[str, Any]) -> dict[str, list[Entry]]:
     return by_image
 
 
-def _images_of_results(results: Sequence[Entry]) -> list[Entry]:
-    return [{"id": number} for number in dict.fromkeys(str(entry["image_id"]) for entry in results)]
+def _data_of_results(results: Sequence[Entry]) -> dict[str, list[Entry]]:
+    """Return results as a data set; only images that have a mask say their size."""
+    masks = [entry for entry in results if entry.get("segmentation")]
+    report_left_out(len(results), len(masks))
+    numbers = dict.fromkeys(str(entry["image_id"]) for entry in masks)
+    return {"images": [{"id": number} for number in numbers], "annotations": masks}
 
 
 def _category_names(categories: Any) -> dict[str, str]:

@@ -16,15 +16,15 @@ from typing import Any, TypeGuard
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam.segmentation.annotations import AnnotatedImage, Annotation
-from napari_sam.segmentation.outlines import Polygon, fill_patch
+from napari_sam.segmentation.annotations import NESTED, AnnotatedImage, Annotation
+from napari_sam.segmentation.outlines import Polygon, fill_patch, is_too_large
 from napari_sam.segmentation.rle import decode_patch, rle_from_dict, rle_to_dict
 
 logger = logging.getLogger(__name__)
 
 Entry = dict[str, Any]
 _IDS = {"id", "image_id", "category_id", "label_id"}
-_OWN_FIELDS = {*_IDS, "segmentation", "area", "bbox", "iscrowd", "score", "predicted_iou"}
+_OWN_FIELDS = {*_IDS, "segmentation", "area", "bbox", "iscrowd", "score", "predicted_iou", NESTED}
 
 
 def image_entry(image: AnnotatedImage, plane: tuple[int, ...], image_id: int) -> Entry:
@@ -40,11 +40,17 @@ def image_entry(image: AnnotatedImage, plane: tuple[int, ...], image_id: int) ->
 
 
 def annotation_entry(annotation: Annotation, shape: tuple[int, int], **fields: Any) -> Entry:
-    """Return the entry of an object: its mask, its properties, and the fields that are not None."""
+    """Return the entry of an object: its mask, its properties, and the fields that are not None.
+
+    Properties that are called like fields are in one of their own.
+    """
     rle = annotation.rle(shape)
     top, left, bottom, right = rle.box
+    given = annotation.properties.items()
+    nested = {name: value for name, value in given if name in _OWN_FIELDS}
     return {
-        **annotation.properties,
+        **{name: value for name, value in given if name not in _OWN_FIELDS},
+        **({NESTED: nested} if nested else {}),
         **{name: value for name, value in fields.items() if value is not None},
         "segmentation": rle_to_dict(rle),
         "area": rle.area,
@@ -108,7 +114,7 @@ def report_left_out(n_given: int, n_read: int) -> None:
             "make no objects: export with segmentation"
         )
     if n_read < n_given:
-        logger.warning("left out %d annotations without a mask", n_given - n_read)
+        logger.warning("left out %d annotations without a mask that can be drawn", n_given - n_read)
 
 
 def _check_stack(
@@ -143,14 +149,21 @@ def _annotation(
         category=category,
         predicted_iou=float(score) if isinstance(score, int | float) else None,
         is_crowd=bool(entry.get("iscrowd", 0)),
-        properties={name: value for name, value in entry.items() if name not in _OWN_FIELDS},
+        properties=_properties(entry),
     )
+
+
+def _properties(entry: Entry) -> Entry:
+    """Return what is no field of COCO's, also from where `annotation_entry` put it."""
+    found = {name: value for name, value in entry.items() if name not in _OWN_FIELDS}
+    nested = entry.get(NESTED, {})
+    return found | (nested if isinstance(nested, dict) else {NESTED: nested})
 
 
 def _cut_out(
     entry: Entry, shape: tuple[int, int]
 ) -> tuple[NDArray[np.bool_], tuple[int, int]] | None:
-    """Return mask and corner of an annotation, or None if it has no pixel."""
+    """Return mask and corner of an annotation, or None if it has no pixel, or too many."""
     segmentation = entry.get("segmentation")
     if not segmentation:
         return None
@@ -158,7 +171,10 @@ def _cut_out(
         if isinstance(segmentation, dict):
             patch, corner = _decoded(segmentation, shape)
         else:
-            patch, corner = fill_patch(_polygons(segmentation), shape)
+            polygons = _polygons(segmentation)
+            if is_too_large(polygons, shape):
+                return None
+            patch, corner = fill_patch(polygons, shape)
     except ValueError as error:
         raise ValueError(f"annotation {entry.get('id')}: {error}") from error
     return (patch, corner) if patch.any() else None
@@ -210,7 +226,10 @@ def _size(image: Entry, entries: Sequence[Entry]) -> tuple[int, int]:
 
 def _whole(entry: Entry, name: str) -> int | None:
     value = entry.get(name)
+    if value is None or isinstance(value, int):  # a float would round large ones
+        return value
     try:
-        return None if value is None else int(float(value))
+        is_digits = isinstance(value, str) and value.strip().isdecimal()
+        return int(value) if is_digits else int(float(value))
     except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(f"{name} must be a whole number, got {value!r}") from error

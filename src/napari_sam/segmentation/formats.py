@@ -12,6 +12,7 @@ from napari_sam.segmentation.annotations import AnnotatedImage
 from napari_sam.segmentation.coco import from_coco, is_coco, to_coco
 from napari_sam.segmentation.geojson import from_geojson, is_geojson, to_geojson
 from napari_sam.segmentation.sa1b import from_sa1b, is_sa1b, to_sa1b
+from napari_sam.segmentation.whole_files import write_text
 
 Format = Literal["coco", "sa1b", "geojson"]
 
@@ -43,7 +44,7 @@ def write_annotations(
     Parameters
     ----------
     path : str or Path
-        The file; one that is there is replaced.
+        The file; one that is there is replaced when the new one is whole.
     image : AnnotatedImage
         The objects.
     file_format : {"coco", "sa1b", "geojson"}, optional
@@ -76,7 +77,7 @@ def write_json(path: str | os.PathLike[str], data: Mapping[str, Any]) -> None:
     text = json.dumps(
         data, default=_refused, allow_nan=False, separators=(",", ":"), ensure_ascii=False
     )
-    Path(path).write_text(text, encoding="utf-8")
+    write_text(path, text)
 
 
 def read_annotations(path: str | os.PathLike[str]) -> list[AnnotatedImage]:

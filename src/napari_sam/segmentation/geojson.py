@@ -16,8 +16,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam.segmentation.annotations import DEFAULT_CATEGORY, AnnotatedImage, Annotation
-from napari_sam.segmentation.outlines import Polygon, fill_patch, mask_polygons
+from napari_sam.segmentation.annotations import (
+    DEFAULT_CATEGORY,
+    NESTED,
+    AnnotatedImage,
+    Annotation,
+)
+from napari_sam.segmentation.outlines import (
+    MOST_PIXELS,
+    Polygon,
+    fill_patch,
+    is_too_large,
+    mask_polygons,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -80,8 +91,8 @@ def to_geojson(
     -------
     dict
         For `json.dump`. The label, the score and properties that are numbers are QuPath's
-        measurements, properties that are text its metadata; others are left out. Objects without a
-        class have no classification.
+        measurements, properties that are text its metadata; others, which QuPath has no place for,
+        are in ``properties`` of its properties. Objects without a class have no classification.
 
     Raises
     ------
@@ -111,8 +122,9 @@ def from_geojson(
 ) -> AnnotatedImage:
     """Read features as QuPath and other tools write them.
 
-    Pixels belong to an object if their centres lie in its outline. Points, lines and objects
-    outside the image are left out; children of QuPath's objects are objects, too.
+    Pixels belong to an object if their centres lie in its outline. Points, lines, objects outside
+    the image, and regions of more than 2**30 pixels, such as the tissue of a slide, are left out;
+    children of QuPath's objects are objects, too.
 
     Parameters
     ----------
@@ -145,7 +157,11 @@ def from_geojson(
     if isinstance(data, Mapping):
         name, noted = str(data.get("name") or name), data.get("image_shape")
     if shape is None:
-        shape = _noted_shape(noted) or _reach(outlines)
+        shape = _noted_shape(noted)
+    within = None if shape is None else shape[-2:]
+    outlines = [outline for outline in outlines if not is_too_large(outline.polygons, within)]
+    if shape is None:
+        shape = _reach(outlines)
     unused = itertools.count(1 + max((_label_id(outline) for outline in outlines), default=0))
     annotations = []
     for outline in outlines:
@@ -166,12 +182,14 @@ def from_geojson(
     if features and not annotations:
         raise ValueError(
             f"at least one of the {len(features)} features must be a polygon in the image of shape "
-            f"{shape}, got none; coordinates must be pixels"
+            f"{shape}, and of at most {MOST_PIXELS:,} pixels with its surroundings, got none; "
+            "coordinates must be pixels"
         )
     if len(annotations) < len(features):
         logger.warning(
-            "left out %d features that are no polygons in the image",
+            "left out %d features that are no polygons in the image, or larger than %d pixels",
             len(features) - len(annotations),
+            MOST_PIXELS,
         )
     return AnnotatedImage(shape=shape, annotations=annotations, name=name)
 
@@ -189,22 +207,37 @@ def _feature(
     t, z = (0, 0, *annotation.plane)[-2:]
     if t or z:
         geometry["plane"] = {"c": -1, "z": z, "t": t}
+    numbers, metadata, nested = _sorted_out(annotation.properties)
     properties: dict[str, Any] = {"objectType": object_type}
     if annotation.category != DEFAULT_CATEGORY:
         color = list(colors[annotation.category])
         properties["classification"] = {"name": annotation.category, "color": color}
-    others = annotation.properties.items()
-    numbers = {name: value for name, value in others if _is_number(value)}
+        if _color(nested) == tuple(color):
+            nested.pop("color")  # comes back as the class's
     numbers["label_id"] = annotation.label_id
     if annotation.predicted_iou is not None:
         numbers["predicted_iou"] = annotation.predicted_iou
     if annotation.is_crowd:
         numbers["is_crowd"] = 1
     properties["measurements"] = numbers
-    metadata = {name: value for name, value in others if isinstance(value, str)}
     if metadata:
         properties["metadata"] = metadata
+    if nested:
+        properties[NESTED] = nested
     return {"type": "Feature", "geometry": geometry, "properties": properties}
+
+
+def _sorted_out(properties: Mapping[str, Any]) -> tuple[_Feature, _Feature, _Feature]:
+    """Return the measurements and metadata of QuPath, and what can be neither."""
+    numbers, metadata, nested = {}, {}, {}
+    for name, value in properties.items():
+        if _is_number(value) and name not in _OWN_MEASUREMENTS:
+            numbers[name] = value
+        elif isinstance(value, str) and name != "color":
+            metadata[name] = value
+        else:
+            nested[name] = value
+    return numbers, metadata, nested
 
 
 def _closed(ring: NDArray[np.float64]) -> list[list[int]]:
@@ -253,6 +286,7 @@ def _outline(number: int, feature: _Feature) -> _Outline:
     color = _color(_dict(classification))
     if color is not None:
         others["color"] = list(color)
+    others |= _dict(properties.get(NESTED))
     plane = _dict(geometry.get("plane"))
     try:
         return _Outline(

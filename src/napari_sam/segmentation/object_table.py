@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import os
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +10,20 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from skimage.measure import regionprops_table
 
 from napari_sam.segmentation.annotations import compact
+from napari_sam.segmentation.measures import measure_intensities, measure_shapes
+from napari_sam.segmentation.table_text import (
+    column_of,
+    header_of,
+    is_exact,
+    join_rows,
+    label_ids_of,
+    name_and_unit,
+    split_rows,
+    whole_numbers,
+)
+from napari_sam.segmentation.whole_files import write_text
 
 PIXEL = "pixel"
 TEXT_COLUMNS = ("class", "model")
@@ -26,8 +35,6 @@ _LENGTHS = {
     "axis_minor_length": "axis_minor_length",
 }
 _SHAPES_2D = ("eccentricity", "solidity")
-_INTENSITIES = ("intensity_mean", "intensity_max", "intensity_min")
-_HEADER = re.compile(r"(?P<name>.*\S) \[(?P<unit>[^\[\]]+)\]")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,10 +91,12 @@ def measure_objects(
     spacing : sequence of float, optional
         Size of a pixel along each axis, in `unit`; 1 by default.
     unit : str
-        Unit of `spacing`, such as ``"micrometer"``.
+        Unit of `spacing`, such as ``"micrometer"``. With ``"pixel"`` and a spacing other than 1,
+        nobody knows what is measured in: such columns have no unit.
     columns : mapping of str to mapping of int to value, optional
-        Columns more: numbers or text by label id, such as the class and the score. Missing values
-        are nan or empty text.
+        Columns more: numbers, truth values or text by label id, such as the class and the score.
+        Missing values are nan or empty text; truth values with gaps, and whole numbers with gaps
+        that nan would round, are text.
 
     Returns
     -------
@@ -104,7 +113,8 @@ def measure_objects(
         If labels are no integers or not 2D or 3D, or image, spacing or a column do not fit.
     """
     spacing = _checked_spacing(labels.shape, spacing)
-    names, units = _measured(len(spacing), unit)
+    is_unknown = unit == PIXEL and any(length != 1 for length in spacing)
+    names, units = _measured(len(spacing), "" if is_unknown else unit)
     if image is not None:
         if labels.shape not in (image.shape, image.shape[:-1]):
             raise ValueError(
@@ -112,16 +122,15 @@ def measure_objects(
                 f"more axis at the end if any, got {image.shape}"
             )
         image = np.asarray(image)
-        names |= {name: name for name in _INTENSITIES}
     ids, numbers = compact(np.asarray(labels))
-    properties = ("label", *dict.fromkeys(name.partition("-")[0] for name in names))
-    measured = regionprops_table(
-        numbers, image, properties=properties, spacing=tuple(spacing), separator="-"
-    )
+    measured = measure_shapes(numbers, spacing)
+    if image is not None:
+        measured |= measure_intensities(numbers, image)
     label_ids = ids[measured.pop("label")]
-    table = {"label_id": label_ids}
-    for name, values in measured.items():
-        table[names.get(name, name.replace("-", "_"))] = values
+    if label_ids.max(initial=0) <= np.iinfo(np.int64).max:
+        label_ids = label_ids.astype(np.int64)
+    table = {"label_id": label_ids, **{ours: measured.pop(name) for name, ours in names.items()}}
+    table |= {name.replace("-", "_"): values for name, values in measured.items()}
     for name, by_label in (columns or {}).items():
         if name in table:
             raise ValueError(f"columns must have names of their own, got {name!r}; rename it")
@@ -129,28 +138,31 @@ def measure_objects(
     return MeasurementTable(columns=table, units=units)
 
 
+def measured_names(ndim: int) -> list[str]:
+    """Return the columns that `measure_objects` makes of 2 or 3 axes, without an image."""
+    return ["label_id", *_measured(ndim, PIXEL)[0].values()]
+
+
 def write_table(table: MeasurementTable, path: str | os.PathLike[str]) -> None:
-    """Write a table as CSV with commas and points, UTF-8, units in brackets after the names."""
-    headers = [
-        f"{name} [{table.units[name]}]" if name in table.units else name for name in table.columns
-    ]
-    with Path(path).open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
-        writer.writerow(headers)
-        writer.writerows(zip(*map(_texts, table.columns.values()), strict=True))
+    """Write a table as CSV with commas and points, UTF-8, units in brackets after the names.
+
+    Text is in quotes, so that `read_table` tells it from numbers.
+    """
+    headers = [header_of(name, table.units.get(name)) for name in table.columns]
+    write_text(path, join_rows(headers, list(table.columns.values())))
 
 
 def read_table(
     path: str | os.PathLike[str], *, text: Collection[str] = TEXT_COLUMNS
 ) -> MeasurementTable:
-    """Read a table that `write_table` wrote.
+    """Read a table that `write_table` wrote; it comes back as it was.
 
     Parameters
     ----------
     path : str or Path
-        The CSV file.
+        The CSV file. Another program may have written it anew, without quotes.
     text : collection of str
-        Columns that are text even where all values look like numbers.
+        Columns that are text even where all values look like numbers and are not in quotes.
 
     Raises
     ------
@@ -159,9 +171,8 @@ def read_table(
     """
     path = Path(path)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            headers, *rows = list(csv.reader(file)) or [[]]
-    except (csv.Error, UnicodeDecodeError) as error:
+        headers, *rows = split_rows(path.read_bytes().decode("utf-8-sig")) or [[]]
+    except ValueError as error:
         raise ValueError(f"{path.name} must be CSV in UTF-8, got another file: {error}") from error
     for number, row in enumerate(rows, start=2):
         if len(row) != len(headers):
@@ -169,16 +180,22 @@ def read_table(
                 f"{path.name}: line {number} must have {len(headers)} values with commas between, "
                 f"got {len(row)}"
             )
-    columns, units = {}, {}
-    for position, header in enumerate(headers):
-        match = _HEADER.fullmatch(header)
-        name = match["name"] if match else header
+    all_quoted = all(is_quoted for _, is_quoted in headers)  # which then says nothing
+    columns: dict[str, NDArray[Any]] = {}
+    units: dict[str, str] = {}
+    for position, (header, _) in enumerate(headers):
+        name, unit = name_and_unit(header)
         if name in columns:
             raise ValueError(f"{path.name}: columns must have different names, got {name!r} twice")
-        if match:
-            units[name] = match["unit"]
-        values = [row[position] for row in rows]
-        columns[name] = np.array(values, str) if name in text else _parsed(values)
+        if unit:
+            units[name] = unit
+        fields = [row[position] for row in rows]
+        is_text = name in text or (not all_quoted and any(quoted for _, quoted in fields))
+        values = [field for field, _ in fields]
+        if name == "label_id":
+            columns[name] = label_ids_of(values)
+        else:
+            columns[name] = np.array(values, str) if is_text else column_of(values)
     return MeasurementTable(columns=columns, units=units)
 
 
@@ -196,14 +213,14 @@ def _checked_spacing(shape: tuple[int, ...], spacing: Sequence[float] | None) ->
 
 
 def _measured(ndim: int, unit: str) -> tuple[dict[str, str], dict[str, str]]:
-    """Return our names of the library's columns, and the units of ours."""
+    """Return our names of the library's columns, and the units of ours, "" for an unknown one."""
     axes = _AXES[-ndim:]
     size = "area" if ndim == 2 else "volume"
     centroid = {f"centroid-{axis}": f"centroid_{name}" for axis, name in enumerate(axes)}
     box = {f"bbox-{axis}": f"{name}_min" for axis, name in enumerate(axes)}
     box |= {f"bbox-{axis + ndim}": f"{name}_max" for axis, name in enumerate(axes)}
-    units = {size: f"{unit}^{ndim}"}
-    units |= dict.fromkeys([*centroid.values(), *_LENGTHS.values()], unit)
+    units = {size: f"{unit}^{ndim}"} if unit else {}
+    units |= dict.fromkeys([*centroid.values(), *_LENGTHS.values()], unit) if unit else {}
     units |= dict.fromkeys(box.values(), PIXEL)
     names = {"area": size, **centroid, **_LENGTHS}
     if ndim == 2:
@@ -212,29 +229,21 @@ def _measured(ndim: int, unit: str) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def _column(values: Sequence[Any]) -> NDArray[Any]:
-    """Return numbers as an array with nan for None, anything else as text."""
-    is_number = [isinstance(value, int | float | np.number) for value in values]
-    if all(is_number):
-        return np.array(values)
-    if all(known or value is None for known, value in zip(is_number, values, strict=True)):
+    """Return truth values or numbers, nan for None; anything else, or what nan rounds, as text."""
+    known = [value for value in values if value is not None]
+    has_gaps = len(known) < len(values)
+    is_truth = [isinstance(value, bool | np.bool_) for value in known]
+    if known and all(is_truth) and not has_gaps:
+        return np.array(values, bool)
+    is_whole = [isinstance(value, int | np.integer) for value in known]
+    is_number = all(isinstance(value, int | float | np.number) for value in known)
+    if known and all(is_whole) and not any(is_truth) and not has_gaps:
+        numbers = whole_numbers([int(value) for value in known])
+        if numbers is not None:
+            return numbers
+    rounded = any(
+        whole and not is_exact(int(value)) for value, whole in zip(known, is_whole, strict=True)
+    )
+    if is_number and not any(is_truth) and not rounded:
         return np.array([np.nan if value is None else value for value in values], np.float64)
     return np.array(["" if value is None else str(value) for value in values])
-
-
-def _texts(values: NDArray[Any]) -> list[str]:
-    """Return values as text that reads back as the same values; nan is empty."""
-    if values.dtype.kind == "f":
-        return ["" if np.isnan(value) else repr(float(value)) for value in values]
-    return [str(value) for value in values.tolist()]
-
-
-def _parsed(values: Sequence[str]) -> NDArray[Any]:
-    """Return whole numbers, or numbers, or text; empty values are nan among numbers."""
-    try:
-        return np.array([int(value) for value in values], np.int64)
-    except (ValueError, OverflowError):
-        pass
-    try:
-        return np.array([float(value) if value else np.nan for value in values], np.float64)
-    except ValueError:
-        return np.array(values, str)

@@ -15,8 +15,11 @@ from scipy import ndimage
 _Floats = NDArray[np.float64]
 # An edge goes right, down, left or up, with the object on its right hand as seen on the screen.
 _RIGHT_TURN, _STRAIGHT, _LEFT_TURN = 1, 0, 3
-_MOST_PIXELS = 2**30
-_STRIP = 2**22  # pixels that are filled at once: a count for each takes eight bytes
+MOST_PIXELS = 2**30
+"""Of the box of polygons that are filled."""
+
+_STRIP = 2**22  # pixels that are looked at, or filled, at once: a count for each takes eight bytes
+_CORNERS = (0, 0), (0, 1), (1, 1), (1, 0)  # where the edges of a pixel begin
 _PIXEL_ROW = np.array([0, 0, -1, -1])  # the edge's pixel, from the vertex that it starts at
 _PIXEL_COL = np.array([0, -1, -1, 0])
 
@@ -62,11 +65,9 @@ def mask_polygons(mask: NDArray[np.bool_], corner: tuple[int, int] = (0, 0)) -> 
         One for each part; pixels that share an edge are one part. Filled, they are the mask again.
     """
     parts, count = ndimage.label(mask)
-    outgoing = _outgoing_edges(mask)
-    edges = np.flatnonzero(outgoing)
-    direction, vertex = np.divmod(edges, outgoing[0].size)
-    following, turns = _follow(outgoing, parts, edges)
-    row, col = np.divmod(vertex, mask.shape[1] + 1)
+    direction, corners = _edges(mask)
+    following, turns = _follow(direction, corners, parts)
+    row, col = np.divmod(corners, mask.shape[1] + 1)
     part_of_edge = parts[row + _PIXEL_ROW[direction], col + _PIXEL_COL[direction]]
     vertices = np.stack([row, col], 1) - 0.5 + np.array(corner)
     exteriors: list[_Floats] = [np.zeros((0, 2))] * count
@@ -119,14 +120,11 @@ def fill_patch(
     ValueError
         If that part is too large for memory.
     """
-    rings = [ring for polygon in polygons for ring in polygon.rings if len(ring) > 2]
-    if not rings:
-        return np.zeros((0, 0), bool), (0, 0)
-    low, high = _bounds(rings, shape)
+    low, high = _extent(polygons, shape)
     height, width = (high - low).tolist()
-    if height * width > _MOST_PIXELS:
+    if height * width > MOST_PIXELS:
         raise ValueError(
-            f"polygons must cover at most {_MOST_PIXELS:,} pixels to be filled, got {height} x "
+            f"polygons must cover at most {MOST_PIXELS:,} pixels to be filled, got {height} x "
             f"{width}; scale the coordinates down"
         )
     patch = np.zeros((height, width), bool)
@@ -142,19 +140,49 @@ def fill_patch(
     return patch, (int(low[0]), int(low[1]))
 
 
-def _outgoing_edges(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Tell which edges (4 directions, H + 1, W + 1) begin at each corner of the pixels."""
-    padded = np.pad(mask, 1)
-    outgoing = np.zeros((4, mask.shape[0] + 1, mask.shape[1] + 1), bool)
-    outgoing[0, :-1, :-1] = mask & ~padded[:-2, 1:-1]
-    outgoing[1, :-1, 1:] = mask & ~padded[1:-1, 2:]
-    outgoing[2, 1:, 1:] = mask & ~padded[2:, 1:-1]
-    outgoing[3, 1:, :-1] = mask & ~padded[1:-1, :-2]
-    return outgoing
+def is_too_large(polygons: Sequence[Polygon], shape: tuple[int, ...] | None) -> bool:
+    """Tell whether `fill_patch` refuses polygons, in an image (H, W), or in one that has no end."""
+    low, high = _extent(polygons, (2**62, 2**62) if shape is None else shape)
+    height, width = (high - low).tolist()
+    return bool(height * width > MOST_PIXELS)
+
+
+def _extent(
+    polygons: Sequence[Polygon], shape: tuple[int, ...]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the first pixel that polygons may enclose, and one past the last; 0, 0 of none."""
+    rings = [ring for polygon in polygons for ring in polygon.rings if len(ring) > 2]
+    if not rings:
+        return np.zeros(2, np.int64), np.zeros(2, np.int64)
+    return _bounds(rings, shape)
+
+
+def _edges(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the directions of all edges, ascending, and the corners of pixels where they begin.
+
+    Corners are counted row by row, and ascend in each direction.
+    """
+    height, width = mask.shape
+    found: list[list[NDArray[np.int64]]] = [[], [], [], []]
+    step = max(1, _STRIP // max(1, width))
+    for first in range(0, height, step):
+        above = max(0, first - 1)
+        rows = mask[above : first + step + 1]
+        padded = np.zeros((min(step, height - first) + 2, width + 2), bool)
+        padded[above - first + 1 :][: len(rows), 1:-1] = rows
+        inner = padded[1:-1, 1:-1]
+        outside = padded[:-2, 1:-1], padded[1:-1, 2:], padded[2:, 1:-1], padded[1:-1, :-2]
+        for begins, beyond, (down, right) in zip(found, outside, _CORNERS, strict=True):
+            pixel = np.flatnonzero(inner & ~beyond)
+            # a row has one corner more than it has pixels
+            begins.append(pixel + pixel // width + (first + down) * (width + 1) + right)
+    counts = [sum(map(len, begins)) for begins in found]
+    corners = [np.zeros(0, np.int64), *(part for begins in found for part in begins)]
+    return np.repeat(np.arange(4), counts), np.concatenate(corners)
 
 
 def _follow(
-    outgoing: NDArray[np.bool_], parts: NDArray[np.int32], edges: NDArray[np.intp]
+    direction: NDArray[np.int64], corners: NDArray[np.int64], parts: NDArray[np.int32]
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """Return which edge follows each edge, and whether the outline turns where it begins.
 
@@ -162,24 +190,33 @@ def _follow(
     to one part, which closes the hole between them, and stays with its pixel if not. So no ring
     passes a corner twice.
     """
-    stride, n_vertices = outgoing.shape[2], outgoing[0].size
-    steps = np.array([1, stride, -1, -stride])
-    direction, vertex = np.divmod(edges, n_vertices)
-    end = vertex + steps[direction]
-    padded = np.pad(parts, 1)
-    falling = (padded[:-1, :-1] > 0) & (padded[:-1, :-1] == padded[1:, 1:])
-    rising = (padded[:-1, 1:] > 0) & (padded[:-1, 1:] == padded[1:, :-1])
-    passes = ((outgoing.sum(0) == 2) & (falling | rising)).reshape(-1)
-    begins = outgoing.reshape(4, -1)
-    turns_right = begins[(direction + _RIGHT_TURN) % 4, end] & ~passes[end]
-    goes_on = begins[direction, end]
-    turn = np.where(turns_right, _RIGHT_TURN, np.where(goes_on, _STRAIGHT, _LEFT_TURN))
-    number = np.zeros(outgoing.size, np.intp)
-    number[edges] = np.arange(len(edges))
-    following = number[(direction + turn) % 4 * n_vertices + end]
+    stride = parts.shape[1] + 1
+    n_corners = (parts.shape[0] + 1) * stride
+    edges = direction * n_corners + corners
+    end = corners + np.array([1, stride, -1, -stride])[direction]
+    wanted = [(direction + turn) % 4 * n_corners + end for turn in range(4)]
+    places = [np.searchsorted(edges, key) for key in wanted]
+    begins = [
+        edges[np.minimum(place, len(edges) - 1)] == key
+        for place, key in zip(places, wanted, strict=True)
+    ]
+    passes = np.zeros(len(edges), bool)
+    crossed = np.flatnonzero(np.sum(begins, 0) == 2)
+    passes[crossed] = _is_one_part(end[crossed], parts)
+    turns_right = begins[_RIGHT_TURN] & ~passes
+    turn = np.where(turns_right, _RIGHT_TURN, np.where(begins[_STRAIGHT], _STRAIGHT, _LEFT_TURN))
+    following = np.choose(turn, places)
     turns = np.zeros(len(edges), bool)
     turns[following] = turn != _STRAIGHT
     return following, turns
+
+
+def _is_one_part(corners: NDArray[np.int64], parts: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Tell whether the two pixels that touch at corners belong to one part."""
+    row, col = np.divmod(corners, parts.shape[1] + 1)
+    first, across = parts[row - 1, col - 1], parts[row, col]
+    second, beside = parts[row - 1, col], parts[row, col - 1]
+    return np.asarray(((first > 0) & (first == across)) | ((second > 0) & (second == beside)))
 
 
 def _rings(following: NDArray[np.intp], turns: NDArray[np.bool_]) -> list[list[int]]:

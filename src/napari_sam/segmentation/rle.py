@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 _FIRST_CHARACTER = 48
 _MORE, _SIGN, _PAYLOAD = 32, 16, 31
+_STRIP = 2**20  # pixels that are looked at at once
 _MOST_GROUPS = 8  # 40 bits: far beyond any image, and no sum of counts overflows
 
 
@@ -110,16 +111,28 @@ def encode_patch(
         raise ValueError(
             f"a mask of shape {patch.shape} at {corner} does not lie in the image of shape {shape}"
         )
-    col, row = np.nonzero(patch.T)
-    pixels = (col + corner[1]) * height + row + corner[0]
-    breaks = np.flatnonzero(np.diff(pixels) > 1)
-    starts = pixels[np.concatenate([[0], breaks + 1])] if len(pixels) else pixels
-    ends = pixels[np.concatenate([breaks, [-1]])] + 1 if len(pixels) else pixels
-    edges = np.stack([starts, ends], 1).reshape(-1)
-    counts = np.diff(np.concatenate([[0], edges, [height * width]]))
+    step = max(1, _STRIP // max(1, patch.shape[0]))
+    edges = [
+        _edges(patch[:, col : col + step], (corner[0], corner[1] + col), height)
+        for col in range(0, patch.shape[1], step)
+    ]
+    starts, ends = np.concatenate([np.zeros(0, np.int64), *edges]).reshape(-1, 2).T
+    is_new = np.ones(len(starts), bool)
+    is_new[1:] = starts[1:] > ends[:-1]  # others go on from the column before
+    runs = np.stack([starts[is_new], ends[np.roll(is_new, -1)]], 1).reshape(-1)
+    counts = np.diff(np.concatenate([[0], runs, [height * width]]))
     if len(counts) > 1 and counts[-1] == 0:
         counts = counts[:-1]
     return RunLengths(shape=shape, counts=counts)
+
+
+def _edges(patch: NDArray[np.bool_], corner: tuple[int, int], height: int) -> NDArray[np.int64]:
+    """Return where runs of a patch begin and end, in turn, each column by itself."""
+    n_rows, n_cols = patch.shape
+    padded = np.zeros((n_cols, n_rows + 2), bool)
+    padded[:, 1:-1] = patch.T
+    col, row = np.divmod(np.flatnonzero(padded[:, 1:] != padded[:, :-1]), n_rows + 1)
+    return np.asarray((col + corner[1]) * height + row + corner[0])
 
 
 def decode_mask(rle: RunLengths) -> NDArray[np.bool_]:
@@ -134,11 +147,14 @@ def decode_patch(rle: RunLengths) -> NDArray[np.bool_]:
     """Return the mask cut to its box, (h, w); the work grows with the object, not the image."""
     top, left, bottom, right = rle.box
     starts, ends = rle.runs()
-    lengths = ends - starts
-    before = np.cumsum(lengths) - lengths
-    pixels = np.repeat(starts - before, lengths) + np.arange(int(lengths.sum()))
+    after = np.cumsum(ends - starts)
+    before = after - (ends - starts)
     patch = np.zeros((bottom - top, right - left), bool)
-    if len(pixels):
+    for first in range(0, rle.area, _STRIP):
+        last = min(first + _STRIP, rle.area)
+        runs = slice(after.searchsorted(first, "right"), before.searchsorted(last, "left"))
+        lengths = np.minimum(after[runs], last) - np.maximum(before[runs], first)
+        pixels = np.repeat(starts[runs] - before[runs], lengths) + np.arange(first, last)
         patch[pixels % rle.shape[0] - top, pixels // rle.shape[0] - left] = True
     return patch
 

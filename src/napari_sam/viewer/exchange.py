@@ -7,7 +7,7 @@ without this column, the number of the row), ``class``, ``predicted_iou``, and a
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from math import prod
 from pathlib import Path
@@ -15,29 +15,33 @@ from typing import Any
 
 import numpy as np
 
-from napari_sam.segmentation.annotations import AnnotatedImage, Annotation, annotations_from_labels
+from napari_sam.segmentation.annotations import AnnotatedImage, annotations_from_labels
 from napari_sam.segmentation.coco import to_coco
 from napari_sam.segmentation.formats import parse_annotations, read_json, recognize, write_json
 from napari_sam.segmentation.geojson import to_geojson
-from napari_sam.segmentation.object_table import PIXEL, measure_objects, write_table
+from napari_sam.segmentation.object_table import (
+    PIXEL,
+    measure_objects,
+    measured_names,
+    write_table,
+)
+from napari_sam.segmentation.whole_files import replacing
+from napari_sam.viewer.feature_columns import (
+    CLASS_COLUMN,
+    CROWD_COLUMN,
+    features_of,
+    known_features,
+    named_apart,
+    pop_scores,
+)
 
 LayerData = tuple[Any, dict[str, Any], str]
 
 CLASS_COLORS = "class_colors"
 """Where a layer's metadata keep red, green and blue of the classes of QuPath."""
 
-INDEX_COLUMN, CLASS_COLUMN, SCORE_COLUMN = "index", "class", "predicted_iou"
-_CROWD = "iscrowd"
 _MOST_PIXELS = 2**30
 _MOST_LAYERS = 50
-_OME_UNITS = {
-    "angstrom": "Å",
-    "nanometer": "nm",
-    "micrometer": "µm",
-    "millimeter": "mm",
-    "centimeter": "cm",
-    "meter": "m",
-}
 
 
 def save_coco(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
@@ -71,6 +75,10 @@ def save_geojson(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
 def save_csv(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     """Write measurements of a Labels layer's objects in its units, with its features.
 
+    A layer whose scale is not 1 but whose unit is napari's default, the pixel, is measured by its
+    scale, and the header names no unit. Features that are called like a measurement have
+    ``feature_`` before their name.
+
     Parameters
     ----------
     path : str
@@ -98,7 +106,10 @@ def save_csv(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
             f"{sorted(units)}; set layer.units, or save one time point"
         )
     table = measure_objects(
-        labels, spacing=[abs(size) for size in scale], unit=units.pop(), columns=_known(meta)
+        labels,
+        spacing=[abs(size) for size in scale],
+        unit=units.pop(),
+        columns=named_apart(known_features(meta), measured_names(labels.ndim)),
     )
     write_table(table, path)
     return [path]
@@ -143,15 +154,17 @@ def save_tiff(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
             f"tif holds labels from 0 to {2**32 - 1}, got {lowest} to {highest}; renumber them"
         )
     axes = "TZYX"[-labels.ndim :]
-    tifffile.imwrite(
-        path,
-        labels.astype(smallest),
-        ome=True,
-        bigtiff=labels.size * smallest.itemsize > 2**31,
-        photometric="minisblack",
-        compression="zlib",
-        metadata={"axes": axes, "Name": str(meta.get("name", "")), **_ome_sizes(axes, meta)},
-    )
+    name = str(meta.get("name", "")).encode("utf-8", "backslashreplace").decode()
+    with replacing(path) as partial:
+        tifffile.imwrite(
+            partial,
+            labels.astype(smallest),
+            ome=True,
+            bigtiff=labels.size * smallest.itemsize > 2**31,
+            photometric="minisblack",
+            compression="zlib",
+            metadata={"axes": axes, "Name": name, **_ome_sizes(axes, meta)},
+        )
     return [path]
 
 
@@ -214,9 +227,9 @@ def annotated(data: Any, meta: Mapping[str, Any]) -> AnnotatedImage:
         Of a layer data tuple: ``data, meta, _ = layer.as_layer_data_tuple()``.
     """
     labels = _finest(data, meta)
-    known = _known(meta)
-    categories, scores = known.pop(CLASS_COLUMN, {}), known.pop(SCORE_COLUMN, {})
-    crowds = known.pop(_CROWD, {})
+    known = known_features(meta)
+    categories, scores = known.pop(CLASS_COLUMN, {}), pop_scores(known)
+    crowds = known.pop(CROWD_COLUMN, {})
     properties: dict[int, dict[str, Any]] = {}
     for name, by_label in known.items():
         for label_id, value in by_label.items():
@@ -224,7 +237,7 @@ def annotated(data: Any, meta: Mapping[str, Any]) -> AnnotatedImage:
     found = annotations_from_labels(
         labels,
         categories={label_id: str(name) for label_id, name in categories.items()},
-        predicted_iou={label_id: float(score) for label_id, score in scores.items()},
+        predicted_iou=scores,
         properties=properties,
     )
     return AnnotatedImage(
@@ -239,7 +252,7 @@ def annotated(data: Any, meta: Mapping[str, Any]) -> AnnotatedImage:
 def layer_data(image: AnnotatedImage) -> LayerData:
     """Return the layer data tuple of a Labels layer that shows objects.
 
-    Labels are uint16, or uint32 beyond 65,535.
+    Labels are uint16, uint32 beyond 65,535, or uint64 beyond that.
 
     Raises
     ------
@@ -260,7 +273,7 @@ def layer_data(image: AnnotatedImage) -> LayerData:
     }
     meta = {
         "name": image.name,
-        "features": _features(image.annotations),
+        "features": features_of(image.annotations),
         "metadata": {CLASS_COLORS: colors} if colors else {},
     }
     return labels.astype(np.uint16) if is_small else labels, meta, "labels"
@@ -279,53 +292,6 @@ def _layers(data: Any, path: Path) -> list[LayerData]:
     ]
 
 
-def _features(annotations: Iterable[Annotation]) -> dict[str, list[Any]]:
-    """Return the features of a Labels layer: of each object what its first plane says."""
-    objects: dict[int, Annotation] = {}
-    for one in annotations:
-        objects.setdefault(one.label_id, one)
-    features: dict[str, list[Any]] = {
-        INDEX_COLUMN: list(objects),
-        CLASS_COLUMN: [one.category for one in objects.values()],
-        SCORE_COLUMN: [
-            np.nan if one.predicted_iou is None else one.predicted_iou for one in objects.values()
-        ],
-    }
-    if any(one.is_crowd for one in objects.values()):
-        features[_CROWD] = [one.is_crowd for one in objects.values()]
-    scalars = {
-        name: None
-        for one in objects.values()
-        for name, value in one.properties.items()
-        if isinstance(value, int | float | str) and name not in features
-    }
-    for name in scalars:
-        features[name] = [one.properties.get(name) for one in objects.values()]
-    return features
-
-
-def _known(meta: Mapping[str, Any]) -> dict[str, dict[int, Any]]:
-    """Return the features by column and label, without those that are missing."""
-    features = meta.get("features")
-    if features is None or len(features) == 0:
-        return {}
-    columns = {str(name): list(features[name]) for name in features}
-    length = max((len(values) for values in columns.values()), default=0)
-    index = columns.pop(INDEX_COLUMN, range(length))
-    return {
-        name: {
-            int(label_id): value.item() if isinstance(value, np.generic) else value
-            for label_id, value in zip(index, values, strict=True)
-            if not (_is_missing(label_id) or _is_missing(value))
-        }
-        for name, values in columns.items()
-    }
-
-
-def _is_missing(value: Any) -> bool:
-    return value is None or str(value) in ("", "nan", "<NA>", "NaT")
-
-
 def _finest(data: Any, meta: Mapping[str, Any]) -> Any:
     return data[0] if meta.get("multiscale") else data
 
@@ -340,11 +306,17 @@ def _units(ndim: int, meta: Mapping[str, Any]) -> list[str]:
 
 
 def _ome_sizes(axes: str, meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sizes of a pixel as OME-TIFF says them, for axes that have a length."""
+    """Return the sizes of a pixel as OME-TIFF says them, where they are lengths, or other than 1.
+
+    Without a unit they are in OME-TIFF's "reference frame".
+    """
+    from napari_sam.volume.units import SYMBOLS, ome_symbol, unit_name
+
     sizes: dict[str, Any] = {}
     scale, units = _scale(len(axes), meta), _units(len(axes), meta)
     for axis, size, unit in zip(axes, scale, units, strict=True):
-        if axis in "ZYX" and unit in _OME_UNITS:
+        name = unit_name(unit)
+        if axis in "ZYX" and (name in SYMBOLS or (name is None and abs(size) != 1)):
             sizes[f"PhysicalSize{axis}"] = abs(size)
-            sizes[f"PhysicalSize{axis}Unit"] = _OME_UNITS[unit]
+            sizes[f"PhysicalSize{axis}Unit"] = ome_symbol(name)
     return sizes

@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from napari_sam.viewer.exchange import CLASS_COLORS, CLASS_COLUMN, INDEX_COLUMN, SCORE_COLUMN
+from napari_sam.viewer.exchange import CLASS_COLORS
+from napari_sam.viewer.feature_columns import CLASS_COLUMN, INDEX_COLUMN, SCORE_COLUMN
 
 if TYPE_CHECKING:
     from napari.layers import Labels

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam.segmentation.whole_files import replacing
 from napari_sam.volume.output import OutputError
 from napari_sam.volume.stored import ArrayLike
 from napari_sam.volume.units import ome_symbol, unit_name
@@ -72,12 +73,8 @@ def write_tiff(
     metadata = _metadata(name, "ZYX"[-ndim:], scale or (1.0,) * ndim, units or (None,) * ndim)
     resolution = _resolution((scale or (1.0,) * ndim)[-2:], (units or (None,) * ndim)[-2:])
     dtype = _smallest(labels)
-    partial = path.with_name(f"{path.name}.partial")
-    try:
+    with replacing(path) as partial:
         _write(partial, labels, dtype, metadata, resolution)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
     return path
 
 

@@ -1,0 +1,57 @@
+"""Images in, labels out."""
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import tifffile
+
+from napari_sam.cli.files import read_image, write_labels
+
+
+@pytest.mark.parametrize("name", ["mask.png", "mask.tif", "mask.ome.tif"])
+def test_a_full_disk_leaves_the_earlier_labels(name, tmp_path, monkeypatch):
+    path = tmp_path / name
+    labels = np.random.default_rng(0).integers(0, 60, (50, 50)).astype(np.uint8)
+    write_labels(path, labels)
+    assert np.array_equal(iio.imread(path), labels)
+    if name.endswith("tif"):
+        with tifffile.TiffFile(path) as file:
+            assert file.is_ome == (".ome" in name)
+
+    def cut_off(file, *_, **__):
+        file.write_bytes(b"II")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(tifffile, "imwrite", cut_off)
+    monkeypatch.setattr(iio, "imwrite", cut_off)
+    with pytest.raises(OSError, match="No space"):
+        write_labels(path, labels)
+    monkeypatch.undo()
+    assert np.array_equal(iio.imread(path), labels)
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected"),
+    [
+        ((20, 30), (20, 30)),
+        ((1, 20, 30), (20, 30)),
+        ((1, 1, 20, 30), (20, 30)),
+        ((1, 20, 30, 3), (20, 30, 3)),
+        ((1, 30, 3), (1, 30, 3)),
+        ((1, 20, 30, 2), (20, 30)),
+    ],
+)
+def test_one_slice_is_an_image(shape, expected, tmp_path):
+    pixels = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
+    tifffile.imwrite(tmp_path / "slice.tif", pixels, photometric="minisblack")
+    image = read_image(tmp_path / "slice.tif")
+    assert image.shape == expected
+    assert image.flat[0] == 0
+
+
+@pytest.mark.parametrize("shape", [(2, 20, 30), (1, 2, 20, 30)])
+def test_stacks_are_for_volume(shape, tmp_path):
+    tifffile.imwrite(tmp_path / "stack.tif", np.zeros(shape, np.uint8))
+    with pytest.raises(ValueError, match="for a stack use `napari-sam volume`"):
+        read_image(tmp_path / "stack.tif")
