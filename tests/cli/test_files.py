@@ -55,3 +55,14 @@ def test_stacks_are_for_volume(shape, tmp_path):
     tifffile.imwrite(tmp_path / "stack.tif", np.zeros(shape, np.uint8))
     with pytest.raises(ValueError, match="for a stack use `napari-sam volume`"):
         read_image(tmp_path / "stack.tif")
+
+
+def test_colours_that_lie_one_behind_the_other_are_a_picture(tmp_path):
+    colours = np.arange(20 * 30 * 3, dtype=np.uint16).reshape(20, 30, 3)
+    planes = np.ascontiguousarray(colours.transpose(2, 0, 1))
+    options = {"planarconfig": "separate"}
+    tifffile.imwrite(tmp_path / "rgb.tif", planes, photometric="rgb", **options)
+    np.testing.assert_array_equal(read_image(tmp_path / "rgb.tif"), colours)
+    tifffile.imwrite(tmp_path / "stack.tif", planes, photometric="minisblack", **options)
+    with pytest.raises(ValueError, match=r"\(3, 20, 30\), expected .* use `napari-sam volume`"):
+        read_image(tmp_path / "stack.tif")

@@ -58,11 +58,12 @@ def test_a_folder_without_pairs_says_what_is_expected(tmp_path):
 
 
 @pytest.mark.parametrize("depth", [2, 3, 4, 5])
-def test_stacks_of_any_depth_become_slices(tmp_path, depth):
+@pytest.mark.parametrize("options", [{}, {"planarconfig": "separate"}])
+def test_stacks_of_any_depth_become_slices(tmp_path, depth, options):
     for name in ("images", "labels"):
         (tmp_path / name).mkdir()
         pixels = np.ones((depth, 6, 8), np.uint16)
-        tifffile.imwrite(tmp_path / name / "s.tif", pixels, photometric="minisblack")
+        tifffile.imwrite(tmp_path / name / "s.tif", pixels, photometric="minisblack", **options)
     assert [sample.labels.shape for sample in read_folder(tmp_path)] == [(6, 8)] * depth
 
 

@@ -83,6 +83,16 @@ def test_dots_per_inch_are_no_size(write):
     assert (source.scale, source.units) == ((1, 1, 1), (None, None, None))
 
 
+@pytest.mark.parametrize("depth", [2, 3, 4])
+@pytest.mark.parametrize("dtype", [np.uint16, np.float32])
+def test_a_stack_as_deep_as_a_picture_in_colour_is_one(write, depth, dtype):
+    """Of three or four planes tifffile makes samples of one gray page, if it is not told."""
+    data = counted(depth, 20, 30, dtype=dtype)
+    source = open_source(write(data, photometric="minisblack", planarconfig="separate"))
+    assert (source.shape, source.is_rgb) == ((depth, 20, 30), False)
+    np.testing.assert_array_equal(source.read(1, np.s_[3:5, 4:9]), data[1, 3:5, 4:9])
+
+
 @pytest.mark.parametrize("planar", [False, True])
 def test_colors_are_read_together_or_one_is_chosen(write, planar):
     data = counted(3, 20, 30, 3, dtype=np.uint8)

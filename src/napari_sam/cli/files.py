@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.segmentation.whole_files import replacing
-from napari_sam.training.reading import FILE_SUFFIXES, TIFF_SUFFIXES, read_file
+from napari_sam.training.reading import FILE_SUFFIXES, TIFF_SUFFIXES, has_color_planes, read_file
 
 
 def read_image(path: str | Path) -> NDArray[np.generic]:
@@ -60,6 +60,8 @@ def _checked(image: NDArray[np.generic], path: Path) -> NDArray[np.generic]:
         image = image[0]  # one slice, time point or channel
     if image.ndim == 3 and image.shape[2] == 2:
         image = image[..., 0]  # gray with alpha
+    elif image.ndim == 3 and len(image) in (3, 4) and has_color_planes(path):
+        image = np.moveaxis(image, 0, -1)
     if image.ndim == 2 or (image.ndim == 3 and image.shape[2] in (3, 4)):
         return image
     raise ValueError(

@@ -18,6 +18,8 @@ LOSSY_SUFFIXES = (".jpg", ".jpeg")
 TIFF_SUFFIXES = (".tif", ".tiff")
 FILE_SUFFIXES = (*TIFF_SUFFIXES, ".png", *LOSSY_SUFFIXES)
 IMAGE_SUFFIXES = (*FILE_SUFFIXES, ".zarr")
+_RGB = 2
+"""Photometric interpretation of TIFF 6.0."""
 
 
 @contextlib.contextmanager
@@ -135,8 +137,18 @@ def _is_picture(path: Path) -> bool:
 def _is_colour(path: Path, pixels: NDArray[np.generic]) -> bool:
     """Tell whether what was read is a picture in colour, and not a stack that is as deep as one."""
     if path.suffix.lower() in TIFF_SUFFIXES:
-        import tifffile
-
-        with tifffile.TiffFile(path) as file:
-            return "S" in file.series[0].axes
+        return _tiff_layout(path)[0].endswith("S")
     return _is_picture(path) and pixels.ndim == 3
+
+
+def has_color_planes(path: Path) -> bool:
+    """Tell whether a file is a tif of one picture whose colours lie one behind the other."""
+    return path.suffix.lower() in TIFF_SUFFIXES and _tiff_layout(path) == ("SYX", _RGB)
+
+
+def _tiff_layout(path: Path) -> tuple[str, int]:
+    """Return the axes of a tif's first image, and its photometric interpretation."""
+    import tifffile
+
+    with tifffile.TiffFile(path) as file:
+        return file.series[0].axes, int(file.pages.first.photometric)

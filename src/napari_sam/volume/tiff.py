@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from napari_sam.volume.tiff_directory import TiffError, check_directories
 
 _DAMAGES = (OSError, ValueError, RuntimeError, IndexError, KeyError, zlib.error, struct.error)
+_GRAY = (0, 1)
+"""Photometric interpretations of TIFF 6.0: white or black is zero."""
 Window = tuple[slice, ...]
 
 
@@ -73,11 +75,12 @@ class TiffStack:
             self._check_end()
 
     def _take_shape(self, path: Path) -> None:
-        """Set shape and axes; the last ones are those of a page."""
+        """Set shape and axes; the last ones are those of a page, gray planes of one are slices."""
         image, stacked = self._images[0], len(self._images) > 1
         self._keyframe = image.keyframe
         self.dtype: np.dtype[Any] = np.dtype(image.dtype)
-        self.letters = "Q" * stacked + image.axes
+        gray_planes = image.axes == "SYX" and self._keyframe.photometric in _GRAY
+        self.letters = "Q" * stacked + ("QYX" if gray_planes and not stacked else image.axes)
         self.shape: tuple[int, ...] = (len(self._images),) * stacked + tuple(image.shape)
         self._n_leading = len(self.shape) - len(self._keyframe.shape)
         page = (tuple(self._keyframe.shape), self._keyframe.dtype)
