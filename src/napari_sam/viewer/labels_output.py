@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -237,15 +237,20 @@ class LabelsOutput:
             raise ValueError(f"A label must be 1 or more, got {value}")
         labels = self.made()
         check_writable(labels)
-        ours = labels.name.startswith(LABELS_NAME) and isinstance(labels.data, np.ndarray)
-        if ours and value > np.iinfo(labels.data.dtype).max:
-            labels.data = labels.data.astype(np.uint32)
-        limit = np.iinfo(labels.data.dtype).max
+        limit = self.widen(value)
         if value > limit:
             raise ValueError(
                 f"Label {value} does not fit Labels layer {labels.name!r} of type "
                 f"{labels.data.dtype} (up to {limit}); choose a layer of a wider type"
             )
+
+    def widen(self, value: int) -> int:
+        """Let a layer of ours hold a label, if it can; returns the highest that the layer holds."""
+        labels = self.made()
+        ours = labels.name.startswith(LABELS_NAME) and isinstance(labels.data, np.ndarray)
+        if ours and value > np.iinfo(labels.data.dtype).max:
+            labels.data = labels.data.astype(np.uint32)
+        return int(np.iinfo(labels.data.dtype).max)
 
     def mask_patch(
         self,
@@ -317,18 +322,6 @@ class LabelsOutput:
     def read(self, bounds: Bounds) -> NDArray[np.integer]:
         """Return a copy of the labels within bounds."""
         return np.array(self.made().data[region_of(bounds)])
-
-    def fill(self, labels: NDArray[np.unsignedinteger], places: Sequence[Bounds]) -> None:
-        """Draw labels of the layer's shape within some bounds, where nothing is drawn."""
-        patches = []
-        for bounds in places:
-            before = self.read(bounds)
-            wanted = labels[region_of(bounds)]
-            after = np.where(before == 0, wanted, before).astype(before.dtype)
-            patch = changed_patch(bounds, before, after)
-            patches += [patch] if patch is not None else []
-        if patches:
-            self.write(patches)
 
     def step(self, patches: Iterable[LabelPatch]) -> None:
         """Paint patches of the history, where the layer is as it was left; the rest is not ours."""

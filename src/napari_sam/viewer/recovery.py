@@ -223,8 +223,7 @@ def resume(session: Session, opened: OpenedJournal) -> str:
         What was found, for people; empty where there was nothing.
     """
     recovered = opened.journal.recovered
-    if opened.labels is not None:
-        _put(session, opened, opened.labels)
+    missed = 0 if opened.labels is None else _put(session, opened, opened.labels)
     session.objects.attach(opened.journal)
     found = ""
     if not recovered.is_empty:
@@ -232,13 +231,19 @@ def resume(session: Session, opened: OpenedJournal) -> str:
         found = f"Went on from {begun}: {len(recovered.table)} objects"
         count = len(recovered.prompts.points)
         found += f" and {count} points" if count else ""
+        found += f"; {missed:,} pixels of the layer are not as they were left, and stay" * bool(
+            missed
+        )
     return f"{found}. {recovered.notice}" if recovered.notice else found
 
 
-def _put(session: Session, opened: OpenedJournal, labels: NDArray[np.unsignedinteger]) -> None:
-    """Show recovered labels in the chosen layer, where nothing is, or in a new one."""
+def _put(session: Session, opened: OpenedJournal, labels: NDArray[np.unsignedinteger]) -> int:
+    """Show recovered objects in the chosen layer, as far as it fits, or in a new one.
+
+    Returns the number of pixels in which the chosen layer does not fit.
+    """
     if session.labels is not None:
-        session.objects.fill(labels, opened.journal.recovered.table)
-        return
+        return session.objects.replay(opened.journal.recovered.history)
     name = opened.journal.labels_name
     session.labels = add_output_layer(session.viewer, session.image, name, labels)
+    return 0
