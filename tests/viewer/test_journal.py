@@ -253,3 +253,31 @@ def test_starting_over_twice_keeps_both_journals(tmp_path):
         work(session)
         start_over(session.objects.journal)
     assert len(list(tmp_path.glob("*.old*.jsonl"))) == 3
+
+
+def test_a_high_label_comes_back_with_undo_and_redo_after_a_restart(tmp_path):
+    session, _ = session_in(tmp_path)
+    commit(session, (8, 8), label_id=100_000)
+    commit(session, (30, 30), label_id=5)
+    session.objects.delete([100_000])
+    session.close()
+    again, _ = session_in(tmp_path)
+    assert again.take_back() == "delete"
+    assert np.unique(again.labels.data).tolist() == [0, 5, 100_000]
+    again.bring_back()
+    assert np.unique(again.labels.data).tolist() == [0, 5]
+    again.close()
+
+
+def test_a_layer_of_ours_is_widened_by_undo_and_another_one_left_alone(tmp_path):
+    session, _ = session_in(tmp_path)
+    commit(session, (8, 8), label_id=100_000)
+    session.objects.delete([100_000])
+    session.labels.data = session.labels.data.astype(np.uint16)
+    session.take_back()
+    assert (session.labels.data == 100_000).sum() == 100
+    session.bring_back()
+    session.labels.data, session.labels.name = session.labels.data.astype(np.uint16), "mine"
+    session.take_back()
+    assert not session.labels.data.any()
+    session.close()

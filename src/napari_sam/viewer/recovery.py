@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam.viewer.history import History
 from napari_sam.viewer.journal import (
     ImageSample,
     Journal,
@@ -208,10 +209,18 @@ def _asides(path: Path) -> Iterator[Path]:
 def _drawn(recovered: Recovered, shape: tuple[int, ...]) -> NDArray[np.unsignedinteger] | None:
     if recovered.is_empty or not any(change.patches for change in recovered.history.done):
         return None
-    highest = max([0, *recovered.table.entries])
+    highest = max([_highest(recovered.history), *recovered.table.entries])
     labels = np.zeros(shape, np.uint32 if highest > _UINT16 else np.uint16)
     recovered.draw(labels)
     return labels
+
+
+def _highest(history: History) -> int:
+    """Return the highest label that was ever drawn, as far as it takes a wide type; else 0."""
+    patches = (p for change in (*history.done, *history.undone) for p in change.patches)
+    blocks = (block for patch in patches for block in (patch.before, patch.after))
+    wide = (block.values for block in blocks if block.dtype.itemsize > np.uint16().itemsize)
+    return max((int(values.max(initial=0)) for values in wide), default=0)
 
 
 def resume(session: Session, opened: OpenedJournal) -> str:
