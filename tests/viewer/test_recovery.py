@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from napari_sam.viewer.journal import ImageSample
-from napari_sam.viewer.labels_output import journals_shown
+from napari_sam.viewer.journal import ImageSample, Journal
+from napari_sam.viewer.labels_output import NotedJournal, journals_shown, noted_journal
 from napari_sam.viewer.recovery import further_sets, open_journal, resume, show_sets
 from tests.viewer.test_journal import session_in
 from tests.viewer.test_objects import commit, drawn
@@ -111,6 +111,32 @@ def test_shown_sets_remember_image_and_journal(tmp_path, sets):
     assert layer.name == "SAM labels 2"
     assert np.unique(layer.data).tolist() == [0, 1]
     assert journals_shown(session.viewer, session.image) == {"SAM labels 2"}
+    path = second_path(tmp_path)
+    assert noted_journal(layer, session.image) == (path, path.stat().st_size)
+
+
+def second_path(folder):
+    (path,) = (p for p in folder.glob("*.jsonl") if '"labels":"SAM labels 2"' in p.read_text())
+    return path
+
+
+def test_it_is_told_where_another_window_has_the_objects_of_a_layer(tmp_path):
+    first, _ = session_in(tmp_path)
+    commit(first, (8, 8))
+    shown = NotedJournal(first.objects.journal.path)
+    second = open_journal(drawn(), (40, 50), "drawn", tmp_path, shown=shown)
+    session, _ = session_in(tmp_path / "elsewhere")
+    session.objects.close()
+    assert "Another dock or window" in resume(session, second)
+    session.close()
+    first.close()
+
+
+def test_a_journal_that_cannot_be_read_is_let_go_of(tmp_path):
+    (tmp_path / "a.jsonl").mkdir()
+    for _ in range(2):
+        with pytest.raises(OSError, match="jsonl"):
+            Journal(tmp_path / "a.jsonl", {})
 
 
 def worked_over(folder, layer):

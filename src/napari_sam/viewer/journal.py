@@ -158,11 +158,21 @@ class Journal:
     on_error : callable, optional
         Called once, in the writing thread, with the error of a write that failed; by default it
         becomes a warning.
+    told : bytes, optional
+        What a new file begins with: the journal of another session, as far as it is to be gone on
+        with.
+
+    Attributes
+    ----------
+    length : int
+        Bytes that are written.
 
     Raises
     ------
     JournalInUseError
         If another session, in this process or another, writes it.
+    FileExistsError
+        If a file that is to begin with something is there already.
     """
 
     def __init__(
@@ -170,16 +180,21 @@ class Journal:
         path: str | Path,
         header: dict[str, Any],
         on_error: Callable[[Exception], object] | None = None,
+        *,
+        told: bytes = b"",
     ) -> None:
         self.path = Path(path)
         self.labels_name = str(header.get("labels", LABELS_NAME))
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = locked(self.path)
-        self.recovered = read_journal(self.path)
         self._on_error = on_error or _warn
         self._failed = False
-        self._file = self.path.open("ab")
-        self._cut()
+        self._lock = locked(self.path)
+        try:
+            self._file = self._opened(told)
+        except BaseException:
+            self._lock.close()
+            raise
+        self.length = self.recovered.length
         self._events: queue.SimpleQueue[dict[str, Any] | Change | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
         self._thread.start()
@@ -210,14 +225,28 @@ class Journal:
         self._file.close()
         self._lock.close()
 
-    def _cut(self) -> None:
+    def _opened(self, told: bytes) -> IO[bytes]:
+        """Read the file, and open it to be written on, without what is damaged at its end."""
+        if told:
+            with self.path.open("xb") as new:
+                new.write(told)
+        self.recovered = read_journal(self.path)
+        file = self.path.open("ab")
+        try:
+            self._cut(file)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def _cut(self, file: IO[bytes]) -> None:
         """Drop a damaged tail, keeping it in a file beside."""
         if self.recovered.notice:
             raw = self.path.read_bytes()
             self.path.with_name(self.path.name + ".damaged").write_bytes(
                 raw[self.recovered.length :]
             )
-            self._file.truncate(self.recovered.length)
+            file.truncate(self.recovered.length)
 
     def _write(self) -> None:
         while True:
@@ -232,8 +261,10 @@ class Journal:
         """Write a line; after one that failed nothing more is written, for it would not fit."""
         try:
             body = json.dumps(event, separators=(",", ":"), default=_plain).encode("utf-8")
-            self._file.write(_sum(body) + b" " + body + b"\n")
+            line = _sum(body) + b" " + body + b"\n"
+            self._file.write(line)
             self._file.flush()
+            self.length += len(line)
         except Exception as error:  # noqa: BLE001  the thread goes on, so that closing ends it
             self._failed = True
             self._on_error(error)

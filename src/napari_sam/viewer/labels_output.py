@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,19 +71,30 @@ def journals_shown(viewer: ViewerModel, image: Image) -> set[str]:
     }
 
 
-def note_journal(labels: Labels, image: Image, path: Path) -> None:
+class NotedJournal(NamedTuple):
+    """The journal of what a layer shows: where it lies, and how many bytes of it the layer shows.
+
+    None while a session writes it.
+    """
+
+    path: Path
+    length: int | None = None
+
+
+def note_journal(labels: Labels, image: Image, noted: NotedJournal) -> None:
     """Note in a layer that it shows the objects of an image that a journal tells of."""
-    labels.metadata.setdefault(_FILES, {})[str(image.unique_id)] = str(path)
+    file = (str(noted.path), noted.length)
+    labels.metadata.setdefault(_FILES, {})[str(image.unique_id)] = file
 
 
-def noted_journal(labels: Labels | None, image: Image) -> Path | None:
+def noted_journal(labels: Labels | None, image: Image) -> NotedJournal | None:
     """Return the journal of the objects that a layer shows of an image; None where none is noted.
 
     It stays the same whatever becomes of the names of both layers, and of the image's pixels.
     """
     files = {} if labels is None else labels.metadata.get(_FILES, {})
-    path = files.get(str(image.unique_id))
-    return None if path is None else Path(path)
+    path, length = files.get(str(image.unique_id), (None, None))
+    return None if path is None else NotedJournal(Path(path), length)
 
 
 def set_names() -> Iterator[str]:
