@@ -6,6 +6,7 @@ disk leaves of the last line does not match its sum; it and what follows are dro
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -18,6 +19,7 @@ import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -222,16 +224,20 @@ class Journal:
         """Write what is left and let others use the file."""
         self._events.put(None)
         self._thread.join()
-        self._file.close()
-        self._lock.close()
+        try:
+            self._file.close()
+        except OSError as error:  # as of a full disk behind a network
+            self._fail(error)
+        finally:
+            self._lock.close()
 
-    def _opened(self, told: bytes) -> IO[bytes]:
+    def _opened(self, told: bytes) -> FileIO:
         """Read the file, and open it to be written on, without what is damaged at its end."""
         if told:
             with self.path.open("xb") as new:
                 new.write(told)
         self.recovered = read_journal(self.path)
-        file = self.path.open("ab")
+        file = self.path.open("ab", buffering=0)
         try:
             self._cut(file)
         except BaseException:
@@ -239,7 +245,7 @@ class Journal:
             raise
         return file
 
-    def _cut(self, file: IO[bytes]) -> None:
+    def _cut(self, file: FileIO) -> None:
         """Drop a damaged tail, keeping it in a file beside."""
         if self.recovered.notice:
             raw = self.path.read_bytes()
@@ -261,11 +267,25 @@ class Journal:
         """Write a line; after one that failed nothing more is written, for it would not fit."""
         try:
             body = json.dumps(event, separators=(",", ":"), default=_plain).encode("utf-8")
-            line = _sum(body) + b" " + body + b"\n"
-            self._file.write(line)
-            self._file.flush()
-            self.length += len(line)
+            self._write_whole(_sum(body) + b" " + body + b"\n")
         except Exception as error:  # noqa: BLE001  the thread goes on, so that closing ends it
+            self._fail(error)
+
+    def _write_whole(self, line: bytes) -> None:
+        """Write a line, or nothing of it: what is kept for later fails again when it closes."""
+        left = line
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._file.truncate(self.length)
+            raise
+        self.length += len(line)
+
+    def _fail(self, error: Exception) -> None:
+        """Tell of the first error."""
+        if not self._failed:
             self._failed = True
             self._on_error(error)
 
