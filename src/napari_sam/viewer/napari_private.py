@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import weakref
 from collections.abc import Callable, Generator, Iterable
 from typing import Any, NamedTuple, TypeVar
@@ -169,6 +170,37 @@ def _paint(
     layer.data_setitem(
         tuple(along + part.start for along, part in zip(found, region, strict=True)), value
     )
+
+
+def forget_strokes(layer: Any, bounds: Bounds) -> None:
+    """Let a Labels layer's own undo and redo end before a stroke in a region that is written anew.
+
+    Undone or redone, it would bring back labels of what was drawn there before.
+    """
+    layer = unwrapped(layer)
+    undone, redone = (getattr(layer, f"_{which}_history", None) for which in ("undo", "redo"))
+    if undone is None or redone is None:
+        mode = layer.mode
+        layer.editable = False  # which drops all strokes
+        layer.editable, layer.mode = True, mode
+        return
+    for history in (undone, redone):
+        newest_first = itertools.takewhile(
+            lambda step: not any(_meets(atom, bounds) for atom in step), reversed(history)
+        )
+        kept = list(newest_first)[::-1]
+        history.clear()
+        history.extend(kept)
+
+
+def _meets(atom: Any, bounds: Bounds) -> bool:
+    """Tell whether one write of a stroke lies in a region, even in part; so do unknown forms."""
+    read = None if hasattr(atom, "slice_key") else _indexed_atom(atom)
+    if read is None and not hasattr(atom, "slice_key"):
+        return True
+    within = [(part.start, part.stop) for part in atom.slice_key] if read is None else read.bounds
+    pairs = zip(within, bounds, strict=True)
+    return all(one[0] < other[1] and other[0] < one[1] for one, other in pairs)
 
 
 def painted_regions(layer: Any, item: Any) -> list[Region]:
