@@ -224,14 +224,15 @@ class SessionJobs:
             return
         if plane is None or image is None:
             return
-        from napari_sam.segmentation.everything import EverythingConfig
+        from napari_sam.segmentation.everything_config import EverythingConfig, within_range
         from napari_sam.viewer.drafts import iter_everything_in
 
         request = self._request(session)
         if request is None:
             return
         view = visible_part(image, plane)
-        config = EverythingConfig(object_diameter=session.object_diameter)
+        diameter = session.object_diameter
+        config = EverythingConfig(object_diameter=diameter and within_range(diameter))
         self._run_drafts(
             session,
             plane,
