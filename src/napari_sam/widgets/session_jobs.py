@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from napari.utils.notifications import show_info
+
 from napari_sam.viewer.layers import shown_plane, visible_part
 from napari_sam.viewer.projection import check_coincides
 from napari_sam.viewer.requests import highest_label
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 INVITATION = "Make a Points layer (New) and click an object"
 """What the dock says until there is a session."""
+BUSY = "Another job is under way in this dock: wait for its end, or press Stop"
+"""What is told of a job that is not begun."""
 
 
 def new_group() -> str:
@@ -356,6 +360,10 @@ class SessionJobs:
         on_result: Callable[[Any], object],
         carrying: bool = False,
     ) -> None:
+        """Run a job, unless one is under way, which would end half way."""
+        if self._runner.busy:
+            show_info(BUSY)  # what the dock says is written over by the job's next step
+            return
         self._bar.begin()
         self._carrying = carrying
         self._runner.start(
