@@ -14,7 +14,7 @@ from napari_sam.viewer.bounds import Bounds, on_plane, region_of, union
 from napari_sam.viewer.history import Block, LabelPatch
 from napari_sam.viewer.layers import Plane, new_labels_like
 from napari_sam.viewer.napari_private import paint_regions, painted_regions, unwrapped
-from napari_sam.viewer.projection import project, target_plane
+from napari_sam.viewer.projection import Projection, target_plane
 from napari_sam.viewer.requests import highest_label
 
 if TYPE_CHECKING:
@@ -302,7 +302,7 @@ class LabelsOutput:
         """
         if overlap not in OVERLAPS:
             raise ValueError(f"overlap must be one of {OVERLAPS}, got {overlap!r}")
-        bounds, found = self.place(plane, mask, corner)
+        bounds, found = self.placing(plane).place(mask, corner)
         if replaced is not None and overlap != "background":
             target = target_plane(self._viewer, self._image, plane, self.made())
             wide = union(bounds, on_plane(replaced, bounds, target.axes))
@@ -324,11 +324,9 @@ class LabelsOutput:
             raise ValueError(COVERED if found.any() else OUTSIDE)
         return bounds, changed_patch(bounds, before, after)
 
-    def place(
-        self, plane: Plane, mask: NDArray[np.bool_], corner: tuple[int, int]
-    ) -> tuple[Bounds, NDArray[np.bool_]]:
-        """Return where a mask of a plane of the image lies in the layer; see `project`."""
-        return project(self._viewer, self._image, plane, mask, corner, self.made())
+    def placing(self, plane: Plane) -> Projection:
+        """Return what tells where masks of a plane of the image lie in the layer."""
+        return Projection(self._viewer, self._image, plane, self.made())
 
     def read(self, bounds: Bounds) -> NDArray[np.integer]:
         """Return a copy of the labels within bounds."""
@@ -387,10 +385,12 @@ def changed_patch(
     bounds: Bounds, before: NDArray[np.integer], after: NDArray[np.integer]
 ) -> LabelPatch | None:
     """Return the patch between two states of a region, cut to what changed; None if nothing did."""
-    changed = np.nonzero(before != after)
-    if not len(changed[0]):
+    changed = before != after
+    if not changed.any():
         return None
-    cut = tuple(slice(int(along.min()), int(along.max()) + 1) for along in changed)
+    others = [tuple(set(range(changed.ndim)) - {axis}) for axis in range(changed.ndim)]
+    found = (np.flatnonzero(changed.any(axes)) for axes in others)
+    cut = tuple(slice(int(along[0]), int(along[-1]) + 1) for along in found)
     tight = tuple(
         (low + part.start, low + part.stop) for (low, _), part in zip(bounds, cut, strict=True)
     )

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import itertools
 import weakref
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -18,6 +18,8 @@ from napari_sam.viewer.bounds import Bounds, region_of, union
 T = TypeVar("T")
 Region = tuple[Bounds, NDArray[np.integer], NDArray[np.integer]]
 """Bounds, and the labels in them before and after."""
+_MOST_NUMBERS = 2**20
+"""Labels below this are numbers themselves."""
 
 
 def unwrapped(value: T) -> T:
@@ -119,16 +121,30 @@ def _paint_region(
     layer: Any, bounds: Bounds, changed: NDArray[np.bool_], after: NDArray[np.integer]
 ) -> None:
     """Paint the changed pixels of a region, each label in its own box, drawing once at the end."""
-    values, numbers = np.unique(after[changed], return_inverse=True)
-    grid = np.zeros(after.shape, np.int32)
-    grid[changed] = numbers.ravel() + 1
-    for number, box in enumerate(ndimage.find_objects(grid), start=1):
+    values, grid = _numbered(changed, after)
+    boxes = enumerate(ndimage.find_objects(grid), start=1)
+    found = [(number, box) for number, box in boxes if box is not None]
+    for number, box in found:
         region = tuple(
             slice(low + part.start, low + part.stop)
             for (low, _), part in zip(bounds, box, strict=True)
         )
-        mask = grid[box] == number
-        _paint(layer, region, mask, int(values[number - 1]), refresh=number == len(values))
+        value = int(values[number - 1])
+        _paint(layer, region, grid[box] == number, value, refresh=number == found[-1][0])
+
+
+def _numbered(
+    changed: NDArray[np.bool_], after: NDArray[np.integer]
+) -> tuple[Sequence[int] | NDArray[np.integer], NDArray[np.integer]]:
+    """Return labels, and a grid of their places among these, from 1 on, where pixels change."""
+    grid = np.zeros(after.shape, np.int32)
+    highest = int(after.max(initial=0))
+    if after.min(initial=0) >= 0 and highest < _MOST_NUMBERS:  # sorting pixels takes long
+        np.add(after, 1, out=grid, where=changed, dtype=np.int32, casting="unsafe")
+        return range(highest + 1), grid
+    values, numbers = np.unique(after[changed], return_inverse=True)
+    grid[changed] = numbers.ravel() + 1
+    return values, grid
 
 
 def paint_quietly(

@@ -259,8 +259,8 @@ class Objects:
             return False
         for patch in change.patches:
             now = np.asarray(labels.data[region_of(patch.bounds)])
-            changed = patch.before.values != patch.after.values
-            if not (now[changed] == patch.before.values[changed]).all():
+            before = patch.before.values
+            if ((now != before) & (before != patch.after.values)).any():
                 return False
         return True
 
