@@ -8,18 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
 from napari_sam.viewer.bounds import Bounds, on_plane, region_of, union
 from napari_sam.viewer.history import Block, LabelPatch
-from napari_sam.viewer.layers import Plane, new_labels_like
-from napari_sam.viewer.napari_private import paint_regions, painted_regions, unwrapped
+from napari_sam.viewer.layers import Plane, checked_layer, new_labels_like
+from napari_sam.viewer.napari_private import paint_regions, painted_regions
 from napari_sam.viewer.projection import Projection, target_plane
 from napari_sam.viewer.requests import highest_label
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels
 
 LABELS_NAME = "SAM labels"
 OVERLAPS = ("keep", "overwrite", "background")
@@ -180,7 +180,7 @@ class LabelsOutput:
 
     @layer.setter
     def layer(self, layer: Labels | None) -> None:
-        layer = None if layer is None else unwrapped(layer)
+        layer = None if layer is None else checked_layer(layer, Labels)
         if layer is self._layer:
             return
         if layer is not None:

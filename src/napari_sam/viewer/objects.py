@@ -169,7 +169,7 @@ class Objects:
 
         Raises
         ------
-        KeyError, ValueError
+        ValueError
             If there is no such object, or no pixel of it on the shown plane.
         """
         entry = self.table.entries.get(label_id)

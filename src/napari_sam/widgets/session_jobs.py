@@ -173,7 +173,7 @@ class SessionJobs:
             return
         try:
             session.reopen(label)
-        except (ValueError, KeyError) as error:
+        except ValueError as error:
             self._say(str(error))
             return
         self._say(f"Reopened object {label}; a commit replaces its mask")
@@ -263,7 +263,7 @@ class SessionJobs:
                 self.table.chosen(),
                 visible_part(image, plane),
             )
-        except (ValueError, KeyError) as error:
+        except ValueError as error:
             self._say(str(error))
             return
         self._run_drafts(session, plane, "alike", lambda: iter_alike_in(asked), self._most_doubt)
