@@ -83,7 +83,9 @@ def test_another_network_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
-@pytest.mark.parametrize("content", [b"", b"garbage" * 100])
+@pytest.mark.parametrize(
+    "content", [b"", b"garbage" * 100, b"a,b,c\n1,2,3\n", b"error", b"Rar!\x1a"]
+)
 def test_garbage_is_refused(tmp_path, suffix, content):
     path = tmp_path / f"w{suffix}"
     path.write_bytes(content)

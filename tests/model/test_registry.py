@@ -7,6 +7,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import torch
 
 from napari_sam.model import registry
 from napari_sam.model.checkpoints import CheckpointError
@@ -109,3 +110,30 @@ def test_devices():
         resolve_device("cuda:99")
     with pytest.raises(ValueError, match="Unknown precision"):
         resolve_encoder_dtype(resolve_device("cpu"), "float8")
+
+
+def there_are(monkeypatch, kind, count):
+    """Let torch tell of so many devices of a kind."""
+    module = getattr(torch, kind)
+    monkeypatch.setattr(module, "is_available", lambda: count > 0)
+    monkeypatch.setattr(module, "device_count", lambda: count)
+
+
+def test_a_device_beyond_those_that_are_there_is_refused(monkeypatch):
+    there_are(monkeypatch, "cuda", 1)
+    assert resolve_device("cuda").index is None
+    assert resolve_device("cuda:0").index == 0
+    with pytest.raises(ValueError, match="'cuda:7' is not available here; use one of auto, cpu"):
+        resolve_device("cuda:7")
+
+
+@pytest.mark.parametrize("name", ["xpu", "vulkan", "hpu", "meta"])
+def test_kinds_of_devices_that_are_not_there_are_refused(monkeypatch, name):
+    there_are(monkeypatch, "xpu", 0)
+    with pytest.raises(ValueError, match="not available here"):
+        resolve_device(name)
+
+
+def test_other_accelerators_are_taken_where_they_are(monkeypatch):
+    there_are(monkeypatch, "xpu", 2)
+    assert resolve_device("xpu:1").type == "xpu"

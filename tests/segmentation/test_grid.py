@@ -149,9 +149,20 @@ def test_candidates_become_the_same_records_by_selection(nano):
     )
     assert len(candidates) > len(records)
     assert [r.box for r in selected] == [r.box for r in records]
+    unpacked = [one.unpacked() for one in selected]
     assert all(
-        np.array_equal(one.mask, other.mask) for one, other in zip(selected, records, strict=True)
+        np.array_equal(one.mask, other.mask) for one, other in zip(unpacked, records, strict=True)
     )
+    assert [r.area for r in records] == [int(one.mask.sum()) for one in unpacked]
+
+
+def test_candidates_take_a_bit_a_pixel(nano):
+    candidates = run(iter_candidates(nano, picture(), NANO))
+    assert candidates
+    for one in candidates:
+        held = [value for value in vars(one).values() if isinstance(value, np.ndarray)]
+        height, width = (part.stop - part.start for part in one.slices)
+        assert sum(array.nbytes for array in held) == -(-height * width // 8)
 
 
 def test_batches_of_any_size_give_the_same_records(nano):

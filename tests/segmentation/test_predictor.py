@@ -190,3 +190,12 @@ def test_the_latest_looks_keep_no_image(predictor):
     del embedding
     gc.collect()
     assert picture() is None
+
+
+def test_what_is_no_embedding_or_no_prompts_is_refused(predictor, noise):
+    embedding = predictor.embed(noise)
+    for answer in (predictor.predict, predictor.decode):
+        with pytest.raises(TypeError, match=r"must be an ImageEmbedding, .* got ndarray"):
+            answer(noise, [Prompts(points=[(8, 8)])])
+        with pytest.raises(TypeError, match=r"must be Prompts, .* got \[\(8, 8\)\]"):
+            answer(embedding, [(8, 8)])

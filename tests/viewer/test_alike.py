@@ -141,6 +141,22 @@ def test_on_a_large_plane_the_view_is_searched():
         find(session, [1], view=((20, 90), (0, 90)))
 
 
+def test_where_an_example_lies_on_other_slices_does_not_matter():
+    predictor = OraclePredictor()
+    predictor.view = 40
+    session = session_on(np.stack([drawn()] * 3), predictor)
+    session.viewer.dims.set_current_step(0, 0)
+    label = commit(session, (8, 8))
+    session.labels.brush_size = 9
+    session.labels.paint((1, 70, 20), label)
+    session.labels.paint((1, 20, 70), label)
+    assert session.objects.table[label].bounds == ((0, 2), (5, 75), (5, 75))
+    assert find(session, [label], view=((0, 50), (0, 20))) == (1, 0)
+    session.labels.paint((0, 70, 20), label)
+    with pytest.raises(ValueError, match="zoom out"):
+        find(session, [label], view=((0, 50), (0, 50)))
+
+
 class Scaled(OraclePredictor):
     """Sees images at a scale; 10 pixels is what it takes objects for."""
 

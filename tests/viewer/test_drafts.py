@@ -9,6 +9,7 @@ from napari.components import ViewerModel
 from napari_sam.segmentation.doubt import Confidence
 from napari_sam.segmentation.everything import EverythingConfig
 from napari_sam.segmentation.progress import run
+from napari_sam.viewer import projection
 from napari_sam.viewer.drafts import Draft, iter_everything_in, part_by_doubt
 from napari_sam.viewer.entries import ObjectEntry
 from napari_sam.viewer.journal import Journal, read_journal
@@ -169,3 +170,19 @@ def test_drafts_go_to_the_slice_that_they_were_found_on():
     assert session.add_drafts(plane, [draft], "everything").objects == 1
     assert [int((one > 0).sum()) for one in labels.data] == [0, 9, 0, 0]
     assert labels.data[1, 5:8, 5:8].all()
+
+
+def test_where_drafts_lie_is_reckoned_once_for_all(monkeypatch):
+    reckoned = []
+    look_up = projection.target_plane
+    monkeypatch.setattr(projection, "target_plane", lambda *a: reckoned.append(a) or look_up(*a))
+    session = session_on()
+    sure, doubtful = [draft(row, 0.9) for row in range(0, 20, 5)], draft(30, 0.1)
+    assert session.add_drafts(plane_of(session), [*sure, doubtful], "many", max_doubt=0.5) == (4, 1)
+    assert len(reckoned) == 2
+
+
+def test_no_drafts_make_no_layer():
+    session = session_on()
+    assert session.add_drafts(plane_of(session), [], "many") == (0, 0)
+    assert session.labels is None

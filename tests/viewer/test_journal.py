@@ -156,25 +156,71 @@ def test_recovered_objects_go_into_the_chosen_layer(tmp_path):
     assert [layer.name for layer in again.viewer.layers][:2] == ["drawn", "labels"]
 
 
-def test_a_full_disk_is_told_once(tmp_path):
-    told = []
-    journal = Journal(tmp_path / "j.jsonl", {}, on_error=told.append)
-    time.sleep(0.1)
+class Full:
+    """A file on a disk that is full after so many bytes; it tells so at the end, too."""
 
-    class Full:
-        def write(self, _):
-            raise OSError("No space left on device")
+    def __init__(self, file, room):
+        self.file, self.room = file, room
 
-        def close(self):
-            pass
+    def write(self, data):
+        written = self.file.write(data[: self.room])
+        self.room -= written
+        if not written:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return written
 
-    journal._file.close()
-    journal._file = Full()
-    for _ in range(3):
-        journal.undone()
-    journal.close()
+    def truncate(self, length):
+        return self.file.truncate(length)
+
+    def close(self):
+        self.file.close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_is_told_once_and_costs_only_what_came_after_it(tmp_path):
+    session, _ = session_in(tmp_path)
+    commit(session, (8, 8))
+    told, journal = [], session.objects.journal
+    journal._on_error = told.append
+    time.sleep(0.2)
+    journal._file = Full(journal._file, 100)
+    commit(session, (30, 30))
+    session.close()
     assert len(told) == 1
     assert "No space" in str(told[0])
+    again, found = session_in(tmp_path)
+    assert found.endswith("1 objects")
+    assert again.objects.journal.path == journal.path
+    assert again.labels.data.sum() == 100
+    again.close()
+
+
+def test_a_file_that_may_not_grow_is_let_go_of_when_the_session_is_closed(tmp_path):
+    script = """
+        import os, resource, signal, sys, time, warnings
+        from tests.viewer.test_journal import commit, session_in
+        warnings.simplefilter("ignore")
+        session, _ = session_in(sys.argv[1])
+        commit(session, (8, 8))
+        time.sleep(0.3)
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        size = os.path.getsize(session.objects.journal.path)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size + 100, limits[1]))
+        commit(session, (30, 30))
+        session.close()
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        print(session_in(sys.argv[1])[1])
+    """
+    pytest.importorskip("resource")
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script), str(tmp_path)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.strip().endswith("1 objects"), done.stderr
 
 
 def test_kill_9_costs_at_most_the_last_click(tmp_path):
@@ -253,3 +299,31 @@ def test_starting_over_twice_keeps_both_journals(tmp_path):
         work(session)
         start_over(session.objects.journal)
     assert len(list(tmp_path.glob("*.old*.jsonl"))) == 3
+
+
+def test_a_high_label_comes_back_with_undo_and_redo_after_a_restart(tmp_path):
+    session, _ = session_in(tmp_path)
+    commit(session, (8, 8), label_id=100_000)
+    commit(session, (30, 30), label_id=5)
+    session.objects.delete([100_000])
+    session.close()
+    again, _ = session_in(tmp_path)
+    assert again.take_back() == "delete"
+    assert np.unique(again.labels.data).tolist() == [0, 5, 100_000]
+    again.bring_back()
+    assert np.unique(again.labels.data).tolist() == [0, 5]
+    again.close()
+
+
+def test_a_layer_of_ours_is_widened_by_undo_and_another_one_left_alone(tmp_path):
+    session, _ = session_in(tmp_path)
+    commit(session, (8, 8), label_id=100_000)
+    session.objects.delete([100_000])
+    session.labels.data = session.labels.data.astype(np.uint16)
+    session.take_back()
+    assert (session.labels.data == 100_000).sum() == 100
+    session.bring_back()
+    session.labels.data, session.labels.name = session.labels.data.astype(np.uint16), "mine"
+    session.take_back()
+    assert not session.labels.data.any()
+    session.close()

@@ -349,3 +349,13 @@ def test_undo_leaves_what_was_drawn_meanwhile():
         session.redo()
     assert np.array_equal(session.labels.data[8:10, 8:10], np.full((2, 2), 7))
     assert (session.labels.data == 5).sum() == 375
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyError])
+def test_objects_that_are_not_there_are_named(error):
+    session = session_on()
+    commit(session, (8, 8))
+    for act in (session.objects.delete, session.objects.mark_reviewed):
+        with pytest.raises(error, match=r"^There is no object 4; objects: \[1\]$"):
+            act([4])
+    assert list(session.objects.table.entries) == [1]

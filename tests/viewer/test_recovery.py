@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from napari_sam.viewer.journal import ImageSample
-from napari_sam.viewer.labels_output import journals_shown
+from napari_sam.viewer.journal import ImageSample, Journal
+from napari_sam.viewer.labels_output import NotedJournal, journals_shown, noted_journal
 from napari_sam.viewer.recovery import further_sets, open_journal, resume, show_sets
 from tests.viewer.test_journal import session_in
 from tests.viewer.test_objects import commit, drawn
@@ -111,3 +111,94 @@ def test_shown_sets_remember_image_and_journal(tmp_path, sets):
     assert layer.name == "SAM labels 2"
     assert np.unique(layer.data).tolist() == [0, 1]
     assert journals_shown(session.viewer, session.image) == {"SAM labels 2"}
+    path = second_path(tmp_path)
+    assert noted_journal(layer, session.image) == (path, path.stat().st_size)
+
+
+def second_path(folder):
+    (path,) = (p for p in folder.glob("*.jsonl") if '"labels":"SAM labels 2"' in p.read_text())
+    return path
+
+
+def test_it_is_told_where_another_window_has_the_objects_of_a_layer(tmp_path):
+    first, _ = session_in(tmp_path)
+    commit(first, (8, 8))
+    shown = NotedJournal(first.objects.journal.path)
+    second = open_journal(drawn(), (40, 50), "drawn", tmp_path, shown=shown)
+    session, _ = session_in(tmp_path / "elsewhere")
+    session.objects.close()
+    assert "Another dock or window" in resume(session, second)
+    session.close()
+    first.close()
+
+
+def test_a_journal_that_cannot_be_read_is_let_go_of(tmp_path):
+    (tmp_path / "a.jsonl").mkdir()
+    for _ in range(2):
+        with pytest.raises(OSError, match="jsonl"):
+            Journal(tmp_path / "a.jsonl", {})
+
+
+def worked_over(folder, layer):
+    """Go on in a copy of a person's layer: replace, delete, erase, paint; return the session."""
+    session, told = session_in(folder, labels=layer.copy())
+    if not told:
+        commit(session, (8, 8), overlap="overwrite")
+        session.labels.selected_label, session.labels.brush_size = 0, 5
+        session.labels.paint((2, 44), 0)
+        session.labels.paint((30, 25), 4)
+        commit(session, (30, 30), label_id=4, overlap="overwrite")
+        session.objects.delete([4])
+        session.labels.paint((25, 25), 7)
+    return session, told
+
+
+@pytest.fixture
+def mine():
+    labels = np.zeros((40, 50), np.uint16)
+    labels[3:12, 3:12], labels[1:4, 40:48], labels[18:30, 18:30] = 1, 9, 2
+    return labels
+
+
+@pytest.mark.parametrize("saved", [0, 2, None])
+def test_what_was_erased_and_replaced_comes_back_in_a_layer_of_ones_own(tmp_path, mine, saved):
+    session, _ = worked_over(tmp_path, mine)
+    done, now = session.objects.history.done, session.labels.data.copy()
+    while saved is not None and len(done) > saved:  # what the layer's file has of it
+        session.take_back()
+    file = session.labels.data.copy()
+    while session.bring_back():
+        pass
+    session.close()
+    again, told = worked_over(tmp_path, file)
+    assert np.array_equal(again.labels.data, now)
+    assert "pixels" not in told
+    while again.take_back():
+        pass
+    assert np.array_equal(again.labels.data, mine)
+    again.close()
+
+
+def test_pixels_that_are_not_as_they_were_left_stay_and_are_counted(tmp_path, mine):
+    session, _ = worked_over(tmp_path, mine)
+    now = session.labels.data.copy()
+    session.close()
+    mine[5:7, 5:9] = 13
+    again, told = worked_over(tmp_path, mine)
+    assert "8 pixels of the layer are not as they were left, and stay" in told
+    now[5:7, 5:9] = 13
+    assert np.array_equal(again.labels.data, now)
+    again.close()
+
+
+def test_a_stack_of_ones_own_is_followed_plane_by_plane(tmp_path):
+    image, mine = np.stack([drawn()] * 3), np.full((3, 40, 50), 6, np.uint8)
+    session, _ = session_in(tmp_path, image, mine.copy())
+    commit(session, (8, 8), label_id=5, overlap="overwrite")
+    session.labels.fill((0, 0, 0), 8)
+    now = session.labels.data.copy()
+    session.close()
+    again, told = session_in(tmp_path, image, mine)
+    assert np.array_equal(again.labels.data, now)
+    assert "pixels" not in told
+    again.close()

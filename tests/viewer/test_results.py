@@ -160,6 +160,65 @@ def test_a_slice_that_was_corrected_is_left_alone():
     assert run_everything(viewer, image, 0, found) is other
 
 
+def first_slice(count):
+    """Draw labels into the first slice of a stack."""
+    viewer, image, _ = open_layer(stack())
+    viewer.dims.set_current_step(0, 0)
+    result = SliceResult(viewer, image, shown_plane(viewer, image))
+    return result, result.show(numbered(count))
+
+
+def test_a_slice_that_is_drawn_again_leaves_alone_what_was_worked_on_since():
+    result, layer = first_slice(3)
+    session = Session(result._viewer, OraclePredictor(), result.image, layer)
+    layer.paint((0, 20, 20), 9)
+    worked_on = layer.data.copy()
+    other = result.show(numbered(2))
+    assert np.array_equal(layer.data, worked_on)
+    assert (result.spared, other.data.max()) == (layer.name, 2)
+    assert result.show(numbered(4)) is other
+    session.take_back()
+    assert np.array_equal(layer.data, np.where(worked_on == 9, 0, worked_on))
+
+
+def test_undo_brings_back_nothing_of_what_was_drawn_before():
+    result, layer = first_slice(3)
+    before = layer.data[0].copy()
+    layer.paint((0, 3, 1), 7)
+    layer.paint((2, 20, 20), 8)
+    layer.paint((0, 25, 25), 9)
+    layer.undo()
+    layer.paint((3, 20, 20), 8)
+    layer.data[0] = before
+    assert result.show(numbered(2)) is layer
+    drawn = layer.data.copy()
+    for _ in range(4):
+        layer.undo()
+    drawn[2:] = 0  # what was painted elsewhere after it
+    assert np.array_equal(layer.data, drawn)
+    layer.redo()
+    assert layer.data[2].any()
+
+
+@pytest.mark.parametrize("now", [(4, 20, 20), (32, 40)])
+def test_labels_of_data_that_were_replaced_are_not_drawn(now):
+    viewer, image, plane = open_layer(stack())
+    result = SliceResult(viewer, image, plane)
+    image.data = np.zeros(now)
+    with pytest.raises(ValueError, match="it has other data now"):
+        result.show(numbered(2))
+    assert len(viewer.layers) == 1
+
+
+def test_a_layer_whose_data_became_others_is_not_drawn_into():
+    viewer, image, plane = open_layer(stack()[0])
+    result = SliceResult(viewer, image, plane)
+    layer = result.show(numbered(2))
+    layer.data = np.zeros((10, 10), np.uint16)
+    assert result.show(numbered(3)).data.max() == 3
+    assert not layer.data.any()
+
+
 def test_a_stack_of_a_rotated_time_series_lies_on_it(tmp_path):
     turn = np.eye(4)
     turn[2:, 2:] = [[0.8, -0.6], [0.6, 0.8]]

@@ -328,3 +328,13 @@ def test_clicks_are_looked_at_closely_and_what_is_passed_is_not():
     session.add_point((10, 10))
     session.predict()
     assert predictor.looks == [False, True]
+
+
+@pytest.mark.parametrize("wrong", [None, np.zeros((4, 4)), "image"])
+def test_what_is_no_layer_is_refused(wrong):
+    viewer = ViewerModel()
+    layer = viewer.add_image(np.zeros((4, 4)))
+    with pytest.raises(TypeError, match=r"Expected a layer of type Image, .* got"):
+        Session(viewer, OraclePredictor(), wrong)
+    with pytest.raises(TypeError, match=r"Expected a layer of type Labels, .* got Image"):
+        Session(viewer, OraclePredictor(), layer, layer)

@@ -126,6 +126,30 @@ def test_a_slice_of_the_image_before_is_not_shown(viewer, qtbot):
     assert len(viewer.layers) == 1
 
 
+def test_a_job_ends_when_its_image_is_replaced_although_another_one_is_chosen(viewer, qtbot):
+    dock = open_everything(viewer, predictor=OraclePredictor(seconds=0.3))
+    image = viewer.layers["drawn"]
+    dock.run()
+    qtbot.waitUntil(lambda: dock._runner.busy)
+    dock.image.choose(viewer.add_image(drawn(), name="other"))
+    image.data = drawn() * 0
+    assert "other data" in dock.status.text()
+    qtbot.wait(500)
+    assert len(viewer.layers) == 2
+
+
+def test_sliders_go_with_the_data_although_another_image_is_chosen(viewer, qtbot):
+    dock = open_everything(viewer)
+    dock.form.editors["mode"].value = "grid"
+    dock.form.editors["points_per_side"].value = 16
+    dock.run()
+    qtbot.waitUntil(lambda: not dock.levels.isHidden(), timeout=20_000)
+    dock.image.choose(viewer.add_image(drawn(), name="other"))
+    viewer.layers["drawn"].data = drawn() * 0
+    assert dock.levels.isHidden()
+    assert dock.levels._masks is None
+
+
 def test_the_results_of_two_images_of_like_names_go_to_two_layers(viewer, qtbot):
     dock = open_everything(viewer)
     first = viewer.layers["drawn"]

@@ -1,5 +1,6 @@
 """The model box: one load at a time, callers wait, choosing anew stops a download."""
 
+import functools
 import threading
 import time
 from typing import ClassVar
@@ -13,6 +14,7 @@ class SlowPredictor:
     """Loads as a long download does; can be stopped only where it tells its progress."""
 
     loads: ClassVar[list[str]] = []
+    digested: ClassVar[list[threading.Thread]] = []
     stopped = threading.Event()
 
     def __init__(self, name, device, *, on_progress):
@@ -27,11 +29,17 @@ class SlowPredictor:
                 self.stopped.set()
                 raise
 
+    @functools.cached_property
+    def model_digest(self):
+        self.digested.append(threading.current_thread())
+        return "slow"
+
 
 @pytest.fixture
 def box(parent, monkeypatch):
     monkeypatch.setattr("napari_sam.segmentation.predictor.Predictor", SlowPredictor)
-    monkeypatch.setattr(SlowPredictor, "loads", [])
+    for records in ("loads", "digested"):
+        monkeypatch.setattr(SlowPredictor, records, [])
     SlowPredictor.stopped.clear()
     return ModelBox(parent)
 
@@ -65,3 +73,12 @@ def test_choosing_another_model_stops_a_download(box, qtbot):
     box.when_loaded(called.append)
     qtbot.waitUntil(lambda: len(called) == 1)
     assert SlowPredictor.loads == ["vit_h", "nano"]
+
+
+def test_all_weights_are_read_beside_the_gui_thread(box, qtbot):
+    loaded = []
+    box.when_loaded(loaded.append)
+    qtbot.waitUntil(lambda: len(loaded) == 1)
+    assert loaded[0].model_digest == "slow"
+    assert len(SlowPredictor.digested) == 1
+    assert SlowPredictor.digested[0] is not threading.main_thread()

@@ -36,14 +36,20 @@ def resolve_device(device: str | torch.device = "auto") -> torch.device:
         raise ValueError(
             f"Unknown device {device!r}; use 'auto', 'cpu', 'cuda' or 'mps'"
         ) from error
-    present = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if not present.get(chosen.type, True):
-        raise ValueError(f"Device {device!r} is not available here; use 'auto' or 'cpu'")
+    if chosen.type != "cpu" and (chosen.index or 0) >= _count(chosen.type):
+        raise ValueError(
+            f"Device {device!r} is not available here; use one of {', '.join(available_devices())}"
+        )
     return chosen
+
+
+def _count(kind: str) -> int:
+    """Return how many devices of a kind there are, as torch's module of that name tells."""
+    if kind == "mps":
+        return int(torch.backends.mps.is_available())
+    module = getattr(torch, kind, None)  # cuda, xpu, and what others bring; none for meta
+    is_available, count = (getattr(module, of, None) for of in ("is_available", "device_count"))
+    return int(count()) if count and is_available and is_available() else 0
 
 
 def available_devices() -> tuple[str, ...]:

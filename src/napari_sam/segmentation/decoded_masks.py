@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Generator, Sequence
 from dataclasses import replace
 
@@ -15,7 +14,7 @@ from napari_sam.segmentation.labels import labels_from_records
 from napari_sam.segmentation.part_tree import PartTree
 from napari_sam.segmentation.progress import Progress
 from napari_sam.segmentation.record_seams import merge_records
-from napari_sam.segmentation.records import MaskRecord
+from napari_sam.segmentation.records import MaskRecord, PackedRecord
 from napari_sam.segmentation.selection import Selector, clean_record, without_small_regions
 from napari_sam.segmentation.tiled_everything import (
     Scene,
@@ -81,20 +80,20 @@ class DecodedMasks:
 
     Parameters
     ----------
-    candidates : sequence of sequences of MaskRecord
+    candidates : sequence of sequences of PackedRecord
         Those of each tile, in the coordinates of the image, in the order of decoding.
     scene : Scene
         How they were decoded.
     """
 
-    def __init__(self, candidates: Sequence[Sequence[MaskRecord]], scene: Scene) -> None:
+    def __init__(self, candidates: Sequence[Sequence[PackedRecord]], scene: Scene) -> None:
         self._candidates = candidates
         self._tiles, self._shape, self._margin = scene.tiles, scene.shape, scene.margin
         self.config = scene.config
-        self._selectors: tuple[float, list[Selector]] | None = None
+        self._selectors: tuple[float, list[Selector[PackedRecord]]] | None = None
         self._selected: tuple[EverythingConfig, list[MaskRecord]] | None = None
         self._tree: PartTree | None = None
-        self._clean = functools.cache(clean_record)
+        self._repaired: dict[tuple[PackedRecord, int], MaskRecord | None] = {}
 
     def records(self, config: EverythingConfig) -> list[MaskRecord]:
         """Return what `generate_masks` does at some settings."""
@@ -122,14 +121,27 @@ class DecodedMasks:
             found, self._tiles, self._shape, margin=self._margin, box_nms_thresh=thresh
         )
 
-    def _select_in_tile(self, selector: Selector, config: EverythingConfig) -> list[MaskRecord]:
+    def _select_in_tile(
+        self, selector: Selector[PackedRecord], config: EverythingConfig
+    ) -> list[MaskRecord]:
         kept = selector.select(
             pred_iou_thresh=config.pred_iou_thresh,
             stability_score_thresh=config.stability_score_thresh,
             crop_nms_thresh=config.crop_nms_thresh if config.crop_n_layers else None,
         )
+        records = {one.unpacked(): one for one in kept}
         min_area = config.min_mask_region_area
         if not min_area:
-            return kept
+            return list(records)
         thresh = max(config.box_nms_thresh, config.crop_nms_thresh)
-        return without_small_regions(kept, thresh, lambda record: self._clean(record, min_area))
+        return without_small_regions(
+            list(records), thresh, lambda record: self._clean(record, records[record], min_area)
+        )
+
+    def _clean(self, record: MaskRecord, packed: PackedRecord, min_area: int) -> MaskRecord:
+        """Clean a record, which is not kept where there is nothing to do."""
+        key = packed, min_area
+        if key not in self._repaired:
+            cleaned = clean_record(record, min_area)
+            self._repaired[key] = None if cleaned is record else cleaned
+        return self._repaired[key] or record

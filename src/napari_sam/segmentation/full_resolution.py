@@ -182,12 +182,19 @@ class FullResolution:
     def draw(self, masks: LowResMasks, boxes: NDArray[np.integer]) -> list[NDArray[np.bool_]]:
         """Return each mask cut to its box (K, 4)."""
         drawn: list[NDArray[np.bool_]] = [np.zeros((0, 0), bool)] * len(masks.logits)
+        for index, mask in self.iter_drawn(masks, boxes):
+            drawn[index] = mask.copy()
+        return drawn
+
+    def iter_drawn(
+        self, masks: LowResMasks, boxes: NDArray[np.integer]
+    ) -> Iterator[tuple[int, NDArray[np.bool_]]]:
+        """Draw each mask that is not empty, cut to its box (K, 4): its index, and a view of it."""
         for chunk in self._resized(masks, torch.from_numpy(boxes).to(self._device)):
             found = (chunk.values > 0).cpu().numpy()
             for index, mask in zip(chunk.indices.tolist(), found, strict=True):
                 top, left, bottom, right = boxes[index].tolist()
-                drawn[index] = mask[: bottom - top, : right - left].copy()
-        return drawn
+                yield index, mask[: bottom - top, : right - left]
 
     # inside
 

@@ -23,7 +23,7 @@ from napari_sam.segmentation.instance_looks import LookingPredictor
 from napari_sam.segmentation.masks import box_area, non_maximum_suppression
 from napari_sam.segmentation.point_queue import PointQueue
 from napari_sam.segmentation.progress import Progress, retold
-from napari_sam.segmentation.records import MaskRecord
+from napari_sam.segmentation.records import MaskRecord, PackedRecord
 from napari_sam.segmentation.screening import EXACT, Margins, judge
 from napari_sam.segmentation.seeded import MaskPredictor
 from napari_sam.segmentation.selection import clean_record, without_small_regions
@@ -111,29 +111,37 @@ class _Found(NamedTuple):
 
     def records(self) -> list[MaskRecord]:
         """Draw the masks."""
-        top, left = self.crop.box[:2]
         drawn = self.full.draw(self.masks, self.boxes)
-        origins = self.masks.origins.numpy()
-        return [
-            MaskRecord(
-                mask=mask,
-                box=(box[0] + top, box[1] + left, box[2] + top, box[3] + left),
-                area=area,
-                predicted_iou=iou,
-                stability_score=stability,
-                point=(row + top, col + left),
-                crop_box=self.crop.box,
-            )
-            for mask, box, area, iou, stability, (row, col) in zip(
-                drawn,
-                self.boxes.tolist(),
-                self.areas.tolist(),
-                self.scores.tolist(),
-                self.stability.tolist(),
-                self.crop.points[origins].tolist(),
-                strict=True,
-            )
-        ]
+        known = self._known()
+        return [MaskRecord(mask=mask, **one) for mask, one in zip(drawn, known, strict=True)]
+
+    def packed(self) -> list[PackedRecord]:
+        """Draw the masks, of which there may be very many, and pack each at once."""
+        packed = [np.zeros(0, np.uint8)] * len(self.boxes)
+        for index, mask in self.full.iter_drawn(self.masks, self.boxes):
+            packed[index] = np.packbits(mask)
+        known = self._known()
+        return [PackedRecord(bits=bits, **one) for bits, one in zip(packed, known, strict=True)]
+
+    def _known(self) -> Iterator[dict[str, Any]]:
+        """Yield what records hold beside the mask."""
+        top, left = self.crop.box[:2]
+        for box, area, iou, stability, (row, col) in zip(
+            self.boxes.tolist(),
+            self.areas.tolist(),
+            self.scores.tolist(),
+            self.stability.tolist(),
+            self.crop.points[self.masks.origins.numpy()].tolist(),
+            strict=True,
+        ):
+            yield {
+                "box": (box[0] + top, box[1] + left, box[2] + top, box[3] + left),
+                "area": area,
+                "predicted_iou": iou,
+                "stability_score": stability,
+                "point": (row + top, col + left),
+                "crop_box": self.crop.box,
+            }
 
 
 def iter_masks(
@@ -171,7 +179,7 @@ def iter_candidates(
     config: EverythingConfig | None = None,
     *,
     contrast_limits: tuple[float, float] | None = None,
-) -> Generator[Progress, None, list[MaskRecord]]:
+) -> Generator[Progress, None, list[PackedRecord]]:
     """Find masks on a grid of points and drop no duplicates; `select_records` does what is left.
 
     Yields
@@ -180,12 +188,12 @@ def iter_candidates(
 
     Returns
     -------
-    list of MaskRecord
+    list of PackedRecord
         In the order of decoding.
     """
     config = config or EverythingConfig()
     found = yield from _iter_found(predictor, image, config, contrast_limits, unique=False)
-    return [record for part in found for record in part.records()]
+    return [record for part in found for record in part.packed()]
 
 
 def _iter_found(

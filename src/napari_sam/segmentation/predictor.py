@@ -150,10 +150,13 @@ class Predictor(Embedder):
         ------
         ValueError
             If a prompt is empty or lies outside the image.
+        TypeError
+            If something else is given for the embedding or the prompts.
         """
         if isinstance(prompts, Prompts):
             options = {"multimask_output": multimask_output, "closer_look": closer_look}
             return self.predict(embedding, [prompts], **options)[0]
+        _check_asked(embedding, prompts)
         if not prompts:
             return []
         kept = slice(1, None) if multimask_output else slice(0, 1)
@@ -192,6 +195,7 @@ class Predictor(Embedder):
         predicted_iou : Tensor
             (B, M) float32.
         """
+        _check_asked(embedding, prompts)
         kept = slice(1, None) if multimask_output else slice(0, 1)
         answers = decode_prompts(self._model, embedding.tokens, prompts, embedding.geometry)
         return whole_answers(answers, kept)
@@ -283,3 +287,16 @@ class Predictor(Embedder):
             vectors = functional.normalize(embedding.features, dim=1)
         found: NDArray[np.float32] = vectors[0].cpu().numpy()
         return found
+
+
+def _check_asked(embedding: object, prompts: object) -> None:
+    """Check that an embedding and prompts are what they should be."""
+    if not isinstance(embedding, ImageEmbedding):
+        raise TypeError(
+            f"embedding must be an ImageEmbedding, as `Predictor.embed` makes of an image, got "
+            f"{type(embedding).__name__}"
+        )
+    if not (isinstance(prompts, Sequence) and all(isinstance(one, Prompts) for one in prompts)):
+        raise TypeError(
+            f"prompts must be Prompts, or a sequence of them, one for each object, got {prompts!r}"
+        )

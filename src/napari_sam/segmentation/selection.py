@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -20,7 +21,9 @@ from napari_sam.segmentation.masks import (
     mask_boxes,
     non_maximum_suppression,
 )
-from napari_sam.segmentation.records import MaskRecord
+from napari_sam.segmentation.records import FoundMask, MaskRecord
+
+Found = TypeVar("Found", bound=FoundMask)
 
 
 def select_records(
@@ -58,16 +61,16 @@ def select_records(
     )
 
 
-class Selector:
+class Selector(Generic[Found]):
     """Selects records again and again: which boxes overlap is worked out once.
 
     Parameters
     ----------
     records, box_nms_thresh
-        As in `select_records`.
+        As in `select_records`; packed ones, too.
     """
 
-    def __init__(self, records: Sequence[MaskRecord], box_nms_thresh: float) -> None:
+    def __init__(self, records: Sequence[Found], box_nms_thresh: float) -> None:
         scores = np.array([record.predicted_iou for record in records], np.float32)
         order = np.argsort(-scores, kind="stable")
         self._records = [records[index] for index in order]
@@ -86,7 +89,7 @@ class Selector:
         pred_iou_thresh: float,
         stability_score_thresh: float,
         crop_nms_thresh: float | None = None,
-    ) -> list[MaskRecord]:
+    ) -> list[Found]:
         """Return what `select_records` does."""
         left = self._scores > np.float32(pred_iou_thresh)
         left &= self._stability >= np.float32(stability_score_thresh)
@@ -151,13 +154,13 @@ def without_small_regions(
 
 
 def _without_duplicates(
-    records: Sequence[MaskRecord], scores: Sequence[float], iou_thresh: float
-) -> list[MaskRecord]:
+    records: Sequence[Found], scores: Sequence[float], iou_thresh: float
+) -> list[Found]:
     kept = non_maximum_suppression(_inclusive_boxes(records), np.array(scores), iou_thresh)
     return [records[index] for index in kept]
 
 
-def _inclusive_boxes(records: Sequence[MaskRecord]) -> NDArray[np.float64]:
+def _inclusive_boxes(records: Sequence[FoundMask]) -> NDArray[np.float64]:
     """Boxes (N, 4) that end on the mask's last pixel, as the reference compares them."""
     boxes = np.array([record.box for record in records], np.float64).reshape(-1, 4)
     return boxes - (0, 0, 1, 1)

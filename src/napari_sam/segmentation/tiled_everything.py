@@ -20,11 +20,11 @@ from napari_sam.segmentation.images import check_image, finite_image, whole_rang
 from napari_sam.segmentation.instance_choice import best_instances
 from napari_sam.segmentation.instance_looks import mean_instance_maps
 from napari_sam.segmentation.instances import consecutive, instances_from_maps, without_debris
-from napari_sam.segmentation.labels import MaskRecord
 from napari_sam.segmentation.mosaic import Mosaic
 from napari_sam.segmentation.patches import MaskPatch
 from napari_sam.segmentation.progress import Progress, retold
 from napari_sam.segmentation.record_seams import merge_records
+from napari_sam.segmentation.records import FoundMask, MaskRecord
 from napari_sam.segmentation.seeded import Drawn, draw, iter_drawn, patches_of
 from napari_sam.segmentation.tiles import LARGE, Tile, plan_tiles, tile_overlap
 
@@ -34,6 +34,7 @@ _MARGIN = 16
 """Objects within one so-many-th of the overlap of their tile's edge count as cut by it."""
 
 Result = TypeVar("Result")
+Found = TypeVar("Found", bound=FoundMask)
 Steps: TypeAlias = Generator[Progress, None, Result]
 
 
@@ -163,10 +164,11 @@ def iter_records(predictor: TilingPredictor, scene: Scene) -> Steps[list[MaskRec
 
 
 def iter_found(
-    predictor: TilingPredictor, scene: Scene, find: Callable[..., Steps[list[MaskRecord]]]
-) -> Steps[list[list[MaskRecord]]]:
+    predictor: TilingPredictor, scene: Scene, find: Callable[..., Steps[list[Found]]]
+) -> Steps[list[list[Found]]]:
     """Find masks in each tile of a scene by `iter_masks` or its like; records of the image."""
-    count, found = len(scene.tiles), []
+    count = len(scene.tiles)
+    found: list[list[Found]] = []
     for index, tile in enumerate(scene.tiles):
         view = scene.image[tile.region]
         job = find(predictor, view, scene.config, contrast_limits=scene.contrast_limits)
@@ -270,7 +272,7 @@ def _within_step(job: Steps[Result], done: int, total: int) -> Steps[Result]:
     return retold(job, lambda event: Progress(done, total, event.stage))
 
 
-def _placed(record: MaskRecord, tile: Tile) -> MaskRecord:
+def _placed(record: Found, tile: Tile) -> Found:
     """Return a record of a tile in the coordinates of the image."""
     down, right = tile.top, tile.left
     top, left, bottom, end = record.box

@@ -155,15 +155,15 @@ def _is_seen_whole(request: PredictRequest) -> bool:
 def _in_view(asked: AlikeRequest, entry: ObjectEntry) -> MaskPatch | None:
     """Read the mask of an object on the plane, in pixels of the view; None if it is not all in."""
     plane = asked.request.plane
-    sides = [entry.bounds[axis] for axis in plane.axes]
-    for (low, high), (first, stop) in zip(sides, asked.view, strict=True):
-        if low < first or high > stop:
-            return None
+    sides = [entry.bounds[axis] for axis in plane.axes]  # those of all slices
     region = slice(*sides[0]), slice(*sides[1])
     mask = read_array(asked.labels, plane, region) == entry.label_id
+    for axis, (first, stop) in enumerate(asked.view):
+        along = np.flatnonzero(mask.any(1 - axis)) + sides[axis][0]
+        if not along.size or along[0] < first or along[-1] >= stop:
+            return None
     corner = sides[0][0] - asked.view[0][0], sides[1][0] - asked.view[1][0]
-    patch = MaskPatch.cut(mask, corner)
-    return patch if patch.area else None
+    return MaskPatch.cut(mask, corner)
 
 
 def _draft(found: AlikeObject, request: PredictRequest) -> Draft:

@@ -268,11 +268,14 @@ def drafts_change(
     Change or None
         None where nothing would be written.
     """
+    if not drafts:
+        return None
     ranked = sorted(drafts, key=lambda draft: draft.doubt)
-    placed = [(draft, output.place(plane, draft.mask, draft.corner)) for draft in ranked]
-    placed = [(draft, there) for draft, there in placed if there[1].any()]
+    there = output.placing(plane)
+    placed = [(draft, there.place(draft.mask, draft.corner)) for draft in ranked]
+    placed = [(draft, found) for draft, found in placed if found[1].any()]
     cleared = {
-        draft.label_id: output.place(plane, draft.replaced.mask, draft.replaced.corner)
+        draft.label_id: there.place(draft.replaced.mask, draft.replaced.corner)
         for draft, _ in placed
         if draft.replaced is not None
     }
@@ -315,11 +318,11 @@ def drafts_change(
 
 def count_free(output: LabelsOutput, plane: Plane, drafts: Sequence[Draft]) -> int:
     """Return how many drafts lie, for more than half, on background."""
-    if output.layer is None:
+    if output.layer is None or not drafts:
         return len(drafts)
-    count = 0
+    count, there = 0, output.placing(plane)
     for draft in drafts:
-        bounds, found = output.place(plane, draft.mask, draft.corner)
+        bounds, found = there.place(draft.mask, draft.corner)
         free = found & (output.read(bounds) == 0) if found.any() else found
         count += bool(free.sum() > _COVERED * found.sum())
     return count

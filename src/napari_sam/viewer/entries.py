@@ -268,6 +268,14 @@ class EntryChange:
         return EntryChange(self.after, self.before)
 
 
+class NoSuchObjectError(KeyError, ValueError):
+    """An object was asked for that is not in the table."""
+
+    def __str__(self) -> str:
+        """Return what is wrong; a KeyError would put it in quotes."""
+        return str(self.args[0])
+
+
 @dataclass
 class ObjectTable:
     """The entries of a Labels layer, by label, and the classes with their colours."""
@@ -288,9 +296,10 @@ class ObjectTable:
         return label_id in self.entries
 
     def __getitem__(self, label_id: int) -> ObjectEntry:
-        """Return an object's entry; KeyError names what there is."""
+        """Return an object's entry; NoSuchObjectError names what there is."""
         if label_id not in self.entries:
-            raise KeyError(f"There is no object {label_id}; objects: {sorted(self.entries)[:20]}")
+            known = sorted(self.entries)[:20]
+            raise NoSuchObjectError(f"There is no object {label_id}; objects: {known}")
         return self.entries[label_id]
 
     def apply(self, changes: Iterable[EntryChange]) -> None:

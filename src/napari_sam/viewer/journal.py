@@ -6,6 +6,7 @@ disk leaves of the last line does not match its sum; it and what follows are dro
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -18,6 +19,7 @@ import warnings
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -158,11 +160,21 @@ class Journal:
     on_error : callable, optional
         Called once, in the writing thread, with the error of a write that failed; by default it
         becomes a warning.
+    told : bytes, optional
+        What a new file begins with: the journal of another session, as far as it is to be gone on
+        with.
+
+    Attributes
+    ----------
+    length : int
+        Bytes that are written.
 
     Raises
     ------
     JournalInUseError
         If another session, in this process or another, writes it.
+    FileExistsError
+        If a file that is to begin with something is there already.
     """
 
     def __init__(
@@ -170,16 +182,21 @@ class Journal:
         path: str | Path,
         header: dict[str, Any],
         on_error: Callable[[Exception], object] | None = None,
+        *,
+        told: bytes = b"",
     ) -> None:
         self.path = Path(path)
         self.labels_name = str(header.get("labels", LABELS_NAME))
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._lock = locked(self.path)
-        self.recovered = read_journal(self.path)
         self._on_error = on_error or _warn
         self._failed = False
-        self._file = self.path.open("ab")
-        self._cut()
+        self._lock = locked(self.path)
+        try:
+            self._file = self._opened(told)
+        except BaseException:
+            self._lock.close()
+            raise
+        self.length = self.recovered.length
         self._events: queue.SimpleQueue[dict[str, Any] | Change | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)
         self._thread.start()
@@ -207,17 +224,35 @@ class Journal:
         """Write what is left and let others use the file."""
         self._events.put(None)
         self._thread.join()
-        self._file.close()
-        self._lock.close()
+        try:
+            self._file.close()
+        except OSError as error:  # as of a full disk behind a network
+            self._fail(error)
+        finally:
+            self._lock.close()
 
-    def _cut(self) -> None:
+    def _opened(self, told: bytes) -> FileIO:
+        """Read the file, and open it to be written on, without what is damaged at its end."""
+        if told:
+            with self.path.open("xb") as new:
+                new.write(told)
+        self.recovered = read_journal(self.path)
+        file = self.path.open("ab", buffering=0)
+        try:
+            self._cut(file)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    def _cut(self, file: FileIO) -> None:
         """Drop a damaged tail, keeping it in a file beside."""
         if self.recovered.notice:
             raw = self.path.read_bytes()
             self.path.with_name(self.path.name + ".damaged").write_bytes(
                 raw[self.recovered.length :]
             )
-            self._file.truncate(self.recovered.length)
+            file.truncate(self.recovered.length)
 
     def _write(self) -> None:
         while True:
@@ -232,9 +267,25 @@ class Journal:
         """Write a line; after one that failed nothing more is written, for it would not fit."""
         try:
             body = json.dumps(event, separators=(",", ":"), default=_plain).encode("utf-8")
-            self._file.write(_sum(body) + b" " + body + b"\n")
-            self._file.flush()
+            self._write_whole(_sum(body) + b" " + body + b"\n")
         except Exception as error:  # noqa: BLE001  the thread goes on, so that closing ends it
+            self._fail(error)
+
+    def _write_whole(self, line: bytes) -> None:
+        """Write a line, or nothing of it: what is kept for later fails again when it closes."""
+        left = line
+        try:
+            while left:
+                left = left[self._file.write(left) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._file.truncate(self.length)
+            raise
+        self.length += len(line)
+
+    def _fail(self, error: Exception) -> None:
+        """Tell of the first error."""
+        if not self._failed:
             self._failed = True
             self._on_error(error)
 

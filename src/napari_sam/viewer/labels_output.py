@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from napari.layers import Image, Labels
 from numpy.typing import NDArray
 
 from napari_sam.viewer.bounds import Bounds, on_plane, region_of, union
 from napari_sam.viewer.history import Block, LabelPatch
-from napari_sam.viewer.layers import Plane, new_labels_like
-from napari_sam.viewer.napari_private import paint_regions, painted_regions, unwrapped
-from napari_sam.viewer.projection import project, target_plane
+from napari_sam.viewer.layers import Plane, checked_layer, new_labels_like
+from napari_sam.viewer.napari_private import paint_regions, painted_regions
+from napari_sam.viewer.projection import Projection, target_plane
 from napari_sam.viewer.requests import highest_label
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels
 
 LABELS_NAME = "SAM labels"
 OVERLAPS = ("keep", "overwrite", "background")
@@ -71,19 +71,30 @@ def journals_shown(viewer: ViewerModel, image: Image) -> set[str]:
     }
 
 
-def note_journal(labels: Labels, image: Image, path: Path) -> None:
+class NotedJournal(NamedTuple):
+    """The journal of what a layer shows: where it lies, and how many bytes of it the layer shows.
+
+    None while a session writes it.
+    """
+
+    path: Path
+    length: int | None = None
+
+
+def note_journal(labels: Labels, image: Image, noted: NotedJournal) -> None:
     """Note in a layer that it shows the objects of an image that a journal tells of."""
-    labels.metadata.setdefault(_FILES, {})[str(image.unique_id)] = str(path)
+    file = (str(noted.path), noted.length)
+    labels.metadata.setdefault(_FILES, {})[str(image.unique_id)] = file
 
 
-def noted_journal(labels: Labels | None, image: Image) -> Path | None:
+def noted_journal(labels: Labels | None, image: Image) -> NotedJournal | None:
     """Return the journal of the objects that a layer shows of an image; None where none is noted.
 
     It stays the same whatever becomes of the names of both layers, and of the image's pixels.
     """
     files = {} if labels is None else labels.metadata.get(_FILES, {})
-    path = files.get(str(image.unique_id))
-    return None if path is None else Path(path)
+    path, length = files.get(str(image.unique_id), (None, None))
+    return None if path is None else NotedJournal(Path(path), length)
 
 
 def set_names() -> Iterator[str]:
@@ -169,7 +180,7 @@ class LabelsOutput:
 
     @layer.setter
     def layer(self, layer: Labels | None) -> None:
-        layer = None if layer is None else unwrapped(layer)
+        layer = None if layer is None else checked_layer(layer, Labels)
         if layer is self._layer:
             return
         if layer is not None:
@@ -237,15 +248,20 @@ class LabelsOutput:
             raise ValueError(f"A label must be 1 or more, got {value}")
         labels = self.made()
         check_writable(labels)
-        ours = labels.name.startswith(LABELS_NAME) and isinstance(labels.data, np.ndarray)
-        if ours and value > np.iinfo(labels.data.dtype).max:
-            labels.data = labels.data.astype(np.uint32)
-        limit = np.iinfo(labels.data.dtype).max
+        limit = self.widen(value)
         if value > limit:
             raise ValueError(
                 f"Label {value} does not fit Labels layer {labels.name!r} of type "
                 f"{labels.data.dtype} (up to {limit}); choose a layer of a wider type"
             )
+
+    def widen(self, value: int) -> int:
+        """Let a layer of ours hold a label, if it can; returns the highest that the layer holds."""
+        labels = self.made()
+        ours = labels.name.startswith(LABELS_NAME) and isinstance(labels.data, np.ndarray)
+        if ours and value > np.iinfo(labels.data.dtype).max:
+            labels.data = labels.data.astype(np.uint32)
+        return int(np.iinfo(labels.data.dtype).max)
 
     def mask_patch(
         self,
@@ -286,7 +302,7 @@ class LabelsOutput:
         """
         if overlap not in OVERLAPS:
             raise ValueError(f"overlap must be one of {OVERLAPS}, got {overlap!r}")
-        bounds, found = self.place(plane, mask, corner)
+        bounds, found = self.placing(plane).place(mask, corner)
         if replaced is not None and overlap != "background":
             target = target_plane(self._viewer, self._image, plane, self.made())
             wide = union(bounds, on_plane(replaced, bounds, target.axes))
@@ -308,35 +324,24 @@ class LabelsOutput:
             raise ValueError(COVERED if found.any() else OUTSIDE)
         return bounds, changed_patch(bounds, before, after)
 
-    def place(
-        self, plane: Plane, mask: NDArray[np.bool_], corner: tuple[int, int]
-    ) -> tuple[Bounds, NDArray[np.bool_]]:
-        """Return where a mask of a plane of the image lies in the layer; see `project`."""
-        return project(self._viewer, self._image, plane, mask, corner, self.made())
+    def placing(self, plane: Plane) -> Projection:
+        """Return what tells where masks of a plane of the image lie in the layer."""
+        return Projection(self._viewer, self._image, plane, self.made())
 
     def read(self, bounds: Bounds) -> NDArray[np.integer]:
         """Return a copy of the labels within bounds."""
         return np.array(self.made().data[region_of(bounds)])
 
-    def fill(self, labels: NDArray[np.unsignedinteger], places: Sequence[Bounds]) -> None:
-        """Draw labels of the layer's shape within some bounds, where nothing is drawn."""
-        patches = []
-        for bounds in places:
-            before = self.read(bounds)
-            wanted = labels[region_of(bounds)]
-            after = np.where(before == 0, wanted, before).astype(before.dtype)
-            patch = changed_patch(bounds, before, after)
-            patches += [patch] if patch is not None else []
-        if patches:
-            self.write(patches)
-
     def step(self, patches: Iterable[LabelPatch]) -> None:
         """Paint patches of the history, where the layer is as it was left; the rest is not ours."""
+        patches = list(patches)
+        self.widen(max(int(patch.after.values.max(initial=0)) for patch in patches))
         stepped = []
         for patch in patches:
-            now = self.read(patch.bounds)
-            after = np.where(now == patch.before.values, patch.after.values, now)
-            stepped.append(LabelPatch(patch.bounds, Block(now), Block(after.astype(now.dtype))))
+            now, wanted = self.read(patch.bounds), patch.after.values
+            follows = (now == patch.before.values) & (wanted <= np.iinfo(now.dtype).max)
+            after = np.where(follows, wanted, now).astype(now.dtype)
+            stepped.append(LabelPatch(patch.bounds, Block(now), Block(after)))
         self.write(stepped)
 
     def write(self, patches: Iterable[LabelPatch]) -> None:
@@ -380,10 +385,12 @@ def changed_patch(
     bounds: Bounds, before: NDArray[np.integer], after: NDArray[np.integer]
 ) -> LabelPatch | None:
     """Return the patch between two states of a region, cut to what changed; None if nothing did."""
-    changed = np.nonzero(before != after)
-    if not len(changed[0]):
+    changed = before != after
+    if not changed.any():
         return None
-    cut = tuple(slice(int(along.min()), int(along.max()) + 1) for along in changed)
+    others = [tuple(set(range(changed.ndim)) - {axis}) for axis in range(changed.ndim)]
+    found = (np.flatnonzero(changed.any(axes)) for axes in others)
+    cut = tuple(slice(int(along[0]), int(along[-1]) + 1) for along in found)
     tight = tuple(
         (low + part.start, low + part.stop) for (low, _), part in zip(bounds, cut, strict=True)
     )

@@ -7,7 +7,7 @@ pyramids, time and any order of the displayed axes come out right.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image, Labels, Layer, Points, Shapes
 
+Kind = TypeVar("Kind", bound="Layer")
 LABEL_COLUMN = "prompt"
 POSITIVE, NEGATIVE = "positive", "negative"
 
@@ -71,6 +72,17 @@ class Plane:
                 full[:, axis] = position
         full[:, self.axes] = points
         return full
+
+
+def checked_layer(layer: Any, kind: type[Kind]) -> Kind:
+    """Return a layer of a kind without napari's proxy; TypeError for anything else."""
+    plain = unwrapped(layer)
+    if not isinstance(plain, kind):
+        raise TypeError(
+            f"Expected a layer of type {kind.__name__}, as viewer.layers[...] gives it, got "
+            f"{type(plain).__name__}"
+        )
+    return plain
 
 
 def level_0(layer: Image | Labels) -> Any:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import weakref
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
@@ -17,6 +18,8 @@ from napari_sam.viewer.bounds import Bounds, region_of, union
 T = TypeVar("T")
 Region = tuple[Bounds, NDArray[np.integer], NDArray[np.integer]]
 """Bounds, and the labels in them before and after."""
+_MOST_NUMBERS = 2**20
+"""Labels below this are numbers themselves."""
 
 
 def unwrapped(value: T) -> T:
@@ -118,16 +121,30 @@ def _paint_region(
     layer: Any, bounds: Bounds, changed: NDArray[np.bool_], after: NDArray[np.integer]
 ) -> None:
     """Paint the changed pixels of a region, each label in its own box, drawing once at the end."""
-    values, numbers = np.unique(after[changed], return_inverse=True)
-    grid = np.zeros(after.shape, np.int32)
-    grid[changed] = numbers.ravel() + 1
-    for number, box in enumerate(ndimage.find_objects(grid), start=1):
+    values, grid = _numbered(changed, after)
+    boxes = enumerate(ndimage.find_objects(grid), start=1)
+    found = [(number, box) for number, box in boxes if box is not None]
+    for number, box in found:
         region = tuple(
             slice(low + part.start, low + part.stop)
             for (low, _), part in zip(bounds, box, strict=True)
         )
-        mask = grid[box] == number
-        _paint(layer, region, mask, int(values[number - 1]), refresh=number == len(values))
+        value = int(values[number - 1])
+        _paint(layer, region, grid[box] == number, value, refresh=number == found[-1][0])
+
+
+def _numbered(
+    changed: NDArray[np.bool_], after: NDArray[np.integer]
+) -> tuple[Sequence[int] | NDArray[np.integer], NDArray[np.integer]]:
+    """Return labels, and a grid of their places among these, from 1 on, where pixels change."""
+    grid = np.zeros(after.shape, np.int32)
+    highest = int(after.max(initial=0))
+    if after.min(initial=0) >= 0 and highest < _MOST_NUMBERS:  # sorting pixels takes long
+        np.add(after, 1, out=grid, where=changed, dtype=np.int32, casting="unsafe")
+        return range(highest + 1), grid
+    values, numbers = np.unique(after[changed], return_inverse=True)
+    grid[changed] = numbers.ravel() + 1
+    return values, grid
 
 
 def paint_quietly(
@@ -169,6 +186,37 @@ def _paint(
     layer.data_setitem(
         tuple(along + part.start for along, part in zip(found, region, strict=True)), value
     )
+
+
+def forget_strokes(layer: Any, bounds: Bounds) -> None:
+    """Let a Labels layer's own undo and redo end before a stroke in a region that is written anew.
+
+    Undone or redone, it would bring back labels of what was drawn there before.
+    """
+    layer = unwrapped(layer)
+    undone, redone = (getattr(layer, f"_{which}_history", None) for which in ("undo", "redo"))
+    if undone is None or redone is None:
+        mode = layer.mode
+        layer.editable = False  # which drops all strokes
+        layer.editable, layer.mode = True, mode
+        return
+    for history in (undone, redone):
+        newest_first = itertools.takewhile(
+            lambda step: not any(_meets(atom, bounds) for atom in step), reversed(history)
+        )
+        kept = list(newest_first)[::-1]
+        history.clear()
+        history.extend(kept)
+
+
+def _meets(atom: Any, bounds: Bounds) -> bool:
+    """Tell whether one write of a stroke lies in a region, even in part; so do unknown forms."""
+    read = None if hasattr(atom, "slice_key") else _indexed_atom(atom)
+    if read is None and not hasattr(atom, "slice_key"):
+        return True
+    within = [(part.start, part.stop) for part in atom.slice_key] if read is None else read.bounds
+    pairs = zip(within, bounds, strict=True)
+    return all(one[0] < other[1] and other[0] < one[1] for one, other in pairs)
 
 
 def painted_regions(layer: Any, item: Any) -> list[Region]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from napari_sam.viewer.labels_output import LabelsOutput
 from napari_sam.viewer.layers import Plane, camera_of, plane_in_view, shown_plane, to_data
 from napari_sam.viewer.places import data_at, world_at
 from napari_sam.viewer.propagate import CarriedSlice, carried_change, chosen_objects
+from napari_sam.viewer.replay import replay
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -168,7 +169,7 @@ class Objects:
 
         Raises
         ------
-        KeyError, ValueError
+        ValueError
             If there is no such object, or no pixel of it on the shown plane.
         """
         entry = self.table.entries.get(label_id)
@@ -194,9 +195,10 @@ class Objects:
         self.changed.emit()
         return recovered
 
-    def fill(self, labels: NDArray[np.unsignedinteger], entries: Iterable[ObjectEntry]) -> None:
-        """Draw recovered labels, of the layer's shape, where nothing is drawn."""
-        self._output.fill(labels, [entry.bounds for entry in entries])
+    def replay(self, history: History) -> int:
+        """Draw what was done before, where the layer fits; returns how many pixels do not."""
+        done = [patch for change in history.done for patch in change.patches]
+        return replay(self._output, done)
 
     def close(self) -> None:
         """Close the journal."""
@@ -257,8 +259,8 @@ class Objects:
             return False
         for patch in change.patches:
             now = np.asarray(labels.data[region_of(patch.bounds)])
-            changed = patch.before.values != patch.after.values
-            if not (now[changed] == patch.before.values[changed]).all():
+            before = patch.before.values
+            if ((now != before) & (before != patch.after.values)).any():
                 return False
         return True
 

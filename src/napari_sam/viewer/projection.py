@@ -18,58 +18,76 @@ _NEAR = 1e-3
 """Pixels that places may differ by and be the same."""
 
 
-def project(
-    viewer: ViewerModel,
-    image: Image,
-    plane: Plane,
-    mask: NDArray[np.bool_],
-    corner: tuple[int, int],
-    labels: Labels,
-) -> tuple[Bounds, NDArray[np.bool_]]:
-    """Look a mask up in the world, from the pixels of a Labels layer.
+class Projection:
+    """Looks masks of a plane up in the world, from the pixels of a Labels layer.
 
     Parameters
     ----------
     viewer : ViewerModel
         Shows the plane.
     image, plane
-        What the mask belongs to.
-    mask, corner
-        (h, w) bool, and the (row, col) of its first pixel in the plane.
+        What the masks belong to.
     labels : Labels
         May have another scale, position or resolution than the image.
-
-    Returns
-    -------
-    bounds : Bounds
-        The part of the labels' data that the mask may cover, one plane thick.
-    found : ndarray
-        The mask there, bool, with the data's axes.
     """
-    target = target_plane(viewer, image, plane, labels)
-    rows, cols = np.nonzero(mask)
-    if not len(rows):
-        nothing = tuple((p or 0, (p or 0) + 1) for p in target.index)
-        return nothing, np.zeros([1] * len(target.index), bool)
-    low = np.array([rows.min() + corner[0], cols.min() + corner[1]])
-    high = np.array([rows.max() + corner[0], cols.max() + corner[1]])
-    if _coincide(viewer, image, plane, labels, target):
-        part = mask[rows.min() : rows.max() + 1, cols.min() : cols.max() + 1]
-        return _lifted(target, low, high + 1, part)
-    corners = np.array([[r, c] for r in (low[0], high[0]) for c in (low[1], high[1])], float)
-    there = target.in_plane(to_data(viewer, labels, image, plane.lifted(corners)))
-    margin = 1 + _step(viewer, labels, image, plane, target)
-    first = np.floor(there.min(0) - margin).clip(0).astype(int)
-    last = np.ceil(there.max(0) + margin + 1).clip(0, target.shape).astype(int)
-    last = np.maximum(last, first)
-    size = tuple(last - first)
-    looked = np.moveaxis(np.indices(size), 0, -1).reshape(-1, 2) + first
-    source = _affine_map(viewer, image, plane, labels, target, looked)
-    at = np.floor(source + 0.5).astype(int) - corner
-    inside = ((at >= 0) & (at < mask.shape)).all(1)
-    found = np.zeros(len(at), bool)
-    found[inside] = mask[at[inside, 0], at[inside, 1]]
-    return _lifted(target, first, last, found.reshape(size))
+
+    def __init__(self, viewer: ViewerModel, image: Image, plane: Plane, labels: Labels) -> None:
+        self._viewer, self._image, self._plane, self._labels = viewer, image, plane, labels
+        self._target = target_plane(viewer, image, plane, labels)
+        self._coincides = _coincide(viewer, image, plane, labels, self._target)
+
+    def place(
+        self, mask: NDArray[np.bool_], corner: tuple[int, int]
+    ) -> tuple[Bounds, NDArray[np.bool_]]:
+        """Return where a mask lies.
+
+        Parameters
+        ----------
+        mask, corner
+            (h, w) bool, and the (row, col) of its first pixel in the plane.
+
+        Returns
+        -------
+        bounds : Bounds
+            The part of the labels' data that the mask may cover, one plane thick.
+        found : ndarray
+            The mask there, bool, with the data's axes.
+        """
+        target = self._target
+        rows, cols = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        if not len(rows):
+            nothing = tuple((p or 0, (p or 0) + 1) for p in target.index)
+            return nothing, np.zeros([1] * len(target.index), bool)
+        low = np.array([rows[0] + corner[0], cols[0] + corner[1]])
+        high = np.array([rows[-1] + corner[0], cols[-1] + corner[1]])
+        if self._coincides:
+            part = mask[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+            return _lifted(target, low, high + 1, part)
+        return self._looked_up(mask, corner, low, high)
+
+    def _looked_up(
+        self,
+        mask: NDArray[np.bool_],
+        corner: tuple[int, int],
+        low: NDArray[np.int_],
+        high: NDArray[np.int_],
+    ) -> tuple[Bounds, NDArray[np.bool_]]:
+        viewer, image, plane, labels = self._viewer, self._image, self._plane, self._labels
+        target = self._target
+        corners = np.array([[r, c] for r in (low[0], high[0]) for c in (low[1], high[1])], float)
+        there = target.in_plane(to_data(viewer, labels, image, plane.lifted(corners)))
+        margin = 1 + _step(viewer, labels, image, plane, target)
+        first = np.floor(there.min(0) - margin).clip(0).astype(int)
+        last = np.ceil(there.max(0) + margin + 1).clip(0, target.shape).astype(int)
+        last = np.maximum(last, first)
+        size = tuple(last - first)
+        looked = np.moveaxis(np.indices(size), 0, -1).reshape(-1, 2) + first
+        source = _affine_map(viewer, image, plane, labels, target, looked)
+        at = np.floor(source + 0.5).astype(int) - corner
+        inside = ((at >= 0) & (at < mask.shape)).all(1)
+        found = np.zeros(len(at), bool)
+        found[inside] = mask[at[inside, 0], at[inside, 1]]
+        return _lifted(target, first, last, found.reshape(size))
 
 
 def check_coincides(viewer: ViewerModel, image: Image, labels: Labels) -> None:

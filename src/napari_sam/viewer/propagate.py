@@ -252,13 +252,14 @@ def carried_change(
     ]
     if not carried_here:
         return None
-    here, _ = output.place(carried.plane, np.ones((1, 1), bool), (0, 0))
+    there = output.placing(carried.plane)
+    here, _ = there.place(np.ones((1, 1), bool), (0, 0))
     axes = carried.plane.axes
     whole = functools.reduce(
         union, [on_plane(table[label].bounds, here, axes) for label, *_ in carried_here]
     )
     placed = [
-        (label, score, *output.place(carried.plane, mask, corner))
+        (label, score, *there.place(mask, corner))
         for label, mask, corner, score in carried_here
         if mask.any()
     ]

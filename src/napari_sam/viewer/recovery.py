@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam.viewer.history import History
 from napari_sam.viewer.journal import (
     ImageSample,
     Journal,
@@ -20,7 +22,13 @@ from napari_sam.viewer.journal import (
     locked,
     read_journal,
 )
-from napari_sam.viewer.labels_output import LABELS_NAME, add_output_layer, note_journal, set_names
+from napari_sam.viewer.labels_output import (
+    LABELS_NAME,
+    NotedJournal,
+    add_output_layer,
+    note_journal,
+    set_names,
+)
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -29,6 +37,9 @@ if TYPE_CHECKING:
 
 _MOST_WINDOWS = 9
 _MOST_SETS = 20
+_ELSEWHERE = (
+    "Another dock or window goes on with the objects of this layer; they are not listed here"
+)
 _UINT16 = np.iinfo(np.uint16).max
 
 
@@ -42,10 +53,13 @@ class OpenedJournal:
         Ready to be written on.
     labels : ndarray or None
         Their labels, of the image's shape; None where there are none.
+    notice : str
+        What is to be known of it, for people.
     """
 
     journal: Journal
     labels: NDArray[np.unsignedinteger] | None
+    notice: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -58,13 +72,13 @@ class ObjectSet:
         Of the layer.
     labels : ndarray
         Of the image's shape.
-    path : Path
-        The journal.
+    journal : NotedJournal
+        The journal, and how much of it the labels show.
     """
 
     name: str
     labels: NDArray[np.unsignedinteger]
-    path: Path
+    journal: NotedJournal
 
 
 def open_journal(
@@ -74,7 +88,7 @@ def open_journal(
     folder: str | Path | None = None,
     *,
     labels_name: str = LABELS_NAME,
-    shown: Path | None = None,
+    shown: NotedJournal | None = None,
 ) -> OpenedJournal:
     """Open the journal of an image and a Labels layer; slow: for a worker thread.
 
@@ -88,8 +102,9 @@ def open_journal(
         Of the image and of the Labels layer.
     folder : str or Path, optional
         Where journals lie; by default the user's data folder.
-    shown : Path, optional
-        The journal whose objects the layer shows already: it is opened, and nothing is drawn.
+    shown : NotedJournal, optional
+        The journal whose objects the layer shows already: it is opened, and nothing is drawn. Where
+        another window has it, or has gone on with it, a copy of what the layer shows is opened.
 
     Returns
     -------
@@ -103,14 +118,37 @@ def open_journal(
     """
     header = {"image": name, "labels": labels_name, "shape": list(shape)}
     (paths,) = _paths(image, shape, name, folder, [labels_name])
-    for path in paths if shown is None else [shown, *paths]:
+    opened = None if shown is None else _open_shown(shown, paths, header)
+    if opened is not None:
+        return opened
+    for path in paths:
         try:
             journal = Journal(path, header)
         except JournalInUseError:
             continue
-        drawn = None if path == shown else _drawn(journal.recovered, shape)
-        return OpenedJournal(journal=journal, labels=drawn)
+        notice = "" if shown is None else _ELSEWHERE
+        drawn = _drawn(journal.recovered, shape)
+        return OpenedJournal(journal=journal, labels=drawn, notice=notice)
     raise OSError(f"{_MOST_WINDOWS} windows have journals of this image open; close some")
+
+
+def _open_shown(
+    shown: NotedJournal, paths: Sequence[Path], header: dict[str, Any]
+) -> OpenedJournal | None:
+    """Open the journal that a layer shows, or a copy of that much of it; None where it cannot be.
+
+    It cannot be copied while nobody knows how much of it the layer shows.
+    """
+    with contextlib.suppress(JournalInUseError):
+        journal = Journal(shown.path, header)
+        if shown.length is None or journal.length <= shown.length:
+            return OpenedJournal(journal=journal, labels=None)
+        journal.close()
+    told = b"" if shown.length is None else shown.path.read_bytes()[: shown.length]
+    for path in paths if told else ():
+        with contextlib.suppress(JournalInUseError, FileExistsError):
+            return OpenedJournal(journal=Journal(path, header, told=told), labels=None)
+    return None
 
 
 def further_sets(
@@ -144,8 +182,9 @@ def further_sets(
     for each, paths in own.items():
         recovered = None if each == LABELS_NAME or each in shown else _read_unused(paths[0])
         labels = None if recovered is None else _drawn(recovered, shape)
-        if labels is not None:
-            found.append(ObjectSet(name=each, labels=labels, path=paths[0]))
+        if recovered is not None and labels is not None:
+            noted = NotedJournal(paths[0], recovered.length)
+            found.append(ObjectSet(name=each, labels=labels, journal=noted))
     return found
 
 
@@ -164,7 +203,7 @@ def show_sets(session: Session, sets: Iterable[ObjectSet]) -> list[Labels]:
     layers = []
     for each in sets:
         layer = add_output_layer(viewer, image, each.name, each.labels)
-        note_journal(layer, image, each.path)
+        note_journal(layer, image, each.journal)
         layers.append(layer)
     return layers
 
@@ -208,10 +247,18 @@ def _asides(path: Path) -> Iterator[Path]:
 def _drawn(recovered: Recovered, shape: tuple[int, ...]) -> NDArray[np.unsignedinteger] | None:
     if recovered.is_empty or not any(change.patches for change in recovered.history.done):
         return None
-    highest = max([0, *recovered.table.entries])
+    highest = max([_highest(recovered.history), *recovered.table.entries])
     labels = np.zeros(shape, np.uint32 if highest > _UINT16 else np.uint16)
     recovered.draw(labels)
     return labels
+
+
+def _highest(history: History) -> int:
+    """Return the highest label that was ever drawn, as far as it takes a wide type; else 0."""
+    patches = (p for change in (*history.done, *history.undone) for p in change.patches)
+    blocks = (block for patch in patches for block in (patch.before, patch.after))
+    wide = (block.values for block in blocks if block.dtype.itemsize > np.uint16().itemsize)
+    return max((int(values.max(initial=0)) for values in wide), default=0)
 
 
 def resume(session: Session, opened: OpenedJournal) -> str:
@@ -223,8 +270,7 @@ def resume(session: Session, opened: OpenedJournal) -> str:
         What was found, for people; empty where there was nothing.
     """
     recovered = opened.journal.recovered
-    if opened.labels is not None:
-        _put(session, opened, opened.labels)
+    missed = 0 if opened.labels is None else _put(session, opened, opened.labels)
     session.objects.attach(opened.journal)
     found = ""
     if not recovered.is_empty:
@@ -232,13 +278,19 @@ def resume(session: Session, opened: OpenedJournal) -> str:
         found = f"Went on from {begun}: {len(recovered.table)} objects"
         count = len(recovered.prompts.points)
         found += f" and {count} points" if count else ""
-    return f"{found}. {recovered.notice}" if recovered.notice else found
+        found += f"; {missed:,} pixels of the layer are not as they were left, and stay" * bool(
+            missed
+        )
+    return ". ".join(filter(None, (found, recovered.notice, opened.notice)))
 
 
-def _put(session: Session, opened: OpenedJournal, labels: NDArray[np.unsignedinteger]) -> None:
-    """Show recovered labels in the chosen layer, where nothing is, or in a new one."""
+def _put(session: Session, opened: OpenedJournal, labels: NDArray[np.unsignedinteger]) -> int:
+    """Show recovered objects in the chosen layer, as far as it fits, or in a new one.
+
+    Returns the number of pixels in which the chosen layer does not fit.
+    """
     if session.labels is not None:
-        session.objects.fill(labels, opened.journal.recovered.table)
-        return
+        return session.objects.replay(opened.journal.recovered.history)
     name = opened.journal.labels_name
     session.labels = add_output_layer(session.viewer, session.image, name, labels)
+    return 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from napari_sam.viewer.bounds import Bounds
 from napari_sam.viewer.labels_output import highest_in_use, note_highest
 from napari_sam.viewer.layers import (
     Plane,
@@ -18,7 +19,7 @@ from napari_sam.viewer.layers import (
     new_labels_like,
     placement,
 )
-from napari_sam.viewer.napari_private import unwrapped
+from napari_sam.viewer.napari_private import forget_strokes, unwrapped
 from napari_sam.viewer.places import data_at, world_at
 from napari_sam.viewer.stack_job import StackOutcome, StackStep
 from napari_sam.volume import LinkDoubt
@@ -60,38 +61,69 @@ class SliceResult:
         self._below = self._top = -1
         self._shown: Labels | None = None
         self.spared = ""
-        """Name of an earlier run's layer whose slice was worked on since, and is left alone."""
+        """Name of a layer whose slice was worked on since a run drew it, and is left alone."""
 
     def show(self, labels: NDArray[np.uint32]) -> Labels:
-        """Put labels (H, W) where they belong; those that an earlier run drew there are gone."""
-        layer = self._shown = self._layer()
+        """Put labels (H, W) where they belong; those that an earlier run drew there are gone.
+
+        Raises
+        ------
+        ValueError
+            If the image has other slices now than those that were segmented.
+        """
+        shape = tuple(level_0(self.image).shape)[: self.image.ndim]
+        if len(shape) != len(self._plane.index) or labels.shape != self._sides(shape):
+            raise ValueError(
+                f"The labels, {labels.shape}, do not fit the image, {shape}: it has other data now"
+            )
+        layer = self._layer(shape)
+        if layer is not self._shown:
+            self._shown, self._below, self._top = layer, -1, -1
         highest = self._numbered(layer, int(labels.max(initial=0)))
         if highest > np.iinfo(layer.data.dtype).max:
             layer.data = layer.data.astype(np.uint32)
         drawn = np.where(labels > 0, labels + self._below, 0).astype(layer.data.dtype)
         layer.data[self._plane.selection] = drawn
         _written(layer)[self._plane.index] = _checksum(drawn)
+        forget_strokes(layer, self._bounds(shape))
         layer.refresh()
         return layer
 
-    def _layer(self) -> Labels:
+    def _sides(self, shape: tuple[int, ...]) -> tuple[int, int]:
+        """Return the height and width that planes like this one have in an array."""
+        row, col = self._plane.axes
+        return shape[row], shape[col]
+
+    def _bounds(self, shape: tuple[int, ...]) -> Bounds:
+        """Return where the plane lies in an array."""
+        pairs = zip(self._plane.index, shape, strict=True)
+        return tuple((0, length) if at is None else (at, at + 1) for at, length in pairs)
+
+    def _layer(self, shape: tuple[int, ...]) -> Labels:
+        """Return the layer to draw into: that of before, that of an earlier run, or a new one."""
         name = f"{SLICE_NAME}: {self.image.name}"
-        shape = tuple(level_0(self.image).shape)[: self.image.ndim]
-        if self._shown is not None and self._shown in self._viewer.layers:
-            return self._shown
         image = str(self.image.unique_id)
+        shown = self._shown
+        if shown is not None and shown in self._viewer.layers and self._may_draw(shown, shape):
+            return shown
         for layer in self._viewer.layers:
             made_for = layer.metadata.get(_IMAGE)
             is_ours = layer.name == name if made_for is None else made_for == image
-            if is_ours and layer.data.shape == shape:
-                there = layer.data[self._plane.selection]
-                known = _written(layer).get(self._plane.index)
-                if not there.any() or _checksum(there) == known:
-                    return unwrapped(layer)
-                self.spared = layer.name
+            if is_ours and self._may_draw(layer, shape):
+                return unwrapped(layer)
         layer = new_labels_like(self._viewer, self.image, name)
         layer.metadata[_IMAGE] = image
         return layer
+
+    def _may_draw(self, layer: Labels, shape: tuple[int, ...]) -> bool:
+        """Tell whether the slice is empty or as a run left it; note a layer that is worked on."""
+        if layer.data.shape != shape:
+            return False
+        there = layer.data[self._plane.selection]
+        if not there.any() or _checksum(there) == _written(layer).get(self._plane.index):
+            return True
+        self.spared = layer.name
+        return False
 
     def _numbered(self, layer: Labels, count: int) -> int:
         """Make room for the labels 1 ... count above those of other slices; return the highest.

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from napari.layers import Image, Labels
 from numpy.typing import ArrayLike
 from psygnal import Signal
 
@@ -21,7 +22,7 @@ from napari_sam.viewer.drafts import Draft, Written, count_free, drafts_change, 
 from napari_sam.viewer.entries import ObjectPrompts
 from napari_sam.viewer.history import Change
 from napari_sam.viewer.labels_output import LabelsOutput
-from napari_sam.viewer.layers import Plane, plane_in_view, shown_plane
+from napari_sam.viewer.layers import Plane, checked_layer, plane_in_view, shown_plane
 from napari_sam.viewer.looks import Looks
 from napari_sam.viewer.napari_private import unwrapped
 from napari_sam.viewer.object_features import ObjectFeatures
@@ -31,7 +32,6 @@ from napari_sam.viewer.requests import PredictAnswer, PredictRequest, compute
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
-    from napari.layers import Image, Labels
 
     from napari_sam.segmentation.predictor import Predictor
 
@@ -65,7 +65,7 @@ class Session:
     ) -> None:
         self.viewer = unwrapped(viewer)
         self.predictor = predictor
-        self.image = unwrapped(image_layer)
+        self.image = checked_layer(image_layer, Image)
         self.looks = Looks(self.viewer, self.image, predictor)
         self.preference = SizePreference()
         self.prompts = ObjectPrompts()
@@ -300,7 +300,7 @@ class Session:
     def reopen(self, label_id: int) -> None:
         """Take up the prompts that an object was made from; a commit then replaces its mask.
 
-        KeyError or ValueError where `Objects.prompts_of` finds none.
+        ValueError where `Objects.prompts_of` finds none.
         """
         prompts = self.objects.prompts_of(label_id, self.image)
         change = Change(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING, Any
 
@@ -57,12 +58,12 @@ class EverythingWidget(ClosingDock):
         self._runner = Runner(self, self._viewer)
         self._target: Any = None
         self._source: Any = None
+        self._followed: weakref.WeakSet[Any] = weakref.WeakSet()
         self._waiting: Callable[[Any], None] | None = None
         self._slice: SliceResult | None = None
         self._build()
         self.runs = StackRuns(self._viewer, self._runner, self.run_box, self.stack, self.report)
         self._viewer.layers.events.removed.connect(self._on_removed)
-        self.image.data_replaced.connect(self._data_replaced)
 
     def use_predictor(self, predictor: object) -> None:
         """Use a predictor that was made elsewhere."""
@@ -82,7 +83,7 @@ class EverythingWidget(ClosingDock):
         except ValueError as error:
             report_error(error)
             return
-        self._source = image
+        self._follow(image)
         self.run_box.set_running(running=True, can_pause=begin is not None)
 
         def start(predictor: Any) -> None:
@@ -110,6 +111,8 @@ class EverythingWidget(ClosingDock):
         """See `ClosingDock`; a stack goes on from what is on disk when it is run again."""
         self.cancel()
         self.image.detach()
+        for image in self._followed:
+            image.events.data.disconnect(self._data_replaced)
         self._viewer.layers.events.removed.disconnect(self._on_removed)
 
     # building
@@ -176,7 +179,7 @@ class EverythingWidget(ClosingDock):
 
     def _levels_box(self) -> LevelBox:
         self.levels = LevelBox(self)
-        self.levels.chosen.connect(self._follow)
+        self.levels.chosen.connect(self._take_over)
         self.levels.drawn.connect(self._show_slice)
         return self.levels
 
@@ -236,13 +239,12 @@ class EverythingWidget(ClosingDock):
         else:
             self.levels.open(masks, config)
 
-    def _follow(self, config: EverythingConfig) -> None:
+    def _take_over(self, config: EverythingConfig) -> None:
         """Let the settings of the next run be what a person found with the sliders."""
         for name in self.levels.editors:
             self.form.editors[name].value = getattr(config, name)
 
     def _start(self, job: Any, show: Any, source: Any) -> None:
-        self._source = source
         self._runner.start(
             job,
             on_event=self._on_event,
@@ -277,12 +279,19 @@ class EverythingWidget(ClosingDock):
             self._slice = None
             self.levels.clear()
 
-    def _data_replaced(self) -> None:
-        """Stop a job on what the image showed before, and let go of its masks."""
-        if self._runner.busy and self._source is self.image.layer:
+    def _follow(self, image: Image) -> None:
+        """Hear of other data of an image that is segmented, chosen or not."""
+        self._source = image
+        self._followed.add(image)
+        image.events.data.connect(self._data_replaced)
+
+    def _data_replaced(self, event: Any) -> None:
+        """Stop a job on what an image showed before, and let go of its masks."""
+        image = unwrapped(event.source)
+        if (self._runner.busy or self._waiting) and self._source is image:
             self.cancel()
             self._say("Stopped: the image has other data now")
-        if self._slice is not None and self._slice.image is self.image.layer:
+        if self._slice is not None and self._slice.image is image:
             self._slice = None
             self.levels.clear()
 

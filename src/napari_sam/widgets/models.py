@@ -75,6 +75,7 @@ class ModelBox(QWidget):
             from napari_sam.segmentation.predictor import Predictor
 
             predictor = Predictor(name, device, on_progress=tell)
+            _ = predictor.model_digest  # reads all weights, once; sessions ask for it
             return predictor, available_devices()
 
         def loaded(result: tuple[object, tuple[str, ...]]) -> None:

@@ -208,7 +208,7 @@ class ObjectTableWidget(QWidget):
             return
         try:
             act(chosen)
-        except (ValueError, KeyError) as error:
+        except ValueError as error:
             report_error(error)
 
     def _split(self, chosen: list[int]) -> None:

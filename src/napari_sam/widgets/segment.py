@@ -260,7 +260,7 @@ class SegmentWidget(ClosingDock):
         self._opening, self._commit_next = False, None
         self.jobs.drop()
         if self._session is not None:
-            self._session.close()
+            self.jobs.opening.close(self._session)
             self._session = None
             self._open_sessions.clear()
             self._say(INVITATION)

@@ -7,6 +7,8 @@ import uuid
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from napari.utils.notifications import show_info
+
 from napari_sam.viewer.layers import shown_plane, visible_part
 from napari_sam.viewer.projection import check_coincides
 from napari_sam.viewer.requests import highest_label
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 INVITATION = "Make a Points layer (New) and click an object"
 """What the dock says until there is a session."""
+BUSY = "Another job is under way in this dock: wait for its end, or press Stop"
+"""What is told of a job that is not begun."""
 
 
 def new_group() -> str:
@@ -169,7 +173,7 @@ class SessionJobs:
             return
         try:
             session.reopen(label)
-        except (ValueError, KeyError) as error:
+        except ValueError as error:
             self._say(str(error))
             return
         self._say(f"Reopened object {label}; a commit replaces its mask")
@@ -224,14 +228,15 @@ class SessionJobs:
             return
         if plane is None or image is None:
             return
-        from napari_sam.segmentation.everything import EverythingConfig
+        from napari_sam.segmentation.everything_config import EverythingConfig, within_range
         from napari_sam.viewer.drafts import iter_everything_in
 
         request = self._request(session)
         if request is None:
             return
         view = visible_part(image, plane)
-        config = EverythingConfig(object_diameter=session.object_diameter)
+        diameter = session.object_diameter
+        config = EverythingConfig(object_diameter=diameter and within_range(diameter))
         self._run_drafts(
             session,
             plane,
@@ -258,7 +263,7 @@ class SessionJobs:
                 self.table.chosen(),
                 visible_part(image, plane),
             )
-        except (ValueError, KeyError) as error:
+        except ValueError as error:
             self._say(str(error))
             return
         self._run_drafts(session, plane, "alike", lambda: iter_alike_in(asked), self._most_doubt)
@@ -355,6 +360,10 @@ class SessionJobs:
         on_result: Callable[[Any], object],
         carrying: bool = False,
     ) -> None:
+        """Run a job, unless one is under way, which would end half way."""
+        if self._runner.busy:
+            show_info(BUSY)  # what the dock says is written over by the job's next step
+            return
         self._bar.begin()
         self._carrying = carrying
         self._runner.start(

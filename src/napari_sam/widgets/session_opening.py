@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 import weakref
 from collections.abc import Callable, Container, Generator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from qtpy.QtWidgets import QWidget
 
 from napari_sam.viewer.labels_output import (
+    NotedJournal,
     journal_name,
     journals_shown,
     note_journal,
@@ -73,7 +73,7 @@ class SessionOpening:
             return
         labels = self._dock.output.writable()
         name = journal_name(self._dock.viewer, image, labels)
-        path = noted_journal(labels, image)
+        noted = noted_journal(labels, image)
         known = labels is not None or image in self._searched
         shown = None if known else journals_shown(self._dock.viewer, image)
         wanted = object()
@@ -82,7 +82,7 @@ class SessionOpening:
         def job() -> Generator[str, None, _Found]:
             yield "Looking for what was done to this image before ..."
             with self._turn:
-                found = self._journal(image, labels, name, path, shown)
+                found = self._journal(image, labels, name, noted, shown)
                 with self._claim:
                     if self._wanted is wanted:
                         self._unclaimed = found
@@ -103,7 +103,15 @@ class SessionOpening:
         """Note that a session's layer shows its objects: opening it again draws nothing."""
         journal = session.objects.journal
         if session.labels is not None and journal is not None:
-            note_journal(session.labels, session.image, journal.path)
+            note_journal(session.labels, session.image, NotedJournal(journal.path))
+
+    def close(self, session: Session) -> None:
+        """Close a session, and note in its layer how much of the journal it shows."""
+        journal = session.objects.journal
+        session.close()
+        if session.labels is not None and journal is not None:
+            noted = NotedJournal(journal.path, journal.length)
+            note_journal(session.labels, session.image, noted)
 
     def forget(self, *_: object) -> None:
         """Wait no longer for the session that is being opened."""
@@ -117,7 +125,12 @@ class SessionOpening:
             forgotten.close()
 
     def _journal(
-        self, image: Any, labels: Any, name: str, path: Path | None, shown: Container[str] | None
+        self,
+        image: Any,
+        labels: Any,
+        name: str,
+        noted: NotedJournal | None,
+        shown: Container[str] | None,
     ) -> _Found:
         """Open the journal, and draw what it tells of where the layer does not show it yet.
 
@@ -130,7 +143,7 @@ class SessionOpening:
         shape = tuple(array.shape)[: image.ndim] if labels is None else tuple(labels.data.shape)
         try:
             sample = ImageSample.of(array)
-            opened = open_journal(sample, shape, image.name, labels_name=name, shown=path)
+            opened = open_journal(sample, shape, image.name, labels_name=name, shown=noted)
         except Exception as error:  # noqa: BLE001  the session goes on without a journal
             return _Found(None, RuntimeError(f"This session is not written down: {error}"))
         if shown is None:
