@@ -56,7 +56,7 @@ class AlikeConfig:
         step=0.05,
     )
     mask_similarity_thresh: float = setting(
-        0.9,
+        0.8,
         "Alike objects",
         "Masks that are less alike are dropped; 1 is as in the examples",
         min=0.0,
