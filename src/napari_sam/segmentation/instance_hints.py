@@ -41,7 +41,7 @@ class Instances(NamedTuple):
     Attributes
     ----------
     pieces : ndarray
-        (H, W) what objects are made of, 1 ... p, in pixels of the network's padded input.
+        (H, W) what objects are made of, 1 ... p, in pixels of the maps.
     owners : ndarray
         (p + 1,) which object, 1 ... n, each piece is a part of; background, 0, is of none.
     bounds : ndarray
@@ -58,10 +58,13 @@ class Instances(NamedTuple):
         return next(cls.ways(maps))
 
     @classmethod
-    def ways(cls, maps: NDArray[np.float32]) -> Iterator[Instances]:
-        """Separate objects in several ways, one after another, the usual one first."""
+    def ways(cls, maps: NDArray[np.float32], smoothing: float = _SMOOTHING) -> Iterator[Instances]:
+        """Separate objects in several ways, one after another, the usual one first.
+
+        Three ways for each threshold of the foreground, of which the usual one is the first.
+        """
         for threshold in _FOREGROUND:
-            pieces = cut_into_pieces(maps, foreground_thresh=threshold, smoothing=_SMOOTHING)
+            pieces = cut_into_pieces(maps, foreground_thresh=threshold, smoothing=smoothing)
             bounds = label_boxes(pieces.labels)
             for least in _PROMINENCE:
                 owners = pieces.owners(least)

@@ -8,18 +8,19 @@ object is there at all.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from itertools import islice
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.segmentation.embedding import ImageEmbedding
-from napari_sam.segmentation.instances import cut_into_pieces, label_areas, label_boxes
+from napari_sam.segmentation.instance_hints import Instances
+from napari_sam.segmentation.instances import label_areas
 from napari_sam.segmentation.patches import MaskPatch
 
-_FOREGROUND = 0.5
-_PROMINENCES = 0.15, 0.05, 0.3
-"""What is one object, and what are two that touch, is tried in some ways; see `instances`."""
+_WAYS = 3
+"""What is one object, and what are two that touch, is tried in so many of `Instances.ways`."""
 _LEAST_IOU = 0.3
 """With a mask, under which an object is another one."""
 
@@ -35,14 +36,6 @@ class SeeingPredictor(Protocol):
         """Predict foreground, closeness to the centre and depth."""
 
 
-class _Way(NamedTuple):
-    """Objects that are separated in one way: labels (H, W), boxes (n, 4), areas (n + 1,)."""
-
-    labels: NDArray[np.int64]
-    boxes: NDArray[np.int64]
-    areas: NDArray[np.int64]
-
-
 class Sightings:
     """The objects that an instance decoder sees.
 
@@ -56,9 +49,8 @@ class Sightings:
 
     def __init__(self, maps: NDArray[np.float32], smoothing: float = 0) -> None:
         self._clearness = (maps[1] + maps[2]) / 2
-        pieces = cut_into_pieces(maps, foreground_thresh=_FOREGROUND, smoothing=smoothing)
-        each = (pieces.owners(prominence)[pieces.labels] for prominence in _PROMINENCES)
-        self._ways = [_Way(labels, label_boxes(labels), label_areas(labels)) for labels in each]
+        self._ways = list(islice(Instances.ways(maps, smoothing), _WAYS))
+        self._areas = [label_areas(way.owners[way.pieces]) for way in self._ways]
 
     @classmethod
     def of(cls, predictor: SeeingPredictor, embedding: ImageEmbedding) -> Sightings | None:
@@ -71,9 +63,10 @@ class Sightings:
     def like(self, patch: MaskPatch) -> MaskPatch | None:
         """Return the object that agrees best with a patch, None if none does."""
         best, most = None, _LEAST_IOU
-        for way in self._ways:
-            shared = np.bincount(way.labels[patch.slices][patch.mask], minlength=len(way.areas))
-            iou = shared / np.maximum(way.areas + patch.area - shared, 1)
+        for way, areas in zip(self._ways, self._areas, strict=True):
+            under = way.owners[way.pieces[patch.slices][patch.mask]]
+            shared = np.bincount(under, minlength=len(areas))
+            iou = shared / np.maximum(areas + patch.area - shared, 1)
             iou[0] = 0
             label = int(iou.argmax())
             if iou[label] > most:
@@ -81,8 +74,9 @@ class Sightings:
         if best is None:
             return None
         way, label = best
-        top, left, bottom, right = way.boxes[label - 1].tolist()
-        return MaskPatch(mask=way.labels[top:bottom, left:right] == label, corner=(top, left))
+        top, left, bottom, right = way.bounds[label - 1].tolist()
+        region = slice(top, bottom), slice(left, right)
+        return MaskPatch(mask=way.mask(label, region), corner=(top, left))
 
     def clearness(self, mask: NDArray[np.bool_], corner: tuple[int, int]) -> float:
         """Return how clearly a middle is seen in a mask (h, w) at a corner, 0 ... 1."""
