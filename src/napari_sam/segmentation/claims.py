@@ -102,13 +102,14 @@ def claims_from_masks(
     ):
         alike = patch.iou(answer.patches, answer.corner)
         chosen = int((answer.predicted_iou * alike).argmax())
-        expected = _MEMORY * own
-        sighted = None if seen is None else seen.like(patch)
-        if sighted is not None:
-            expected += _SIGHT * patch_logits(sighted, embedding)
         logits = np.clip(answer.window_logits[chosen], -CERTAIN, CERTAIN)
         (row, col), (height, width) = answer.window_corner, logits.shape
-        logits = logits + expected[row : row + height, col : col + width]
+        window = slice(row, row + height), slice(col, col + width)
+        expected = _MEMORY * own[window]
+        sighted = None if seen is None else seen.like(patch)
+        if sighted is not None:
+            expected += _SIGHT * patch_logits(sighted, embedding)[window]
+        logits = logits + expected
         claims.append(_claim(answer, chosen, logits, embedding, seen))
     return claims
 
