@@ -117,3 +117,11 @@ def test_coco_keeps_its_own_fields(tmp_path):
     assert (first["id"], first["area"], first["bbox"]) == (1, 4, [0, 1, 4, 1])
     assert first["checked"] is True
     assert first["properties"]["id"] == "A7"
+
+
+def test_rows_that_are_about_no_label_are_left_out_and_told(tmp_path, caplog):
+    layer = layer_of({"note": ["a", "b"]})
+    layer.features = pd.DataFrame({"index": ["first", "2"], "note": ["a", "b"]})
+    data = json.loads(saved(save_geojson, tmp_path / "a.geojson", layer).read_text())
+    assert [one["properties"].get("note") for one in data["features"]] == [None, None]
+    assert caplog.messages == ["left out the features of 2 rows whose index is no label"]

@@ -56,3 +56,16 @@ def test_nothing_is_told_where_nothing_changed():
     session.add_point((30, 30))
     session.undo()
     assert told == []
+
+
+def test_rows_whose_index_is_text_stay():
+    viewer = ViewerModel()
+    layer = viewer.add_image(drawn())
+    features = {"index": ["first", "second"], "note": ["a", "b"]}
+    labels = viewer.add_labels(np.zeros((40, 50), np.uint16), features=features)
+    session = Session(viewer, OraclePredictor(), layer, labels)
+    commit(session, (8, 8), category="cell")
+    assert labels.features["index"].tolist() == [1, "first", "second"]
+    assert labels.features["class"].tolist() == ["cell", "", ""]
+    session.objects.delete([1])
+    assert labels.features["note"].tolist() == ["a", "b"]

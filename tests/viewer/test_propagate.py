@@ -178,3 +178,22 @@ def test_what_cannot_be_carried_is_said():
     session.labels = session.viewer.add_labels(np.zeros((9, 30, 40), np.uint16), scale=(1, 2, 2))
     with pytest.raises(ValueError, match=r"of the image's shape \(9, 60, 80\)"):
         carry(session)
+
+
+def test_an_object_of_a_file_is_carried_from_the_shown_slice():
+    image = stack()
+    session = session_on(image)
+    truth = disc_of(image)
+    labels = np.zeros(image.shape, np.int32)
+    labels[4] = truth[4] * 5
+    session.labels = session.viewer.add_labels(labels)
+    session.objects.take_up()
+    with pytest.raises(ValueError, match="committed by hand"):
+        carry(session)  # nobody said which
+    carry(session, chosen=[5])
+    assert np.array_equal(session.labels.data == 5, truth)
+    assert session.undo() == "propagate"
+    assert np.array_equal(session.labels.data == 5, labels == 5)
+    session.viewer.dims.set_point(0, 6)
+    with pytest.raises(ValueError, match="that the shown slice has"):
+        carry(session, chosen=[5])

@@ -289,6 +289,29 @@ def test_closing_the_dock_lets_go_of_layers_and_journal(viewer, qtbot):
     assert len(points.data) == 1
 
 
+def test_objects_of_a_file_are_taken_up_into_the_table(dock, viewer, qtbot):
+    labels = viewer.add_labels(np.zeros((40, 50), np.int32), name="mine")
+    labels.data[7:13, 6:14], labels.data[22:30, 22:43] = 5, 9
+    dock.jobs.table.take_up()
+    assert dock.status.text() == "There is no Labels layer to take objects up from: choose one"
+    dock.output.labels.choose(labels)
+    qtbot.waitUntil(lambda: dock.session is not None and dock.session.labels is labels)
+    dock.jobs.table.open()
+    table = dock.jobs.table.widget
+    table.findChild(type(dock.anew), "take up").click()
+    qtbot.waitUntil(lambda: table.model.rowCount() == 2)
+    assert dock.status.text() == "Took up 2 objects of the layer"
+    table.choose(5)
+    table.findChild(type(dock.anew), "delete").click()
+    assert np.unique(labels.data).tolist() == [0, 9]
+    table.findChild(type(dock.anew), "take up").click()
+    qtbot.waitUntil(lambda: dock.status.text() == "All are listed")
+    dock.undo()
+    dock.undo()
+    qtbot.waitUntil(lambda: table.model.rowCount() == 0)
+    assert np.unique(labels.data).tolist() == [0, 5, 9]
+
+
 def test_the_table_opens_again_after_it_was_closed(dock, viewer, qtbot):
     committed(dock, qtbot, (8, 8), 100)
     dock.jobs.table.open()

@@ -181,8 +181,8 @@ class ObjectEntry:
     category : str
         Its class; empty for none.
     origin : str
-        ``"prompts"``, ``"propagated"``, ``"everything"``, ``"alike"``, ``"painted"``, ``"split"``
-        or ``"refined"``.
+        ``"prompts"``, ``"propagated"``, ``"everything"``, ``"alike"``, ``"painted"``, ``"split"``,
+        ``"refined"``, or ``"layer"`` for what was there before.
     model : str
         The model that drew it; empty for none.
     candidate : int

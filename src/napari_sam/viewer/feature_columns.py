@@ -72,16 +72,26 @@ def known_features(meta: Mapping[str, Any]) -> dict[str, dict[int, Any]]:
         return {}
     columns = {str(name): list(features[name]) for name in features}
     length = max((len(values) for values in columns.values()), default=0)
-    index = columns.pop(INDEX_COLUMN, range(length))
+    labels = [label_of(value) for value in columns.pop(INDEX_COLUMN, range(length))]
+    if unknown := labels.count(None):
+        logger.warning("left out the features of %d rows whose index is no label", unknown)
     return {
         name: {
-            int(label_id): _plain(value)
-            for label_id, value in zip(index, values, strict=True)
-            if not (_is_missing(label_id) or label_id == "" or _is_missing(value))
+            label: _plain(value)
+            for label, value in zip(labels, values, strict=True)
+            if not (label is None or _is_missing(value))
             and (value != "" or name not in (CLASS_COLUMN, SCORE_COLUMN))
         }
         for name, values in columns.items()
     }
+
+
+def label_of(index: Any) -> int | None:
+    """Return the label that a row is about; None where its index is no whole number."""
+    try:
+        return int(index) if index == int(index) else None
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _plain(value: Any) -> Any:

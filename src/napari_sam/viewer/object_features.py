@@ -10,7 +10,12 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.viewer.exchange import CLASS_COLORS
-from napari_sam.viewer.feature_columns import CLASS_COLUMN, INDEX_COLUMN, SCORE_COLUMN
+from napari_sam.viewer.feature_columns import (
+    CLASS_COLUMN,
+    INDEX_COLUMN,
+    SCORE_COLUMN,
+    label_of,
+)
 
 if TYPE_CHECKING:
     from napari.layers import Labels
@@ -60,26 +65,27 @@ class ObjectFeatures:
 
 def _merged(features: Any, rows: dict[int, _Row], gone: set[int]) -> Any:
     """Return a data frame of features with these rows instead of those of the same labels."""
-    old: dict[int, dict[str, Any]] = {}
-    if len(features):
-        named = INDEX_COLUMN in features
-        indices = features[INDEX_COLUMN] if named else range(len(features))
-        records = zip(indices, features.to_dict("records"), strict=True)
-        old = {int(index): record for index, record in records if index == index // 1}
-    merged = {label: row for label, row in old.items() if label not in gone}
+    records = features.to_dict("records")
+    indices = features.get(INDEX_COLUMN, range(len(records)))
+    labels = [label_of(index) for index in indices]
+    merged = {
+        label: record
+        for label, record in zip(labels, records, strict=True)
+        if label is not None and label not in gone
+    }
     for label, (category, score) in rows.items():
-        known = {CLASS_COLUMN: category, SCORE_COLUMN: score}
+        known = {INDEX_COLUMN: label, CLASS_COLUMN: category, SCORE_COLUMN: score}
         merged[label] = {**merged.get(label, {}), **known}
+    kept = [{**merged[label], INDEX_COLUMN: label} for label in sorted(merged)]
+    kept += [
+        record
+        for label, record in zip(labels, records, strict=True)
+        if label is None and isinstance(record[INDEX_COLUMN], str)  # of no label, and somebody's
+    ]
     columns = dict.fromkeys([INDEX_COLUMN, CLASS_COLUMN, SCORE_COLUMN, *features.columns])
     filling = {CLASS_COLUMN: "", SCORE_COLUMN: math.nan}
     return type(features)(
-        {
-            name: [
-                label if name == INDEX_COLUMN else merged[label].get(name, filling.get(name))
-                for label in sorted(merged)
-            ]
-            for name in columns
-        }
+        {name: [record.get(name, filling.get(name)) for record in kept] for name in columns}
     )
 
 

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from psygnal import Signal
 from skimage.measure import find_contours
 
+from napari_sam.segmentation.progress import run
 from napari_sam.viewer import object_edits
 from napari_sam.viewer.bounds import region_of
 from napari_sam.viewer.entries import EntryChange, ObjectEntry, ObjectPrompts, ObjectTable
@@ -21,6 +22,7 @@ from napari_sam.viewer.layers import Plane, camera_of, plane_in_view, shown_plan
 from napari_sam.viewer.places import data_at, world_at
 from napari_sam.viewer.propagate import CarriedSlice, carried_change, chosen_objects
 from napari_sam.viewer.replay import replay
+from napari_sam.viewer.unlisted import iter_unlisted, known_colours, taken_up
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -118,6 +120,28 @@ class Objects:
     def mark_reviewed(self, label_ids: Sequence[int]) -> None:
         """Note that a person looked at objects and found them right."""
         self.do(object_edits.reviewed(self.table, label_ids))
+
+    def take_up(self, found: Sequence[ObjectEntry] | None = None) -> int:
+        """List the objects that the layer shows and the table does not; returns how many.
+
+        Parameters
+        ----------
+        found : sequence of ObjectEntry, optional
+            From `unlisted.iter_unlisted`, where that ran in a worker; without it, the layer is
+            read here.
+        """
+        labels = self._output.layer
+        if labels is None:
+            return 0
+        if found is None:
+            found = run(iter_unlisted(labels.data, self.table.entries))
+        change = taken_up(self.table, found, labels)
+        for name, colour in known_colours(labels).items():
+            if name not in self.table.categories:
+                self.add_category(name, colour)
+        if change.entries:
+            self.do(change)
+        return len(change.entries)
 
     def write_carried(self, carried: CarriedSlice, group: str) -> None:
         """Write a slice of a propagation; slices of one group are undone together."""

@@ -135,6 +135,7 @@ def propagate_request(
         Where the objects are.
     label_ids : sequence of int
         Which; where there is none, those that were committed on the shown plane, or else all.
+        Named ones that nobody committed on any plane start from the shown one.
     config, only_here
         As in `PropagateRequest`.
 
@@ -143,7 +144,7 @@ def propagate_request(
     ValueError
         If there is no object or no stack, or the Labels layer has another shape than the image.
     """
-    axis = stack_axis(request.plane)
+    axis, here = stack_axis(request.plane), request.plane.index
     if labels is None:
         raise ValueError("There is no object to propagate; commit one first")
     shape = tuple(request.array.shape)[: len(request.plane.index)]
@@ -156,7 +157,10 @@ def propagate_request(
         request=request,
         axis=axis,
         labels=labels.data,
-        objects=tuple(chosen_objects(table, label_ids, request.plane)),
+        objects=tuple(
+            entry if entry.annotated else dataclasses.replace(entry, annotated=(here,))
+            for entry in chosen_objects(table, label_ids, request.plane)
+        ),
         config=config,
         only_here=only_here,
     )
@@ -181,7 +185,8 @@ def iter_carry(request: PropagateRequest) -> Generator[CarriedSlice, None, Propa
     annotated = _annotated(request)
     if not annotated:
         raise ValueError(
-            "No object was committed by hand on this stack; commit one on a slice first"
+            "No object was committed by hand on this stack; commit one on a slice first, or "
+            "select one in the table that the shown slice has"
         )
     window = _window(request, annotated)
     top, left = (0, 0) if window.window is None else window.window[:2]

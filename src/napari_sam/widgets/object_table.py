@@ -117,12 +117,17 @@ class ObjectTableWidget(QWidget):
     split_line : callable
         Returns the corners (N, 2) of the line that a person drew, in pixels of the labels, and the
         data axes that they are on; or None.
+    take_up : callable
+        Lists the objects that the layer shows and the table does not.
     """
 
-    def __init__(self, session: Session, split_line: Callable[[], Any]) -> None:
+    def __init__(
+        self, session: Session, split_line: Callable[[], Any], take_up: Callable[[], object]
+    ) -> None:
         super().__init__()
         self._session = session
         self._split_line = split_line
+        self._take_up = take_up
         self._selecting = False
         self._seen: list[ObjectEntry] = []
         layout = QVBoxLayout(self)
@@ -199,6 +204,11 @@ class ObjectTableWidget(QWidget):
             button.setObjectName(text.lower().strip(" ."))
             button.clicked.connect(lambda _=False, act=act: self._do(act))
             grid.addWidget(button, *divmod(place, 3))
+        take_up = QPushButton("Take up objects of the layer")
+        take_up.setToolTip("List objects that are drawn but not listed, such as those of a file")
+        take_up.setObjectName("take up")
+        take_up.clicked.connect(self._take_up)
+        grid.addWidget(take_up, grid.rowCount(), 0, 1, 3)
         return grid
 
     def _do(self, act: Callable[[list[int]], object]) -> None:

@@ -87,7 +87,7 @@ class SessionJobs:
         self._runner = runner
         self._say = say
         self._carrying = False
-        self.table = TableDock(dock, say)
+        self.table = TableDock(dock, say, self.start)
 
     def drop(self) -> None:
         """Stop the job under way and a session's opening: the dock has closed its session."""
@@ -127,7 +127,7 @@ class SessionJobs:
         def ended(summary: Any) -> None:
             self._say(told(summary))
 
-        self._run(
+        self.start(
             session,
             lambda: iter_carry(request),
             on_event=lambda carried: self._carried(session, carried, group),
@@ -349,18 +349,18 @@ class SessionJobs:
             self._dock.show_written(session)
             self._say(told_of_drafts(written))
 
-        self._run(session, counted, on_event=self._tell, on_result=write)
+        self.start(session, counted, on_result=write)
 
-    def _run(
+    def start(
         self,
         session: Session,
         job: Callable[[], Generator[Any, None, Any]],
         *,
-        on_event: Callable[[Any], object],
         on_result: Callable[[Any], object],
+        on_event: Callable[[Any], object] | None = None,
         carrying: bool = False,
     ) -> None:
-        """Run a job, unless one is under way, which would end half way."""
+        """Run a job, unless one is under way, which would end half way; its progress is told."""
         if self._runner.busy:
             show_info(BUSY)  # what the dock says is written over by the job's next step
             return
@@ -368,7 +368,7 @@ class SessionJobs:
         self._carrying = carrying
         self._runner.start(
             job,
-            on_event=on_event,
+            on_event=on_event or self._tell,
             on_result=on_result,
             on_end=self._bar.end,
             title=f"working on {session.image.name!r}",

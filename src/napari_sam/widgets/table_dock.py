@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.viewer.layers import read_shapes, shown_plane, to_data
@@ -12,6 +12,8 @@ from napari_sam.widgets.session_dock import SessionDock
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from napari_sam.viewer.entries import ObjectEntry
 
 
 class TableDock:
@@ -23,11 +25,16 @@ class TableDock:
         Whose session.
     say : callable
         Shows a line of text.
+    start : callable
+        Runs a job of the session, as `SessionJobs.start` does.
     """
 
-    def __init__(self, dock: SessionDock, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, dock: SessionDock, say: Callable[[str], None], start: Callable[..., None]
+    ) -> None:
         self._dock = dock
         self._say = say
+        self._start = start
         self.widget: ObjectTableWidget | None = None
 
     def open(self) -> None:
@@ -37,7 +44,7 @@ class TableDock:
             self._dock.open_then(self.open)
             return
         self.close()
-        self.widget = ObjectTableWidget(session, self._line)
+        self.widget = ObjectTableWidget(session, self._line, self.take_up)
         self._dock.viewer.window.add_dock_widget(self.widget, name="Objects", area="right")
 
     def close(self) -> None:
@@ -57,6 +64,22 @@ class TableDock:
             return self.widget.chosen if self.widget.shows(session) else []
         except RuntimeError:  # Qt has deleted it
             return []
+
+    def take_up(self) -> None:
+        """List the objects that the layer shows and the table does not, found in a worker."""
+        from napari_sam.viewer.unlisted import iter_unlisted
+
+        session = self._dock.session
+        if session is None or session.labels is None:
+            self._say("There is no Labels layer to take objects up from: choose one")
+            return
+        data, listed = session.labels.data, frozenset(session.objects.table.entries)
+
+        def write(found: Sequence[ObjectEntry]) -> None:
+            count = session.objects.take_up(found)
+            self._say(f"Took up {count} objects of the layer" if count else "All are listed")
+
+        self._start(session, lambda: iter_unlisted(data, listed), on_result=write)
 
     def _line(self) -> tuple[NDArray[Any], tuple[int, int]] | None:
         """Return the last line on the shown slice, in pixels of the labels, and their axes."""
