@@ -359,3 +359,13 @@ def test_objects_that_are_not_there_are_named(error):
         with pytest.raises(error, match=r"^There is no object 4; objects: \[1\]$"):
             act([4])
     assert list(session.objects.table.entries) == [1]
+
+
+@pytest.mark.parametrize("place", [3, (1, 2, 3), [(1, 2)]])
+def test_points_and_boxes_of_another_shape_are_refused_by_name(place):
+    session = session_on()
+    with pytest.raises(ValueError, match=r"point must be \(row, col\)"):
+        session.add_point(place)
+    with pytest.raises(ValueError, match=r"box must be \(row_min, col_min"):
+        session.add_box(place)
+    assert session.prompts.is_empty

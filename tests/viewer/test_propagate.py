@@ -5,7 +5,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_sam.segmentation.propagation import PropagateConfig
-from napari_sam.viewer.propagate import CarriedSlice, iter_carry, propagate_request
+from napari_sam.viewer.propagate import CarriedSlice, iter_carry, propagate_request, stack_axes
 from napari_sam.viewer.session import Session
 from tests.oracle import OraclePredictor
 
@@ -197,3 +197,25 @@ def test_an_object_of_a_file_is_carried_from_the_shown_slice():
     session.viewer.dims.set_point(0, 6)
     with pytest.raises(ValueError, match="that the shown slice has"):
         carry(session, chosen=[5])
+
+
+def test_objects_are_carried_along_any_axis_of_several_slices():
+    times = np.stack([stack()] * 3)
+    session = session_on(times)
+    session.viewer.dims.set_point((0, 1), (1, 4))
+    label = commit(session, (25, 34))
+    there = session.request(), session.labels, session.objects.table, (), PropagateConfig()
+    assert propagate_request(*there).axis == 1
+    for carried in iter_carry(propagate_request(*there, axis=0)):
+        session.objects.write_carried(carried, "g")
+    filled = np.argwhere((session.labels.data == label).any((2, 3))).tolist()
+    assert filled == [[0, 4], [1, 4], [2, 4]]
+    with pytest.raises(ValueError, match=r"of \[0, 1\], got 2"):
+        propagate_request(*there, axis=2)
+
+
+def test_the_likeliest_axis_is_the_last_that_is_no_channel():
+    assert stack_axes([0, 1], (9, 3, 60, 80)) == [1, 0]
+    assert stack_axes([0, 1], (9, 3, 60, 80), ("z", "C", "y", "x")) == [0, 1]
+    assert stack_axes([0, 1], (9, 1, 60, 80)) == [0]
+    assert stack_axes([0], (1, 60, 80)) == []

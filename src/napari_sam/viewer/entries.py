@@ -56,8 +56,13 @@ class ObjectPrompts:
     label_id: int | None = None
 
     def with_box(self, box: ArrayLike) -> ObjectPrompts:
-        """Return these with a box (row_min, col_min, row_max, col_max)."""
-        top, left, bottom, right = (_exact(side) for side in np.asarray(box, np.float64))
+        """Return these with a box (row_min, col_min, row_max, col_max); ValueError if it is none."""
+        sides = np.asarray(box, np.float64)
+        if sides.shape != (4,):
+            raise ValueError(
+                f"box must be (row_min, col_min, row_max, col_max), got the shape {sides.shape}"
+            )
+        top, left, bottom, right = (_exact(side) for side in sides)
         return dataclasses.replace(self, box=(top, left, bottom, right))
 
     def with_outline(self, outline: ArrayLike) -> ObjectPrompts:
@@ -141,8 +146,13 @@ class ObjectPrompts:
         )
 
     def with_point(self, point: ArrayLike, *, foreground: bool) -> ObjectPrompts:
-        """Return these and a point (row, col)."""
-        row, col = np.asarray(point, np.float64)
+        """Return these and a point (row, col); ValueError if it is none."""
+        place = np.asarray(point, np.float64)
+        if place.shape != (2,):
+            raise ValueError(
+                f"point must be (row, col) in the shown plane, got the shape {place.shape}"
+            )
+        row, col = place
         added = (_exact(row), _exact(col), int(foreground))
         return dataclasses.replace(self, points=(*self.points, added))
 

@@ -28,6 +28,7 @@ from napari_sam.viewer.requests import PredictRequest
 if TYPE_CHECKING:
     from napari.layers import Labels
 
+_CHANNELS = ("c", "ch", "channel", "channels")
 _ROOM = 0.5
 """Room around the objects in a large image, as a share of their extent."""
 
@@ -102,18 +103,28 @@ class CarriedSlice:
     total: int
 
 
-def stack_axis(plane: Plane) -> int:
-    """Return the axis that objects are carried along: the last one that is sliced.
+def stack_axes(sliced: Sequence[int], shape: Sequence[int], names: Sequence[str] = ()) -> list[int]:
+    """Return the axes that objects can be carried along, the likeliest first.
 
-    Raises
-    ------
-    ValueError
-        If there is none.
+    Parameters
+    ----------
+    sliced : sequence of int
+        The image's axes that are not displayed.
+    shape : sequence of int
+        The image's.
+    names : sequence of str, optional
+        What its axes are called; one that is called like a channel comes last.
+
+    Returns
+    -------
+    list of int
+        Those of more than one slice, from the last to the first.
     """
-    sliced = [axis for axis, position in enumerate(plane.index) if position is not None]
-    if not sliced:
-        raise ValueError("A single image has no slices to propagate through")
-    return sliced[-1]
+
+    def is_channel(axis: int) -> bool:
+        return bool(names) and names[axis].lower() in _CHANNELS
+
+    return sorted((axis for axis in reversed(sliced) if shape[axis] > 1), key=is_channel)
 
 
 def propagate_request(
@@ -124,6 +135,7 @@ def propagate_request(
     config: PropagateConfig,
     *,
     only_here: bool = False,
+    axis: int | None = None,
 ) -> PropagateRequest:
     """Take down what is to be carried; for the main thread.
 
@@ -138,16 +150,23 @@ def propagate_request(
         Named ones that nobody committed on any plane start from the shown one.
     config, only_here
         As in `PropagateRequest`.
+    axis : int, optional
+        The image's axis to go along; the last one of several slices without it.
 
     Raises
     ------
     ValueError
         If there is no object or no stack, or the Labels layer has another shape than the image.
     """
-    axis, here = stack_axis(request.plane), request.plane.index
+    here = request.plane.index
+    shape = tuple(request.array.shape)[: len(here)]
+    along = stack_axes([at for at, place in enumerate(here) if place is not None], shape)
+    if not along:
+        raise ValueError("A single image has no slices to propagate through")
+    if axis is not None and axis not in along:
+        raise ValueError(f"axis must be one of several slices, of {sorted(along)}, got {axis}")
     if labels is None:
         raise ValueError("There is no object to propagate; commit one first")
-    shape = tuple(request.array.shape)[: len(request.plane.index)]
     if tuple(labels.data.shape) != shape:
         raise ValueError(
             f"Propagation needs a Labels layer of the image's shape {shape}; "
@@ -155,7 +174,7 @@ def propagate_request(
         )
     return PropagateRequest(
         request=request,
-        axis=axis,
+        axis=along[0] if axis is None else axis,
         labels=labels.data,
         objects=tuple(
             entry if entry.annotated else dataclasses.replace(entry, annotated=(here,))

@@ -20,6 +20,7 @@ from qtpy.QtWidgets import (
 
 from napari_sam.segmentation.doubt import MAX_DOUBT
 from napari_sam.viewer.labels_output import OVERLAPS, check_writable, image_of
+from napari_sam.widgets.axis_chooser import AxisChooser
 from napari_sam.widgets.choosers import LayerChooser
 from napari_sam.widgets.workers import report_error
 
@@ -68,6 +69,7 @@ class OutputBox(QGroupBox):
         self._viewer = viewer
         layout = QVBoxLayout(self)
         form = QFormLayout()
+        layout.addLayout(form)
         self.labels = LayerChooser(viewer, (Labels,), nothing="new layer", parent=self)
         self.label_id = QSpinBox()
         self.label_id.setRange(0, 2**31 - 1)
@@ -87,6 +89,7 @@ class OutputBox(QGroupBox):
         self.reach.setSpecialValueText("all slices")
         self.reach.setToolTip("How far propagation goes, each way")
         form.addRow("Reach", self.reach)
+        self.along = AxisChooser(viewer, image, form)
         self.max_doubt = QDoubleSpinBox()
         self.max_doubt.setRange(0, 1)
         self.max_doubt.setSingleStep(0.05)
@@ -95,7 +98,6 @@ class OutputBox(QGroupBox):
             "Masks that are found in more doubt are not committed; what is there is left to you"
         )
         form.addRow("Doubt", self.max_doubt)
-        layout.addLayout(form)
         grid = QGridLayout()
         self.buttons: dict[str, QPushButton] = {}
         for index, (text, name, tooltip) in enumerate(_BUTTONS):

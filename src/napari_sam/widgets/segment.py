@@ -146,7 +146,7 @@ class SegmentWidget(ClosingDock):
         self._timer.stop()
         self.prompts.let_go()
         self.keys.bind_output(None)
-        for chooser in (self.image, self.output.labels):
+        for chooser in (self.image, self.output.labels, self.output.along):
             chooser.detach()
         for listening in (self._live, self._pages, self._resting):
             listening.end()

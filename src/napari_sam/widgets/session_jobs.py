@@ -118,20 +118,17 @@ class SessionJobs:
                 self.table.chosen(),
                 config,
                 only_here=only_here,
+                axis=self._dock.output.along.axis,
             )
         except ValueError as error:
             report_error(error)
             return
         group = new_group()
-
-        def ended(summary: Any) -> None:
-            self._say(told(summary))
-
         self.start(
             session,
             lambda: iter_carry(request),
             on_event=lambda carried: self._carried(session, carried, group),
-            on_result=ended,
+            on_result=lambda summary: self._say(told(summary)),
             carrying=True,
         )
 
