@@ -56,7 +56,7 @@ class ObjectPrompts:
     label_id: int | None = None
 
     def with_box(self, box: ArrayLike) -> ObjectPrompts:
-        """Return these with a box (row_min, col_min, row_max, col_max); ValueError if it is none."""
+        """Return these with a box (row_min, col_min, row_max, col_max), or raise ValueError."""
         sides = np.asarray(box, np.float64)
         if sides.shape != (4,):
             raise ValueError(
@@ -146,7 +146,7 @@ class ObjectPrompts:
         )
 
     def with_point(self, point: ArrayLike, *, foreground: bool) -> ObjectPrompts:
-        """Return these and a point (row, col); ValueError if it is none."""
+        """Return these and a point (row, col), or raise ValueError."""
         place = np.asarray(point, np.float64)
         if place.shape != (2,):
             raise ValueError(
