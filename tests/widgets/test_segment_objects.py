@@ -301,6 +301,8 @@ def test_objects_of_a_file_are_taken_up_into_the_table(dock, viewer, qtbot):
     table.findChild(type(dock.anew), "take up").click()
     qtbot.waitUntil(lambda: table.model.rowCount() == 2)
     assert dock.status.text() == "Took up 2 objects of the layer"
+    shown = [table.model.index(0, column).data() for column in (2, 3, 4)]
+    assert shown == ["", "", 48]  # nobody told of its IoU, so not of doubt
     table.choose(5)
     table.findChild(type(dock.anew), "delete").click()
     assert np.unique(labels.data).tolist() == [0, 9]

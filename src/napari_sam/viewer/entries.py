@@ -232,6 +232,12 @@ class ObjectEntry:
         return dataclasses.replace(self, bounds=union(self.bounds, bounds))
 
     @property
+    def is_judged(self) -> bool:
+        """Whether a model told anything of how good the mask is."""
+        told = (self.predicted_iou, self.stability_score, self.disagreement)
+        return any(value is not None for value in told)
+
+    @property
     def doubt(self) -> float:
         """How much the mask is to be doubted, 0 ... 1; objects without a score come last."""
         return doubt_of(self.predicted_iou, self.stability_score, self.disagreement)

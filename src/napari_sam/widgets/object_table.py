@@ -42,11 +42,15 @@ def _slices(entry: ObjectEntry) -> str:
     return " ".join(str(low) if high == low + 1 else f"{low}-{high - 1}" for low, high in sides)
 
 
+def _rounded(value: float | None) -> float | str:
+    return "" if value is None else round(value, 3)
+
+
 _COLUMNS: tuple[tuple[str, Callable[[ObjectEntry], Any]], ...] = (
     ("Object", lambda entry: entry.label_id),
     ("Class", lambda entry: entry.category),
-    ("IoU", lambda entry: "" if entry.predicted_iou is None else round(entry.predicted_iou, 3)),
-    ("Doubt", lambda entry: round(entry.doubt, 3)),
+    ("IoU", lambda entry: _rounded(entry.predicted_iou)),
+    ("Doubt", lambda entry: _rounded(entry.doubt if entry.is_judged else None)),
     ("Pixels", lambda entry: entry.area),
     ("Slices", _slices),
     ("From", lambda entry: entry.origin),
