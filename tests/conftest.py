@@ -25,7 +25,7 @@ os.environ["NAPARI_CONFIG"] = str(HOME / "settings.yaml")
 os.environ["NAPARI_ENSURE_PLUGIN_MAIN_THREAD"] = "1"
 for variable in ("XDG_CACHE_HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "LOCALAPPDATA"):
     os.environ[variable] = str(HOME / variable.lower())
-for variable in ("NAPARI_SAM_MODELS", "NAPARI_SAM_DATA"):
+for variable in ("NAPARI_SAM_MODELS", "NAPARI_SAM_DATA", "MICROSAM_CACHEDIR"):
     os.environ.pop(variable, None)
 
 

@@ -76,6 +76,10 @@ class OraclePredictor:
         self.n_decode = 0
         self.n_points = 0
 
+    @property
+    def gives_hints(self) -> bool:
+        return self.has_instance_decoder
+
     def embed(
         self,
         image: NDArray[np.generic],

@@ -12,10 +12,12 @@ def models(arguments: argparse.Namespace) -> None:
     if arguments.download is not None:
         _download(arguments.download)
         return
-    for entry in known_models():
+    entries = known_models()
+    width = max(8, *(len(entry.name) for entry in entries))
+    for entry in entries:
         state = "here" if entry.is_available else "to download"
         size = f"{entry.size / 1e6:.0f} MB" if entry.size else ""
-        print(f"{entry.name:8} {state:12} {size:>8}  {entry.licence:13} {entry.title}")
+        print(f"{entry.name:{width}} {state:12} {size:>8}  {entry.licence:13} {entry.title}")
     print(f"\nFiles are kept in {cache_folder()}, or in the folder {MODELS_FOLDER_VARIABLE} names.")
 
 

@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -15,9 +16,12 @@ from torch import Tensor
 from napari_sam.model.configs import DecoderConfig, SamConfig, ViTConfig
 from napari_sam.model.first_values import no_first_values
 from napari_sam.model.sam import Sam
+from napari_sam.model.unetr_decoder import unetr_config
 
 FORMAT = "napari-sam"
 _NESTED = ("model", "model_state", "state_dict")
+_DECODER = "instance_decoder."
+_MICRO_SAM_DECODER = "decoder_state"
 _PREFIXES = ("module.", "sam.")
 _SHOWN = 8
 
@@ -33,7 +37,9 @@ def read_checkpoint(path: str | Path) -> Sam:
     ----------
     path : str or Path
         A safetensors file, or a ``torch.save`` of a state dict, bare or nested under ``model``,
-        ``model_state`` or ``state_dict``. No code in the file is ever run.
+        ``model_state`` or ``state_dict``. No code in the file is ever run. The instance decoder of
+        a model of micro-sam may lie in the file, under ``decoder_state``, or in one beside it
+        whose name has ``_decoder`` before the suffix.
 
     Returns
     -------
@@ -52,9 +58,9 @@ def read_checkpoint(path: str | Path) -> Sam:
         raise FileNotFoundError(f"No checkpoint at {str(path)!r}")
     if path.suffix.lower() == ".safetensors":
         tensors, metadata = _read_safetensors(path)
+        tensors = _without_prefixes(tensors)
     else:
         tensors, metadata = _read_torch(path), {}
-    tensors = _without_prefixes(tensors)
     model = _without_values(tensors, metadata, path)
     _check_names(model, tensors, path)
     model = model.to_empty(device="cpu")
@@ -124,9 +130,29 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise CheckpointError(f"{path.name} is damaged or no safetensors file: {error}") from error
 
 
+def decoder_beside(path: Path) -> Path:
+    """Return where the instance decoder of a model of micro-sam lies, if it has one of its own."""
+    return path.with_name(f"{path.stem}_decoder{path.suffix}")
+
+
 def _read_torch(path: Path) -> dict[str, Tensor]:
+    content = _unpickled(path)
+    tensors = _without_prefixes(_state_in(content, path))
+    decoder: Mapping[str, Tensor] = {}
+    if isinstance(content, Mapping) and isinstance(content.get(_MICRO_SAM_DECODER), Mapping):
+        decoder = _tensors_in(content[_MICRO_SAM_DECODER])
+    elif decoder_beside(path).is_file():
+        decoder = _state_in(_unpickled(decoder_beside(path)), decoder_beside(path))
+    return tensors | {
+        _DECODER + name: value
+        for name, value in decoder.items()
+        if not name.startswith("encoder.")  # the same once more
+    }
+
+
+def _unpickled(path: Path) -> Any:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except MemoryError:
         raise
     except Exception as error:  # what is no pickle ends in errors of any kind
@@ -134,12 +160,19 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
             f"{path.name} cannot be read as weights alone: it is damaged, or it holds code, which "
             "is never run; load a plain state dict or safetensors"
         ) from error
+
+
+def _state_in(content: Any, path: Path) -> dict[str, Tensor]:
     for key in _NESTED:
         if isinstance(content, Mapping) and isinstance(content.get(key), Mapping):
             content = content[key]
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path.name} holds a {type(content).__name__}, not a state dict")
-    return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+    return _tensors_in(content)
+
+
+def _tensors_in(state: Mapping[Any, Any]) -> dict[str, Tensor]:
+    return {str(name): value for name, value in state.items() if isinstance(value, Tensor)}
 
 
 def _without_prefixes(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -210,7 +243,13 @@ def config_from_tensors(tensors: Mapping[str, Tensor]) -> SamConfig:
         global_attn_indexes=tuple(index for index, span in enumerate(spans) if span == grid),
         out_channels=tensors["image_encoder.neck.0.weight"].shape[0],
     )
-    return SamConfig(encoder=encoder, decoder=_decoder_config(tensors))
+    instances = {
+        name.removeprefix(_DECODER): value
+        for name, value in tensors.items()
+        if name.startswith(_DECODER)
+    }
+    unetr = unetr_config(instances) if instances else None
+    return SamConfig(encoder=encoder, decoder=_decoder_config(tensors), unetr=unetr)
 
 
 def _decoder_config(tensors: Mapping[str, Tensor]) -> DecoderConfig:

@@ -105,6 +105,22 @@ class DecoderConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class UnetrConfig:
+    """The shape of an instance decoder of micro-sam.
+
+    Attributes
+    ----------
+    widths : tuple of int
+        Channels at each level, the coarsest first; each has twice the side of the one before.
+    transposed : bool
+        Whether levels are enlarged by transposed convolutions, or else bilinearly.
+    """
+
+    widths: tuple[int, ...] = (512, 256, 128, 64)
+    transposed: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class SamConfig:
     """The shape of a whole network.
 
@@ -116,6 +132,8 @@ class SamConfig:
         Prompt encoder and mask decoder.
     instances : bool
         Whether there is an instance decoder (only with the convolutional encoder).
+    unetr : UnetrConfig or None
+        The instance decoder of a model of micro-sam (only with the official encoder).
     instance_stride : int
         Input pixels along one side of an instance map's pixel.
     sizes, kinds : bool
@@ -132,6 +150,7 @@ class SamConfig:
     encoder: ViTConfig | ConvEncoderConfig
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     instances: bool = False
+    unetr: UnetrConfig | None = None
     instance_stride: int = 2
     sizes: bool = False
     kinds: bool = False
@@ -167,7 +186,10 @@ class SamConfig:
             encoder_type = {"vit": ViTConfig, "conv": ConvEncoderConfig}[values.pop("encoder_kind")]
             encoder = encoder_type(**_tuples(values.pop("encoder")))
             decoder = DecoderConfig(**values.pop("decoder"))
-            return cls(encoder=encoder, decoder=decoder, **values)
+            unetr = values.pop("unetr", None)
+            if unetr is not None:
+                unetr = UnetrConfig(**_tuples(unetr))
+            return cls(encoder=encoder, decoder=decoder, unetr=unetr, **values)
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
             raise ValueError(
                 f"The checkpoint's metadata hold no network config this version knows ({error!r})"

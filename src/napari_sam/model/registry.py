@@ -2,6 +2,7 @@
 
 A file is looked for in the folder that the environment variable ``NAPARI_SAM_MODELS`` names, then
 in the user's cache; only then is it downloaded. Its sha256 is checked. ``nano`` is in the package.
+Models of micro-sam are known where their files are.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 
 from napari_sam.model.checkpoints import CheckpointError, read_checkpoint
 from napari_sam.model.devices import resolve_device
+from napari_sam.model.micro_sam import found_models
 from napari_sam.model.sam import Sam
 
 MODELS_FOLDER_VARIABLE = "NAPARI_SAM_MODELS"
@@ -41,7 +43,9 @@ class ModelEntry:
     size : int or None
         Of the file, bytes; None where it is not published.
     licence : str
-        SPDX name.
+        SPDX name; empty where it is not known.
+    path : Path or None
+        Where the file is, of a model that somebody else has put there.
     """
 
     name: str
@@ -51,9 +55,12 @@ class ModelEntry:
     sha256: str | None = None
     size: int | None = None
     licence: str = "Apache-2.0"
+    path: Path | None = None
 
     def local_path(self) -> Path | None:
         """Return the model's file if it is on this machine."""
+        if self.path is not None:
+            return self.path
         if self.source is None:
             return Path(str(resources.files("napari_sam.model") / "bundled" / self.file_name))
         candidates = [folder / self.file_name for folder in _model_folders()]
@@ -100,8 +107,12 @@ _MODELS = (
 
 
 def known_models() -> tuple[ModelEntry, ...]:
-    """Return every model that can be asked for by name."""
-    return _MODELS
+    """Return every model that can be asked for by name; of micro-sam's those that are here."""
+    found = (
+        ModelEntry(name=name, title=title, file_name=path.name, licence="", path=path)
+        for name, title, path in found_models(_model_folders())
+    )
+    return (*_MODELS, *found)
 
 
 def cache_folder() -> Path:
@@ -146,7 +157,7 @@ def load_model(
 
 def lasting_name(name_or_path: str | Path) -> str | Path:
     """Return the path of a checkpoint as one that holds in every folder, and names as they are."""
-    known = any(model.name == str(name_or_path) for model in _MODELS)
+    known = any(model.name == str(name_or_path) for model in known_models())
     path = Path(name_or_path)
     return path.absolute() if not known and path.is_file() else name_or_path
 
@@ -155,12 +166,12 @@ def find_checkpoint(
     name_or_path: str | Path, *, on_progress: Callable[[int, int], None] | None = None
 ) -> Path:
     """Return the path of a model's file, downloading it where it is not on this machine."""
-    entry = next((model for model in _MODELS if model.name == str(name_or_path)), None)
+    entry = next((model for model in known_models() if model.name == str(name_or_path)), None)
     if entry is None:
         path = Path(name_or_path)
         if path.is_file():
             return path
-        names = ", ".join(model.name for model in _MODELS)
+        names = ", ".join(model.name for model in known_models())
         raise ValueError(
             f"Unknown model {str(name_or_path)!r}; known models: {names}; or pass the path of a "
             "checkpoint"

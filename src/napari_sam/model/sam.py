@@ -19,6 +19,7 @@ from napari_sam.model.mask_decoder import MaskDecoder
 from napari_sam.model.prompt_encoder import PromptEncoder
 from napari_sam.model.rater import INSTANCE_EVIDENCE, Rater
 from napari_sam.model.size_decoder import SizeDecoder, mean_votes
+from napari_sam.model.unetr_decoder import UnetrDecoder
 
 _CONSTANTS = {"pixel_mean": (123.675, 116.28, 103.53), "pixel_std": (58.395, 57.12, 57.375)}
 """Mean and standard deviation of the training images' red, green and blue, of 0 ... 255."""
@@ -96,9 +97,11 @@ class Sam(nn.Module):
         self.prompt_encoder = PromptEncoder(dim, span, encoder.stride, decoder.mask_in_chans)
         self.mask_decoder = MaskDecoder(dim, decoder)
         self.local_prompts = LocalPrompts(dim, encoder.stride) if decoder.local_prompts else None
-        self.instance_decoder = (
-            InstanceDecoder(dim, config.instance_stride) if config.instances else None
-        )
+        self.instance_decoder: nn.Module | None = None
+        if config.unetr is not None:
+            self.instance_decoder = UnetrDecoder(dim, config.unetr)
+        elif config.instances:
+            self.instance_decoder = InstanceDecoder(dim, config.instance_stride)
         self.size_decoder = SizeDecoder(dim) if config.sizes else None
         self.kind_decoder = KindDecoder(dim) if config.kinds else None
         self.rater = Rater() if config.rater else None
@@ -207,7 +210,7 @@ class Sam(nn.Module):
             raise ValueError("This model has no instance decoder; use mode='grid'")
         maps: Tensor = self.instance_decoder(image.features, image.skips)
         stride = self.config.instance_stride
-        if stride == 1:
+        if self.config.unetr is not None or stride == 1:
             return maps
         return functional.interpolate(maps, scale_factor=float(stride), mode="bilinear")
 

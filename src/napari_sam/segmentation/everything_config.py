@@ -19,6 +19,7 @@ LEVELS = ("all", "largest", "smallest", "one size")
 """Which of nested masks are drawn, see `PartTree.choose`."""
 _DIAMETERS = (1, 4096)
 _SMALLEST_TILE = 16
+_SMOOTHING = 1.6
 
 
 def setting(
@@ -306,8 +307,11 @@ class EverythingConfig:
     )
 
     def smoothing(self, diameter: float | None) -> float:
-        """Return the deviation that `seed_smoothing` is for objects of a diameter, pixels."""
-        return self.seed_smoothing * (diameter or 0)
+        """Return the deviation that `seed_smoothing` is for objects of a diameter, pixels.
+
+        Of networks that ask for no diameter, it is what micro-sam smooths its maps by.
+        """
+        return _SMOOTHING if diameter is None else self.seed_smoothing * diameter
 
     def __post_init__(self) -> None:
         """Check every value against its range."""

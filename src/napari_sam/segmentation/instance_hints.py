@@ -137,7 +137,7 @@ class InstanceHints:
             (h, w) low-resolution logits. None where nothing is seen, and for other prompts: these
             say more than a hint could add.
         """
-        if self._embedder.model.instance_decoder is None or not prompt.says_little:
+        if not (self._embedder.model.config.instances and prompt.says_little):
             return None
         seen, label = self._found(embedding, prompt)
         if not label:

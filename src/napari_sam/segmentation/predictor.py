@@ -89,6 +89,11 @@ class Predictor(Embedder):
         return self._model.instance_decoder is not None
 
     @property
+    def gives_hints(self) -> bool:
+        """Whether the instance decoder was trained to help the mask decoder, and is quick."""
+        return self._model.config.instances
+
+    @property
     def rate_instances(self) -> Rate | None:
         """What rates instances by evidence (N, F), see `best_instances`; None if nothing does."""
         return rating_of(self._model.instance_rater)

@@ -29,8 +29,8 @@ class SeeingPredictor(Protocol):
     """What looking for instances asks of a predictor."""
 
     @property
-    def has_instance_decoder(self) -> bool:
-        """Whether the network finds all instances without prompts."""
+    def gives_hints(self) -> bool:
+        """Whether there are quick instance maps that the mask decoder was trained with."""
 
     def instance_maps(self, embedding: ImageEmbedding) -> NDArray[np.float32]:
         """Predict foreground, closeness to the centre and depth."""
@@ -54,8 +54,8 @@ class Sightings:
 
     @classmethod
     def of(cls, predictor: SeeingPredictor, embedding: ImageEmbedding) -> Sightings | None:
-        """Look at an image; None if the network has no instance decoder."""
-        if not predictor.has_instance_decoder:
+        """Look at an image; None if the network's instance decoder gives no hints."""
+        if not predictor.gives_hints:
             return None
         scale = sum(embedding.geometry.scale) / 2
         return cls(predictor.instance_maps(embedding), smoothing=1 / scale)

@@ -66,7 +66,7 @@ def part_losses(
         Each of `LOSS_NAMES` that was taken.
     """
     generator = torch.Generator(batch.object_masks.device).manual_seed(batch.seed)
-    hint_share = recipe.hint_share if model.instance_decoder else 0
+    hint_share = recipe.hint_share if model.config.instances else 0
     asked = _asked(batch, recipe, generator, hint_share) if prompted else []
     with mixed_precision(model.device):
         pixels = model.normalise(batch.images).contiguous(memory_format=torch.channels_last)
