@@ -65,28 +65,25 @@ class ObjectFeatures:
 
 def _merged(features: Any, rows: dict[int, _Row], gone: set[int]) -> Any:
     """Return a data frame of features with these rows instead of those of the same labels."""
-    records = features.to_dict("records")
-    indices = features.get(INDEX_COLUMN, range(len(records)))
-    labels = [label_of(index) for index in indices]
-    merged = {
-        label: record
-        for label, record in zip(labels, records, strict=True)
-        if label is not None and label not in gone
-    }
-    for label, (category, score) in rows.items():
-        known = {INDEX_COLUMN: label, CLASS_COLUMN: category, SCORE_COLUMN: score}
-        merged[label] = {**merged.get(label, {}), **known}
-    kept = [{**merged[label], INDEX_COLUMN: label} for label in sorted(merged)]
-    kept += [
-        record
-        for label, record in zip(labels, records, strict=True)
-        if label is None and isinstance(record[INDEX_COLUMN], str)  # of no label, and somebody's
-    ]
-    columns = dict.fromkeys([INDEX_COLUMN, CLASS_COLUMN, SCORE_COLUMN, *features.columns])
-    filling = {CLASS_COLUMN: "", SCORE_COLUMN: math.nan}
-    return type(features)(
-        {name: [record.get(name, filling.get(name)) for record in kept] for name in columns}
-    )
+    old = {name: features[name].tolist() for name in features}
+    indices = old.get(INDEX_COLUMN, range(len(features)))
+    at = {label_of(index): place for place, index in enumerate(indices)}
+    labels = sorted({label for label in at if label is not None and label not in gone} | {*rows})
+    strays = [place for place, index in enumerate(indices) if isinstance(index, str)]
+    places = [*map(at.get, labels), *strays]
+    told = [rows.get(label) for label in labels]
+    merged: dict[str, list[Any]] = {}
+    for name in dict.fromkeys([INDEX_COLUMN, CLASS_COLUMN, SCORE_COLUMN, *old]):
+        values, missing = old.get(name), {CLASS_COLUMN: "", SCORE_COLUMN: math.nan}.get(name)
+        merged[name] = [
+            missing if place is None or values is None else values[place] for place in places
+        ]
+    merged[INDEX_COLUMN][: len(labels)] = labels
+    for column, name in enumerate((CLASS_COLUMN, SCORE_COLUMN)):
+        for place, row in enumerate(told):
+            if row is not None:
+                merged[name][place] = row[column]
+    return type(features)(merged)
 
 
 def _score(predicted_iou: float | None) -> float:

@@ -6,16 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qtpy.QtCore import (
-    QAbstractTableModel,
-    QItemSelectionModel,
-    QModelIndex,
-    QObject,
-    QSortFilterProxyModel,
-    Qt,
-    QTimer,
-)
-from qtpy.QtGui import QColor
+from qtpy.QtCore import QItemSelectionModel, Qt, QTimer
 from qtpy.QtWidgets import (
     QAbstractItemView,
     QGridLayout,
@@ -29,86 +20,11 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sam.viewer.entries import ObjectEntry
+from napari_sam.widgets.object_model import ObjectModel
 from napari_sam.widgets.workers import report_error
 
 if TYPE_CHECKING:
     from napari_sam.viewer.session import Session
-
-_ROLE = Qt.ItemDataRole
-
-
-def _slices(entry: ObjectEntry) -> str:
-    sides = entry.bounds[:-2]
-    return " ".join(str(low) if high == low + 1 else f"{low}-{high - 1}" for low, high in sides)
-
-
-def _rounded(value: float | None) -> float | str:
-    return "" if value is None else round(value, 3)
-
-
-_COLUMNS: tuple[tuple[str, Callable[[ObjectEntry], Any]], ...] = (
-    ("Object", lambda entry: entry.label_id),
-    ("Class", lambda entry: entry.category),
-    ("IoU", lambda entry: _rounded(entry.predicted_iou)),
-    ("Doubt", lambda entry: _rounded(entry.doubt if entry.is_judged else None)),
-    ("Pixels", lambda entry: entry.area),
-    ("Slices", _slices),
-    ("From", lambda entry: entry.origin),
-    ("Reviewed", lambda entry: "yes" if entry.reviewed else ""),
-)
-
-
-class ObjectModel(QAbstractTableModel):
-    """The table as Qt reads it.
-
-    Parameters
-    ----------
-    session : Session
-        Whose objects.
-    parent : QObject
-        The dock.
-    """
-
-    def __init__(self, session: Session, parent: QObject) -> None:
-        super().__init__(parent)
-        self._session = session
-        self._entries: list[ObjectEntry] = []
-        self.refresh()
-
-    def refresh(self) -> None:
-        """Read the objects anew."""
-        self.beginResetModel()
-        self._entries = list(self._session.objects.table)
-        self.endResetModel()
-
-    def entry(self, row: int) -> ObjectEntry:
-        """Return the object in a row."""
-        return self._entries[row]
-
-    def rowCount(self, parent: QModelIndex | None = None) -> int:  # noqa: ARG002, N802
-        """Return the number of objects."""
-        return len(self._entries)
-
-    def columnCount(self, parent: QModelIndex | None = None) -> int:  # noqa: ARG002, N802
-        """Return the number of columns."""
-        return len(_COLUMNS)
-
-    def data(self, index: QModelIndex, role: int = _ROLE.DisplayRole) -> Any:
-        """Return a cell's text, or the class's colour."""
-        entry = self._entries[index.row()]
-        if role == _ROLE.DisplayRole:
-            return _COLUMNS[index.column()][1](entry)
-        if role == _ROLE.DecorationRole and index.column() == 1 and entry.category:
-            return QColor(self._session.objects.table.categories[entry.category])
-        return None
-
-    def headerData(  # noqa: N802
-        self, section: int, orientation: Qt.Orientation, role: int = _ROLE.DisplayRole
-    ) -> Any:
-        """Return a column's name."""
-        if role == _ROLE.DisplayRole and orientation == Qt.Orientation.Horizontal:
-            return _COLUMNS[section][0]
-        return None
 
 
 class ObjectTableWidget(QWidget):
@@ -136,15 +52,15 @@ class ObjectTableWidget(QWidget):
         self._seen: list[ObjectEntry] = []
         layout = QVBoxLayout(self)
         self.model = ObjectModel(session, self)
-        self._sorted = QSortFilterProxyModel(self)
-        self._sorted.setSourceModel(self.model)
         self.view = QTableView()
-        self.view.setModel(self._sorted)
+        self.view.setModel(self.model)
         self.view.setSortingEnabled(True)
         self.view.sortByColumn(0, Qt.SortOrder.AscendingOrder)
         self.view.setSelectionBehavior(QAbstractItemView.SelectionBehavior.SelectRows)
         self.view.verticalHeader().hide()
-        self.view.horizontalHeader().setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header = self.view.horizontalHeader()
+        header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+        header.setResizeContentsPrecision(0)  # of the rows in sight
         self.view.setMinimumHeight(160)
         self.view.selectionModel().selectionChanged.connect(self._selected)
         layout.addWidget(self.view)
@@ -161,8 +77,7 @@ class ObjectTableWidget(QWidget):
     def chosen(self) -> list[int]:
         """The labels of the selected rows, in the order of the table."""
         rows = self.view.selectionModel().selectedRows()
-        places = sorted(rows, key=lambda index: int(index.row()))
-        return [self.model.entry(self._sorted.mapToSource(i).row()).label_id for i in places]
+        return [self.model.entry(row).label_id for row in sorted(index.row() for index in rows)]
 
     def choose(self, label_id: int) -> None:
         """Select the row of an object."""
@@ -187,9 +102,9 @@ class ObjectTableWidget(QWidget):
 
     def _select(self, label_ids: list[int]) -> None:
         flags = QItemSelectionModel.SelectionFlag
-        for row in range(self._sorted.rowCount()):
-            index = self._sorted.index(row, 0)
-            if self.model.entry(self._sorted.mapToSource(index).row()).label_id in label_ids:
+        for row in map(self.model.row_of, label_ids):
+            if row is not None:
+                index = self.model.index(row, 0)
                 self.view.selectionModel().select(index, flags.Select | flags.Rows)
 
     def _buttons(self) -> QGridLayout:
@@ -256,10 +171,9 @@ class ObjectTableWidget(QWidget):
     def _refresh(self) -> None:
         chosen = self.chosen
         self._selecting = True
-        self.model.refresh()
-        self._seen = self._entries()
-        self._select(chosen)
+        if self.model.refresh():
+            self._select(chosen)
         self._selecting = False
-        count = len(self._session.objects.table)
-        waiting = len(self._session.objects.table.by_doubt())
-        self.count.setText(f"{count} objects, {waiting} not reviewed")
+        self._seen = self._entries()
+        waiting = sum(not entry.reviewed for entry in self._seen)
+        self.count.setText(f"{len(self._seen)} objects, {waiting} not reviewed")
