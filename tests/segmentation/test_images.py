@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from napari_sam.segmentation.images import (
+    as_image,
     check_image,
     contrast_range,
     finite_image,
@@ -33,6 +34,28 @@ def test_contrast_limits_are_obeyed():
     assert shown[..., 0].tolist() == [[0, 0, 255, 255]]
     with pytest.raises(ValueError, match="rising"):
         to_display_range(np.zeros((2, 2)), (5, 1))
+
+
+@pytest.mark.parametrize(
+    ("limits", "error", "message"),
+    [
+        ((0,), ValueError, r"contrast_limits must be two numbers, .* got \(0,\)"),
+        (3, TypeError, "contrast_limits must be two numbers, .* got 3"),
+        (("a", "b"), ValueError, "contrast_limits must be two numbers"),
+        ((2, 1), ValueError, r"contrast_limits must be finite and rising, got \(2, 1\)"),
+        ((0, np.nan), ValueError, "contrast_limits must be finite and rising"),
+    ],
+)
+def test_limits_that_are_none_are_named(limits, error, message):
+    with pytest.raises(error, match=message):
+        to_display_range(np.zeros((4, 4)), limits)
+
+
+def test_masked_pixels_are_not_taken_for_others():
+    masked = np.ma.masked_equal([[0, 1], [2, 3]], 3)
+    with pytest.raises(ValueError, match=r"masked pixels.*filled"):
+        as_image(masked)
+    assert type(as_image(np.ma.array([[0, 1], [2, 3]]))) is np.ndarray
 
 
 def test_outliers_do_not_set_the_contrast():

@@ -138,7 +138,7 @@ def nothing(model, tokens, prompts, geometry):
     """Decode as a network that sees nothing and knows it."""
     low_res = 4 * tokens.grid[0], 4 * tokens.grid[1]
     window = Window(torch.full((4, *low_res), -9.0), torch.full((4,), 0.1), (0, 0), low_res)
-    return [window for _ in prompts]
+    return enumerate(window for _ in prompts)
 
 
 def test_an_instance_that_a_box_fits_stands_where_the_mask_decoder_fails(
@@ -148,7 +148,7 @@ def test_an_instance_that_a_box_fits_stands_where_the_mask_decoder_fails(
     first = nano.predict(embedding, Prompts(box=box_of(truth)))
     monkeypatch.setattr(closer_look, "rate", lambda _, *seen: rate(None, *seen))
     monkeypatch.setattr(closer_look, "decode_prompts", nothing)
-    monkeypatch.setattr("napari_sam.segmentation.predictor.decode_prompts", nothing)
+    monkeypatch.setattr("napari_sam.segmentation.decoding.decode_prompts", nothing)
     assert not nano.predict(embedding, Prompts(box=box_of(truth))).areas.any()
     found = nano.predict(embedding, Prompts(box=box_of(truth)), closer_look=True)
     assert len(found) == len(first)

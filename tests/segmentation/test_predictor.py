@@ -77,6 +77,44 @@ def test_answers_keep_the_order_of_mixed_prompts(predictor, noise):
     assert predictor.predict(embedding, []) == []
 
 
+@pytest.mark.parametrize("kind", ["points", "box"])
+def test_an_answer_does_not_depend_on_what_else_is_asked(predictor, noise, monkeypatch, kind):
+    """The window of an object is its own, not that of the largest."""
+    monkeypatch.setattr(decoding, "WINDOW", 8)
+    embedding = predictor.embed(np.tile(noise, (3, 3)), object_diameter=20)
+    small, large = np.array([[20, 30], [40, 60]]), np.array([[5, 5], [250, 350]])
+    prompts = [
+        Prompts(points=ends) if kind == "points" else Prompts(box=ends.ravel())
+        for ends in (small, large, small + 7)
+    ]
+    together = predictor.predict(embedding, prompts)
+    for prompt, answer in zip(prompts, together, strict=True):
+        alone = predictor.predict(embedding, prompt)
+        assert answer.region == alone.region
+        assert np.allclose(answer.low_res_logits, alone.low_res_logits, atol=1e-4)
+
+
+def test_thousands_of_objects_are_decoded_a_few_at_a_time(predictor, noise, monkeypatch):
+    """All at once took 10 GB for a thousand clicks."""
+    counts = []
+    decode = decoding.decode_in_windows
+
+    def counted(model, image, batch):
+        counts.append(batch.n_objects)
+        return decode(model, image, batch)
+
+    monkeypatch.setattr(decoding, "decode_in_windows", counted)
+    monkeypatch.setattr(decoding, "objects_at_once", lambda *_: 3)
+    monkeypatch.setattr(decoding, "_MOST_PROMPTS", 8)
+    embedding = predictor.embed(noise, object_diameter=20)
+    prompts = [Prompts(points=[(row, 2 * row)]) for row in range(10, 30)]
+    answers = predictor.predict(embedding, prompts)
+    assert counts == [3, 3, 2, 3, 3, 2, 3, 1]
+    for prompt, answer in zip(prompts, answers, strict=True):
+        alone = predictor.predict(embedding, prompt)
+        assert np.allclose(answer.low_res_logits, alone.low_res_logits, atol=1e-4)
+
+
 def test_a_window_answers_as_the_whole_does_inside(predictor, noise, monkeypatch):
     """With the window as large as the grid less a margin, only far context is lost."""
     embedding = predictor.embed(noise, object_diameter=20)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
@@ -134,3 +136,14 @@ def objects_at_once(device: torch.device, bytes_each: int) -> int:
         return max(1, _CACHE // bytes_each)
     free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else _MODEST
     return int(min(max(1, free // 2 // (12 * bytes_each)), _MOST_OBJECTS))
+
+
+@lru_cache(maxsize=1)
+def compute_alone_in_forks() -> None:
+    """Have every process that is forked from this one compute on a single thread.
+
+    Threads do not survive a fork, and the libraries that hold them do not notice: a child that
+    shares its work among them waits for ever.
+    """
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -68,6 +69,11 @@ class PromptBatch(NamedTuple):
         points = None if self.points is None else self.points + origin[:, None]
         boxes = None if self.boxes is None else self.boxes + origin.repeat(1, 2)
         return self._replace(points=points, boxes=boxes)
+
+    def of(self, objects: Sequence[int]) -> PromptBatch:
+        """Return the prompts of some of the objects."""
+        rows = list(objects)
+        return PromptBatch(*(None if given is None else given[rows] for given in self))
 
 
 class Sam(nn.Module):

@@ -25,7 +25,12 @@ import torch
 from numpy.typing import NDArray
 
 from napari_sam.segmentation.box_filling import fill_box
-from napari_sam.segmentation.decoding import Window, decode_prompts, prediction_of
+from napari_sam.segmentation.decoding import (
+    Window,
+    decode_prompts,
+    predict_prompts,
+    prediction_of,
+)
 from napari_sam.segmentation.embedder import Embedder
 from napari_sam.segmentation.embedding import ImageEmbedding, Picture
 from napari_sam.segmentation.evidence import Circumstances, Seen, rate
@@ -213,11 +218,8 @@ class CloserLook:
         """Answer prompts for an image from a part of it."""
         near = self._embedded(weakref.ref(picture), look)
         moved = [look.view.ask(prompt, embedding, near) for prompt in prompts]
-        windows = decode_prompts(self._embedder.model, near.tokens, moved, near.geometry)
-        answers = [
-            prediction_of(window, near.geometry, kept, prompt.box)
-            for window, prompt in zip(windows, moved, strict=True)
-        ]
+        model = self._embedder.model
+        answers = predict_prompts(model, near.tokens, moved, near.geometry, kept)
         return [
             [seen._replace(answer=look.view.place(seen.answer, embedding, near)) for seen in of_one]
             for of_one in self._hinted(near, moved, answers, kept, look.circumstances)
@@ -244,10 +246,11 @@ class CloserLook:
             for index, prompt in enumerate(prompts)
             if (hint := self._hints.find(embedding, prompt)) is not None
         }
-        again = [dataclasses.replace(prompts[index], mask_input=hints[index]) for index in hints]
-        windows = decode_prompts(model, embedding.tokens, again, embedding.geometry)
-        for (index, hint), window in zip(hints.items(), windows, strict=True):
-            prompt = prompts[index]
+        hinted = list(hints)
+        again = [dataclasses.replace(prompts[index], mask_input=hints[index]) for index in hinted]
+        for row, window in decode_prompts(model, embedding.tokens, again, embedding.geometry):
+            index = hinted[row]
+            hint, prompt = hints[index], prompts[index]
             place = -1 if prompt.box is None else int(window.predicted_iou[kept].argmin())
             given = window if place < 0 else _with_hint(window, hint, place + (kept.start or 0))
             answer = prediction_of(given, embedding.geometry, kept, prompt.box)

@@ -27,6 +27,9 @@ from napari_sam.segmentation.upscaling import upscale_window
 WINDOW = 40
 """Side, in image tokens, of what a small network's decoder looks at around a prompt."""
 _MARGIN = 8
+_FAR = 2**20
+_MOST_PROMPTS = 256
+"""Prompts that are brought to the device at once."""
 
 
 def check_prompt(prompt: Prompts, shape: tuple[int, int], low_res: tuple[int, ...]) -> None:
@@ -109,8 +112,8 @@ class Window(NamedTuple):
 
 def decode_prompts(
     model: Sam, image: ImageTokens, prompts: Sequence[Prompts], geometry: Geometry
-) -> list[Window]:
-    """Decode many objects, those that are alike together.
+) -> Iterator[tuple[int, Window]]:
+    """Decode many objects, those that are alike together, as many as a device computes best.
 
     Parameters
     ----------
@@ -123,11 +126,13 @@ def decode_prompts(
     geometry : Geometry
         How the image lies in the network's input.
 
-    Returns
-    -------
-    list of Window
-        In the order of the prompts. Networks with skip features decode a window around each
-        object's prompts, all others the whole image.
+    Yields
+    ------
+    index : int
+        Of the prompts; each comes once, in any order.
+    window : Window
+        The answer. Networks with skip features decode a window around each object's prompts, all
+        others the whole image. What else is asked for does not change it.
 
     Raises
     ------
@@ -137,12 +142,32 @@ def decode_prompts(
     low_res = tuple(4 * length for length in image.grid)
     for prompt in prompts:
         check_prompt(prompt, geometry.image_shape, low_res)
-    answers: dict[int, Window] = {}
     for group in alike(prompts):
-        batch = to_batch(model, [prompts[i] for i in group], geometry)
-        windows = decode_in_windows(model, image, batch)
-        answers.update(zip(group, windows, strict=True))
-    return [answers[index] for index in range(len(prompts))]
+        for start in range(0, len(group), _MOST_PROMPTS):
+            together = group[start : start + _MOST_PROMPTS]
+            batch = to_batch(model, [prompts[index] for index in together], geometry)
+            for rows in _portions(model, image, batch):
+                windows = decode_in_windows(model, image, batch.of(rows))
+                yield from zip([together[row] for row in rows], windows, strict=True)
+
+
+def _portions(model: Sam, image: ImageTokens, batch: PromptBatch) -> Iterator[list[int]]:
+    """Part a batch into objects that are decoded in one call: in windows of one size, a few."""
+    sides = _window_sides(batch, model.prompt_encoder.stride) if image.skips else [0]
+    by_size: dict[tuple[int, int], list[int]] = {}
+    for row, side in enumerate(np.broadcast_to(sides, batch.n_objects).tolist()):
+        size = (min(side, image.grid[0]), min(side, image.grid[1])) if side else image.grid
+        by_size.setdefault(size, []).append(row)
+    for size, rows in by_size.items():
+        step = _at_once(model, image, size)
+        for start in range(0, len(rows), step):
+            yield rows[start : start + step]
+
+
+def _at_once(model: Sam, image: ImageTokens, size: tuple[int, int]) -> int:
+    """Return how many objects are best decoded together in windows of a size, tokens."""
+    each = size[0] * size[1] * image.features.shape[-1] * image.features.element_size()
+    return objects_at_once(model.device, each)
 
 
 def decode_in_windows(model: Sam, image: ImageTokens, batch: PromptBatch) -> list[Window]:
@@ -212,10 +237,8 @@ def decode_points(
         Of as many points as the device computes best together; `origins` are indices of points.
     """
     height, width = image.grid
-    tokens = height * width if not image.skips else min(height, WINDOW) * min(width, WINDOW)
-    step = objects_at_once(
-        model.device, tokens * image.features.shape[-1] * image.features.element_size()
-    )
+    size = (min(height, WINDOW), min(width, WINDOW)) if image.skips else (height, width)
+    step = _at_once(model, image, size)
     for start in range(0, len(points), step):
         some = points[start : start + step, None]
         batch = PromptBatch(some, torch.ones(len(some), 1, dtype=torch.long, device=some.device))
@@ -260,11 +283,23 @@ def _windowed(model: Sam, image: ImageTokens, batch: PromptBatch) -> _Placed:
 def _place_windows(batch: PromptBatch, grid: Sequence[int], stride: int) -> tuple[Tensor, int]:
     """Return the corners (B, 2), (row, col) in tokens, and the common side of the windows."""
     low, high = _extent(batch, stride)
-    needed = int((high - low).max().ceil()) + _MARGIN
-    side = WINDOW if needed <= WINDOW else -(-needed // _MARGIN) * _MARGIN
+    side = max(_sides(low, high))
     limit = torch.tensor([max(0, length - side) for length in grid], device=low.device)
     corners = ((low + high - side) / 2).round().long()
     return torch.minimum(corners.clamp(min=0), limit), side
+
+
+def _window_sides(batch: PromptBatch, stride: int) -> list[int]:
+    """Return the side of the window, in tokens, that each object's prompts need."""
+    return _sides(*_extent(batch, stride))
+
+
+def _sides(low: Tensor, high: Tensor) -> list[int]:
+    """Return the sides of windows for bounds (B, 2): `WINDOW`, or more in steps of a margin."""
+    needed = (high - low).amax(1).clamp(max=_FAR).ceil().long() + _MARGIN
+    steps = -(-needed // _MARGIN) * _MARGIN
+    sides: list[int] = torch.where(needed <= WINDOW, WINDOW, steps).tolist()
+    return sides
 
 
 def _extent(batch: PromptBatch, stride: int) -> tuple[Tensor, Tensor]:
@@ -302,6 +337,17 @@ def _cut_masks(masks: Tensor, corners: Tensor, size: tuple[int, int]) -> Tensor:
     )
 
 
+def predict_prompts(
+    model: Sam, image: ImageTokens, prompts: Sequence[Prompts], geometry: Geometry, kept: slice
+) -> list[MaskPrediction]:
+    """Answer the prompts of many objects, in their order, by some of the masks of each."""
+    found = {
+        index: prediction_of(window, geometry, kept, prompts[index].box)
+        for index, window in decode_prompts(model, image, prompts, geometry)
+    }
+    return [found[index] for index in range(len(prompts))]
+
+
 def prediction_of(
     window: Window, geometry: Geometry, kept: slice, box: ArrayLike | None = None
 ) -> MaskPrediction:
@@ -315,7 +361,7 @@ def prediction_of(
         patches=masks.cpu().numpy(),
         corner=patch.corner,
         image_shape=geometry.image_shape,
-        window_logits=logits.cpu().numpy(),
+        window_logits=logits.numpy(force=True).copy(),
         window_corner=window.corner,
         low_res_shape=window.low_res_shape,
         box_fit=fit,

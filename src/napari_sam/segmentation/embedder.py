@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_sam.model.configs import ViTConfig
-from napari_sam.model.devices import resolve_encoder_dtype
+from napari_sam.model.devices import compute_alone_in_forks, resolve_encoder_dtype
 from napari_sam.model.sam import EncodedImage, Sam
 from napari_sam.segmentation.embedding import ImageEmbedding, Picture
 from napari_sam.segmentation.fit import (
@@ -18,7 +18,8 @@ from napari_sam.segmentation.fit import (
 )
 from napari_sam.segmentation.images import (
     Geometry,
-    check_image,
+    as_image,
+    check_limits,
     free_geometry,
     pad,
     to_display_range,
@@ -45,6 +46,7 @@ class Embedder:
         self.model_name = model_name
         self._model = model.eval()
         self._dtype = resolve_encoder_dtype(model.device, precision)
+        compute_alone_in_forks()
 
     @property
     def model(self) -> Sam:
@@ -83,12 +85,12 @@ class Embedder:
         Raises
         ------
         TypeError, ValueError
-            If the array is no image, or the diameter is not positive.
+            If the array is no image or has masked pixels, the limits are no two rising numbers, or
+            the diameter is not positive.
         """
-        image = np.asarray(image)
-        shape = check_image(image)
+        image = as_image(image)
         check_diameter(object_diameter)
-        limits = whole_range(image) if contrast_limits is None else contrast_limits
+        limits = whole_range(image) if contrast_limits is None else check_limits(contrast_limits)
         displayed = to_display_range(image, limits)
         picture = None
         if isinstance(self._model.config.encoder, ViTConfig):
@@ -96,6 +98,7 @@ class Embedder:
         else:
             object_diameter = object_diameter or self._estimated_diameter(displayed)
             picture = Picture.of(image, limits)
+        shape = image.shape[0], image.shape[1]
         geometry = fitted_geometry(self._model.config, shape, object_diameter)
         return self._embed(displayed, geometry, object_diameter, picture)
 
@@ -159,8 +162,7 @@ class Embedder:
         float or None
             Diameter in image pixels; None where this network sees every image at one size.
         """
-        image = np.asarray(image)
-        check_image(image)
+        image = as_image(image)
         if isinstance(self._model.config.encoder, ViTConfig):
             return None
         return self._estimated_diameter(to_display_range(image, contrast_limits))

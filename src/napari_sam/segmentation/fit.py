@@ -48,10 +48,16 @@ def check_diameter(object_diameter: float | None) -> None:
 
     Raises
     ------
-    ValueError
-        If it is not positive and finite.
+    TypeError, ValueError
+        If it is no number, or not positive and finite.
     """
-    if object_diameter is not None and not 0 < object_diameter < math.inf:
+    try:
+        fits = object_diameter is None or 0 < object_diameter < math.inf
+    except TypeError as error:
+        raise TypeError(
+            f"object_diameter must be a number of pixels, got {object_diameter!r}"
+        ) from error
+    if not fits:
         raise ValueError(f"object_diameter must be positive, got {object_diameter}")
 
 

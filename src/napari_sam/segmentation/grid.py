@@ -18,7 +18,7 @@ from napari_sam.segmentation.everything_config import EverythingConfig
 from napari_sam.segmentation.evidence import Rate
 from napari_sam.segmentation.full_resolution import FullResolution, LowResMasks, PointMasks
 from napari_sam.segmentation.grid_crops import Crop, at_crop_edge, grid_crops
-from napari_sam.segmentation.images import check_image, whole_range
+from napari_sam.segmentation.images import as_image, whole_range
 from napari_sam.segmentation.instance_looks import LookingPredictor
 from napari_sam.segmentation.masks import box_area, non_maximum_suppression
 from napari_sam.segmentation.point_queue import PointQueue
@@ -205,8 +205,8 @@ def _iter_found(
     unique: bool,
 ) -> Generator[Progress, None, list[_Found]]:
     """Decode the grids of all crops, filter masks by their scores, and drop duplicates if asked."""
-    image = np.asarray(image)
-    shape = check_image(image)
+    image = as_image(image)
+    shape = image.shape[0], image.shape[1]
     if contrast_limits is None:
         contrast_limits = whole_range(image)
     crops = grid_crops(shape, config)

@@ -93,6 +93,43 @@ def _round_up(length: int) -> int:
     return math.ceil(length / _DEEPEST_STRIDE) * _DEEPEST_STRIDE
 
 
+def as_image(image: ArrayLike) -> NDArray[np.generic]:
+    """Return an image as an array in memory.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `check_image`; and if pixels are masked, which nothing here heeds.
+    """
+    if np.ma.is_masked(image):
+        raise ValueError(
+            "The image has masked pixels, which would count like all others; fill them first, as "
+            "image.filled(value) does"
+        )
+    array = np.asarray(image)
+    check_image(array)
+    return array
+
+
+def check_limits(contrast_limits: object) -> tuple[float, float]:
+    """Check the values that become black and white; returns them as numbers.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If they are no two finite numbers, the first at most the second.
+    """
+    try:
+        low, high = (float(limit) for limit in contrast_limits)  # type: ignore[attr-defined]
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"contrast_limits must be two numbers, (black, white), got {contrast_limits!r}"
+        ) from error
+    if not (math.isfinite(low) and math.isfinite(high) and low <= high):
+        raise ValueError(f"contrast_limits must be finite and rising, got ({low:g}, {high:g})")
+    return low, high
+
+
 def check_image(image: NDArray[np.generic]) -> tuple[int, int]:
     """Check that an array is an image; returns its height and width.
 
@@ -173,9 +210,7 @@ def to_display_range(
     limits = whole_range(image) if contrast_limits is None else contrast_limits
     if limits is None:
         return np.ascontiguousarray(channels, dtype=np.float32)
-    low, high = limits
-    if not (np.isfinite(low) and np.isfinite(high) and low <= high):
-        raise ValueError(f"contrast_limits must be finite and rising, got ({low}, {high})")
+    low, high = check_limits(limits)
     factor = 255 / (high - low) if low < high else 0.0
     values = _real_copy(channels, factor)
     if image.dtype.kind == "f":

@@ -22,7 +22,7 @@ from napari_sam.segmentation.closer_look import CloserLook
 from napari_sam.segmentation.decoding import (
     decode_points,
     decode_prompts,
-    prediction_of,
+    predict_prompts,
     whole_answers,
 )
 from napari_sam.segmentation.embedder import Embedder
@@ -165,11 +165,8 @@ class Predictor(Embedder):
         if not prompts:
             return []
         kept = slice(1, None) if multimask_output else slice(0, 1)
-        windows = decode_prompts(self._model, embedding.tokens, prompts, embedding.geometry)
-        answers = [
-            prediction_of(window, embedding.geometry, kept, prompt.box)
-            for window, prompt in zip(windows, prompts, strict=True)
-        ]
+        tokens, geometry = embedding.tokens, embedding.geometry
+        answers = predict_prompts(self._model, tokens, prompts, geometry, kept)
         if closer_look:
             return self._closer_look.improve(embedding, prompts, answers, kept)
         return answers
@@ -202,8 +199,8 @@ class Predictor(Embedder):
         """
         _check_asked(embedding, prompts)
         kept = slice(1, None) if multimask_output else slice(0, 1)
-        answers = decode_prompts(self._model, embedding.tokens, prompts, embedding.geometry)
-        return whole_answers(answers, kept)
+        found = dict(decode_prompts(self._model, embedding.tokens, prompts, embedding.geometry))
+        return whole_answers([found[index] for index in range(len(prompts))], kept)
 
     @torch.inference_mode()
     def upscale(self, embedding: ImageEmbedding, low_res_logits: Tensor) -> Tensor:

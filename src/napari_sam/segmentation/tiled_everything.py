@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from napari_sam.segmentation.everything_config import EverythingConfig, within_range
 from napari_sam.segmentation.grid import EverythingPredictor, iter_masks
-from napari_sam.segmentation.images import check_image, finite_image, whole_range
+from napari_sam.segmentation.images import as_image, check_limits, finite_image, whole_range
 from napari_sam.segmentation.instance_choice import best_instances
 from napari_sam.segmentation.instance_looks import mean_instance_maps
 from napari_sam.segmentation.instances import consecutive, instances_from_maps, without_debris
@@ -103,25 +103,24 @@ def look_over(
     Raises
     ------
     TypeError, ValueError
-        If the array is no image.
+        If the array is no image, or the limits are no two rising numbers.
     """
-    image = np.asarray(image)
-    shape = check_image(image)
+    image = as_image(image)
+    shape = image.shape[0], image.shape[1]
     image = image[..., :3] if image.ndim == 3 else image
-    if contrast_limits is None:
-        contrast_limits = whole_range(image)
-    if contrast_limits is not None:
-        image = finite_image(image, contrast_limits)
+    limits = whole_range(image) if contrast_limits is None else check_limits(contrast_limits)
+    if limits is not None:
+        image = finite_image(image, limits)
     diameter = config.object_diameter
     if diameter is None:
-        diameter = predictor.estimate_diameter(image, contrast_limits=contrast_limits)
+        diameter = predictor.estimate_diameter(image, contrast_limits=limits)
     if diameter is not None:
         diameter = within_range(diameter)
     side = _tile_side(predictor, shape, config.tile_side, diameter)
     overlap = tile_overlap(side, diameter)
     return Scene(
         image=image,
-        contrast_limits=contrast_limits,
+        contrast_limits=limits,
         config=replace(config, object_diameter=diameter),
         tiles=plan_tiles(shape, side, overlap),
         margin=overlap // _MARGIN,

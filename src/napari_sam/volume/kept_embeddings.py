@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from napari_sam.model.configs import ViTConfig
 from napari_sam.segmentation.embedding import ImageEmbedding, Picture
 from napari_sam.segmentation.fit import encoded_shapes, fitted_geometry
-from napari_sam.segmentation.images import check_image, whole_range
+from napari_sam.segmentation.images import as_image, check_limits, whole_range
 from napari_sam.volume.embedding_store import EMBEDDING_FORMAT, EmbeddingStore, KeptEmbedding
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ class KeepingPredictor(_Delegating):
         """Return the diameter that was given, or estimate it as `Predictor` does."""
         if self._object_diameter is not None and not self._sees_one_size:
             return self._object_diameter
-        limits = contrast_limits or self._contrast_limits
+        limits = self._contrast_limits if contrast_limits is None else contrast_limits
         return self._predictor.estimate_diameter(image, contrast_limits=limits)
 
     @property
@@ -152,14 +152,14 @@ class KeepingPredictor(_Delegating):
         object_diameter: float | None,
     ) -> tuple[NDArray[np.generic], tuple[float, float] | None, float | None]:
         """Return what is embedded: without alpha, and with what is black and white."""
-        image = np.asarray(image)
-        check_image(image)
+        image = as_image(image)
         image = image[..., :3] if image.ndim == 3 else image
-        limits = contrast_limits or self._contrast_limits or whole_range(image)
+        limits = self._contrast_limits if contrast_limits is None else contrast_limits
+        limits = whole_range(image) if limits is None else check_limits(limits)
         diameter = self._object_diameter if object_diameter is None else object_diameter
         return (
             image,
-            None if limits is None else (float(limits[0]), float(limits[1])),
+            limits,
             None if diameter is None else float(diameter),
         )
 
