@@ -23,7 +23,7 @@ from napari_sam.segmentation.table_text import (
     split_rows,
     whole_numbers,
 )
-from napari_sam.segmentation.whole_files import write_text
+from napari_sam.whole_files import write_text
 
 PIXEL = "pixel"
 TEXT_COLUMNS = ("class", "model")

@@ -9,6 +9,8 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
+from napari_sam.whole_files import write_text
+
 _WIDTH, _HEIGHT, _GAP, _LEFT = 640, 120, 34, 60
 _INK = "#4c72b0"
 _SMOOTHED = 50
@@ -48,7 +50,7 @@ def keep_rows(path: Path, last_step: int) -> None:
         return
     header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [row for row in rows if row.endswith("\n") and int(row.split(",")[0]) <= last_step]
-    path.write_text(header + "".join(kept), encoding="utf-8")
+    write_text(path, header + "".join(kept))
 
 
 def read_columns(path: Path) -> dict[str, list[float]]:
@@ -75,12 +77,12 @@ def plot_curves(tables: Sequence[Path], output: Path) -> None:
         for index, (name, steps, values) in enumerate(panels)
     ]
     height = max(1, len(panels)) * (_HEIGHT + _GAP)
-    output.write_text(
+    write_text(
+        output,
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH + _LEFT + 20}" height="{height}" '
         'font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="white"/>'
         + "".join(parts)
         + "</svg>\n",
-        encoding="utf-8",
     )
 
 

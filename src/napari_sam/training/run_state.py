@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from napari_sam.model.sam import Sam
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.samples import Sample
+from napari_sam.whole_files import replacing
 
 _UNREADABLE = (
     OSError,
@@ -112,9 +113,8 @@ def _layers(sample: Sample) -> list[NDArray[np.generic]]:
 
 def save_state(path: Path, origin: Origin, values: Mapping[str, Any]) -> None:
     """Write a run's state; a kill while writing leaves the last one whole."""
-    partial = path.with_name(path.name + ".partial")
-    torch.save({"recipe": json.dumps(origin), **values}, partial)
-    partial.replace(path)
+    with replacing(path) as partial:
+        torch.save({"recipe": json.dumps(origin), **values}, partial)
 
 
 def load_state(path: Path, origin: Origin) -> dict[str, Any] | None:

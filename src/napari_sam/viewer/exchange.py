@@ -25,7 +25,6 @@ from napari_sam.segmentation.object_table import (
     measured_names,
     write_table,
 )
-from napari_sam.segmentation.whole_files import replacing
 from napari_sam.viewer.feature_columns import (
     CLASS_COLUMN,
     CROWD_COLUMN,
@@ -34,6 +33,7 @@ from napari_sam.viewer.feature_columns import (
     named_apart,
     pop_scores,
 )
+from napari_sam.whole_files import replacing
 
 LayerData = tuple[Any, dict[str, Any], str]
 
