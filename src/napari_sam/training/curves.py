@@ -14,6 +14,8 @@ from napari_sam.whole_files import write_text
 _WIDTH, _HEIGHT, _GAP, _LEFT = 640, 120, 34, 60
 _INK = "#4c72b0"
 _SMOOTHED = 50
+PLOT_BEGINS = f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH + _LEFT + 20}" height="'
+"""By this a plot is known to be one of ours."""
 
 
 def append_row(path: Path, row: Mapping[str, float]) -> None:
@@ -24,24 +26,6 @@ def append_row(path: Path, row: Mapping[str, float]) -> None:
         if new:
             writer.writeheader()
         writer.writerow(row)
-
-
-def check_tables(*paths: Path) -> None:
-    """Refuse to write over tables that no training made.
-
-    Raises
-    ------
-    FileExistsError
-        If a file does not begin with a column of steps.
-    """
-    for path in paths:
-        if path.is_file():
-            with path.open("rb") as file:
-                if not file.readline().startswith(b"step,"):
-                    raise FileExistsError(
-                        f"{str(path)!r} is no table of a training and would be written over; "
-                        "move it, or choose another output"
-                    )
 
 
 def keep_rows(path: Path, last_step: int) -> None:
@@ -79,7 +63,7 @@ def plot_curves(tables: Sequence[Path], output: Path) -> None:
     height = max(1, len(panels)) * (_HEIGHT + _GAP)
     write_text(
         output,
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH + _LEFT + 20}" height="{height}" '
+        f'{PLOT_BEGINS}{height}" '
         'font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="white"/>'
         + "".join(parts)
         + "</svg>\n",

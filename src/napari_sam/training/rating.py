@@ -22,20 +22,13 @@ from napari_sam.model.rater import EVIDENCE, INSTANCE_EVIDENCE, Rater
 from napari_sam.model.sam import Sam
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.training.batches import SampleSource
-from napari_sam.training.curves import append_row, check_tables, keep_rows, plot_curves
+from napari_sam.training.curves import append_row, keep_rows, plot_curves
 from napari_sam.training.judge_instances import judge_instances
 from napari_sam.training.judge_prompts import judge_prompts
 from napari_sam.training.judged import Judged
 from napari_sam.training.recipe import Recipe
-from napari_sam.training.run_state import (
-    Origin,
-    TrainEvent,
-    check_output,
-    load_state,
-    origin_of,
-    save_state,
-    state_beside,
-)
+from napari_sam.training.run_files import RunFiles
+from napari_sam.training.run_state import Origin, TrainEvent, load_state, origin_of, save_state
 from napari_sam.training.samples import Sample
 
 _FIT_SIZE = 512
@@ -91,20 +84,18 @@ def iter_rate(
         If the network has no use for such a rater: it takes no closer look, or sees no instances;
         or if the output is no safetensors file.
     """
-    output = check_output(output)
+    files = RunFiles.beside(output)
     _check_use(start, recipe.tune)
     torch.manual_seed(recipe.seed)
     kind = RATERS[recipe.tune]
     source = SampleSource(samples, recipe.sources)
     model = with_rater(start, recipe.tune).to(device)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    log = output.with_suffix(".losses.csv")
-    check_tables(log)
-    record = _Record(state_beside(output), origin_of(recipe, start, samples), kind, resume=resume)
-    keep_rows(log, record.step)
+    files.network.parent.mkdir(parents=True, exist_ok=True)
+    record = _Record(files.state, origin_of(recipe, start, samples), kind, resume=resume)
+    keep_rows(files.losses, record.step)
     if record.step >= recipe.steps:
-        _finish(model, record.found, recipe, output)
-        return output
+        _finish(model, record.found, recipe, files.network)
+        return files.network
     predictor = Predictor(model)
     for step in range(record.step + 1, recipe.steps + 1):
         started = time.perf_counter()
@@ -113,13 +104,13 @@ def iter_rate(
         record.add(judged)
         losses, scores, last = {"rating": judged.error}, {}, step == recipe.steps
         if last:
-            scores["IoU error"] = _finish(model, record.found, recipe, output)
+            scores["IoU error"] = _finish(model, record.found, recipe, files.network)
         if last or step % recipe.checkpoint_every == 0:
             record.keep()
         seconds = time.perf_counter() - started
-        append_row(log, {"step": step, "seconds": round(seconds, 3), **losses})
+        append_row(files.losses, {"step": step, "seconds": round(seconds, 3), **losses})
         if last:
-            plot_curves([log], output.with_suffix(".svg"))
+            plot_curves([files.losses], files.plot)
         try:
             yield TrainEvent(
                 step=step, steps=recipe.steps, losses=losses, seconds=seconds, scores=scores
@@ -127,7 +118,7 @@ def iter_rate(
         except GeneratorExit:
             record.keep()
             raise
-    return output
+    return files.network
 
 
 class _Record:
