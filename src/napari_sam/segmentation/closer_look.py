@@ -29,7 +29,7 @@ from napari_sam.segmentation.decoding import Window, decode_prompts, prediction_
 from napari_sam.segmentation.embedder import Embedder
 from napari_sam.segmentation.embedding import ImageEmbedding, Picture
 from napari_sam.segmentation.evidence import Circumstances, Seen, rate
-from napari_sam.segmentation.fit import fitted_geometry
+from napari_sam.segmentation.geometry import fitted_geometry
 from napari_sam.segmentation.instance_hints import InstanceHints
 from napari_sam.segmentation.majority import majority
 from napari_sam.segmentation.part_views import PartView
