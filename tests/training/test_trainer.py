@@ -10,7 +10,7 @@ from napari_sam.model import read_checkpoint
 from napari_sam.model.checkpoints import write_checkpoint
 from napari_sam.model.sam import Sam
 from napari_sam.segmentation.progress import run
-from napari_sam.training import drawing
+from napari_sam.training import prefetching
 from napari_sam.training import trainer as trainer_module
 from napari_sam.training.batches import SampleSource, draw_batch
 from napari_sam.training.run_files import RunFiles
@@ -195,7 +195,7 @@ def test_the_loss_falls_on_one_batch(tmp_path, monkeypatch):
     trainer = Trainer(recipe, RunFiles(tmp_path / "tiny.safetensors"))
     worker = LocalWorker(trainer.model, recipe, SampleSource([], recipe.sources))
     again = lambda *given: draw_batch(*given[:4], 0, given[5])  # noqa: E731
-    monkeypatch.setattr(drawing, "draw_batch", again)
+    monkeypatch.setattr(prefetching, "draw_batch", again)
     losses = [sum(trainer.train_step(worker).values()) for _ in range(25)]
     worker.close()
     assert losses[-1] < 0.8 * losses[0]

@@ -7,7 +7,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam.training.reading import FILE_SUFFIXES, TIFF_SUFFIXES, has_color_planes, read_file
+from napari_sam.training.image_files import (
+    FILE_SUFFIXES,
+    TIFF_SUFFIXES,
+    has_color_planes,
+    read_file,
+)
 from napari_sam.whole_files import replacing
 
 

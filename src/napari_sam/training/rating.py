@@ -25,7 +25,7 @@ from napari_sam.training.batches import SampleSource
 from napari_sam.training.curves import append_row, keep_rows, plot_curves
 from napari_sam.training.judge_instances import judge_instances
 from napari_sam.training.judge_prompts import judge_prompts
-from napari_sam.training.judged import Judged
+from napari_sam.training.rater_examples import RaterExamples
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.run_files import RunFiles
 from napari_sam.training.run_state import Origin, TrainEvent, load_state, origin_of, save_state
@@ -47,7 +47,7 @@ class Kind(NamedTuple):
     """
 
     evidence: tuple[str, ...]
-    judge: Callable[[Predictor, Sample, np.random.Generator], Judged]
+    judge: Callable[[Predictor, Sample, np.random.Generator], RaterExamples]
 
 
 RATERS = {
@@ -140,11 +140,12 @@ class _Record:
         self._path, self._origin = path, origin
         state = load_state(path, origin) if resume else None
         self.step = self._kept = state["step"] if state else 0
-        self.found = [Judged(**state["judged"])] if state else [Judged.nothing(len(kind.evidence))]
+        nothing = RaterExamples.nothing(len(kind.evidence))
+        self.found = [RaterExamples(**state["judged"]) if state else nothing]
         if not resume:
             path.unlink(missing_ok=True)
 
-    def add(self, judged: Judged) -> None:
+    def add(self, judged: RaterExamples) -> None:
         """Add what was judged in one more image."""
         self.found.append(judged)
         self.step += 1
@@ -153,14 +154,14 @@ class _Record:
         """Write all, unless that was done."""
         if self.step == self._kept:
             return
-        self.found = [Judged.joined(self.found)]
+        self.found = [RaterExamples.joined(self.found)]
         save_state(self._path, self._origin, {"step": self.step, "judged": self.found[0]._asdict()})
         self._kept = self.step
 
 
-def _finish(model: Sam, found: Sequence[Judged], recipe: Recipe, output: Path) -> float:
+def _finish(model: Sam, found: Sequence[RaterExamples], recipe: Recipe, output: Path) -> float:
     """Fit the rater to all that was judged and write the network; returns the IoU error."""
-    error = fit(getattr(model, recipe.tune), Judged.joined(found), recipe)
+    error = fit(getattr(model, recipe.tune), RaterExamples.joined(found), recipe)
     write_checkpoint(model, output, half=True, metadata={"step": str(recipe.steps)})
     return error
 
@@ -182,12 +183,12 @@ def with_rater(model: Sam, name: str = "rater") -> Sam:
     return rated.requires_grad_(requires_grad=False).eval()
 
 
-def fit(rater: Rater, judged: Judged, recipe: Recipe) -> float:
+def fit(rater: Rater, judged: RaterExamples, recipe: Recipe) -> float:
     """Fit a rater by mean squared error; returns the mean absolute error."""
     if not len(judged.iou):
         raise ValueError("No image showed an object to judge masks by; are the labels empty?")
     device = rater.mean.device
-    judged = Judged(*(column.to(device) for column in judged))
+    judged = RaterExamples(*(column.to(device) for column in judged))
     rater.mean.copy_(judged.evidence.mean(0))
     rater.spread.copy_(judged.evidence.std(0).clamp(min=_LEAST_SPREAD))
     rater.requires_grad_(requires_grad=True)

@@ -25,7 +25,7 @@ from napari_sam.training.batches import SampleSource
 from napari_sam.training.curves import append_row, keep_rows, plot_curves
 from napari_sam.training.evaluate import EvaluateConfig, evaluate
 from napari_sam.training.networks import NO_NETWORK, network_of
-from napari_sam.training.part import LOSS_NAMES
+from napari_sam.training.part_losses import LOSS_NAMES
 from napari_sam.training.rating import RATERS, iter_rate
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.run_files import RunFiles

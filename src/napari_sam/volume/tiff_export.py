@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.volume.output import OutputError
-from napari_sam.volume.stored import ArrayLike
+from napari_sam.volume.stored_image import ArrayLike
 from napari_sam.volume.units import ome_symbol, unit_name
 from napari_sam.whole_files import replacing
 
