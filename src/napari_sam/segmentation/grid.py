@@ -180,7 +180,7 @@ def iter_candidates(
     *,
     contrast_limits: tuple[float, float] | None = None,
 ) -> Generator[Progress, None, list[PackedRecord]]:
-    """Find masks on a grid of points and drop no duplicates; `select_records` does what is left.
+    """Find masks on a grid of points and drop no duplicates; `Selector` does what is left.
 
     Yields
     ------
