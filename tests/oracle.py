@@ -19,7 +19,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from napari_sam.segmentation.full_resolution import FullResolution, LowResMasks, PointMasks
-from napari_sam.segmentation.images import Geometry
+from napari_sam.segmentation.geometry import Geometry
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
 from napari_sam.segmentation.screening import EXACT

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_sam.segmentation.box_filling import fill_box
-from napari_sam.segmentation.images import free_geometry
+from napari_sam.segmentation.geometry import free_geometry
 from napari_sam.segmentation.prediction import MaskPrediction
 
 SHAPE = 64, 96

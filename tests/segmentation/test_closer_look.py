@@ -11,10 +11,10 @@ from skimage.data import cell
 from napari_sam.model.configs import ConvEncoderConfig, SamConfig
 from napari_sam.model.sam import Sam
 from napari_sam.segmentation import closer_look
+from napari_sam.segmentation.cropped_views import CroppedView
 from napari_sam.segmentation.embedding import Picture
 from napari_sam.segmentation.instance_hints import InstanceHints
 from napari_sam.segmentation.masks import box_iou, mask_boxes
-from napari_sam.segmentation.part_views import PartView
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.segmentation.prompts import Prompts
 from napari_sam.segmentation.tiles import Tile
@@ -223,7 +223,7 @@ def test_logits_keep_their_place(diameter, mirrored):
     predictor = Predictor(Sam(SamConfig(encoder=encoder, object_diameter=40.0)))
     image = np.random.default_rng(1).random((300, 330))
     tile = Tile(60, 90, 200, 180)
-    view = PartView(tile, mirrored)
+    view = CroppedView(tile, mirrored)
     whole = predictor.embed(image, object_diameter=40.0)
     near = predictor.embed(view.cut(image), object_diameter=diameter)
 

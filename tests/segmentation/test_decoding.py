@@ -7,7 +7,7 @@ import torch
 
 from napari_sam.model.configs import ConvEncoderConfig, SamConfig, ViTConfig
 from napari_sam.segmentation.decoding import to_batch
-from napari_sam.segmentation.images import free_geometry
+from napari_sam.segmentation.geometry import free_geometry
 from napari_sam.segmentation.prompts import Prompts
 
 VIT = ViTConfig(

@@ -9,7 +9,7 @@ import pytest
 
 from napari_sam.model.sam import Sam
 from napari_sam.segmentation.embedder import Embedder
-from tests.segmentation.test_fit import CONV
+from tests.segmentation.test_geometry import CONV
 
 FORKED = """
 import os

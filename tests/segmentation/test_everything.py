@@ -14,7 +14,7 @@ from napari_sam.segmentation.grid_crops import crop_boxes, grid_points
 from napari_sam.segmentation.instances import instances_from_maps, without_debris
 from napari_sam.segmentation.patches import MaskPatch
 from napari_sam.segmentation.progress import run
-from napari_sam.segmentation.seeded import Drawn, draw, iter_redraw
+from napari_sam.segmentation.redrawing import Drawn, draw, iter_redraw
 from tests.oracle import OraclePredictor
 
 GRID = EverythingConfig(mode="grid", points_per_side=16, min_mask_region_area=30)

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from napari_sam.segmentation.full_resolution import FullResolution, LowResMasks
-from napari_sam.segmentation.images import free_geometry, square_geometry
+from napari_sam.segmentation.geometry import free_geometry, square_geometry
 from napari_sam.segmentation.masks import mask_boxes, stability_score
 
 CPU = torch.device("cpu")

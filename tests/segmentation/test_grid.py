@@ -15,7 +15,7 @@ from napari_sam.segmentation.full_resolution import PointMasks
 from napari_sam.segmentation.grid import iter_candidates, iter_masks
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.segmentation.progress import run
-from napari_sam.segmentation.selection import select_records
+from napari_sam.segmentation.selection import Selector
 from tests.oracle import OraclePredictor
 from tests.reference_generator import reference_masks
 
@@ -140,11 +140,9 @@ def test_candidates_become_the_same_records_by_selection(nano):
     image = picture()
     records = run(iter_masks(nano, image, config))
     candidates = run(iter_candidates(nano, image, config))
-    selected = select_records(
-        candidates,
+    selected = Selector(candidates, config.box_nms_thresh).select(
         pred_iou_thresh=config.pred_iou_thresh,
         stability_score_thresh=config.stability_score_thresh,
-        box_nms_thresh=config.box_nms_thresh,
         crop_nms_thresh=config.crop_nms_thresh,
     )
     assert len(candidates) > len(records)

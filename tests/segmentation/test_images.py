@@ -2,14 +2,13 @@ import numpy as np
 import pytest
 import torch
 
+from napari_sam.segmentation.geometry import free_geometry
 from napari_sam.segmentation.images import (
     as_image,
     check_image,
     contrast_range,
     finite_image,
-    free_geometry,
     pad,
-    square_geometry,
     to_display_range,
     to_pixels,
 )
@@ -95,29 +94,6 @@ def test_a_constant_image_is_gray(value):
 def test_what_is_no_image_is_refused(image, error, message):
     with pytest.raises(error, match=message):
         check_image(image)
-
-
-def test_a_square_input_keeps_the_aspect():
-    geometry = square_geometry((600, 1200), 1024)
-    assert geometry.input_shape == (512, 1024)
-    assert geometry.padded_shape == (1024, 1024)
-    assert geometry.scale == pytest.approx((512 / 600, 1024 / 1200))
-
-
-def test_prompts_are_placed_as_a_network_was_trained():
-    """The official ones number pixels; in centred ones a pixel's middle stays its middle."""
-    geometry = free_geometry((50, 20), 4, 1024)
-    points, box = [[0, 0], [49, 19]], [2, 3, 2, 5]
-    assert geometry.input_points(points, centred=False).tolist() == [[0, 0], [196, 76]]
-    assert geometry.input_points(points, centred=True).tolist() == [[1.5, 1.5], [197.5, 77.5]]
-    assert geometry.input_boxes(box, centred=False).tolist() == [8, 12, 8, 20]
-    assert geometry.input_boxes([box], centred=True).tolist() == [[8, 12, 11, 23]]
-
-
-def test_a_free_input_is_padded_to_the_deepest_stride():
-    assert free_geometry((100, 40), 2, 1024).padded_shape == (224, 96)
-    assert free_geometry((8, 8), 1, 1024).padded_shape == (32, 32)
-    assert free_geometry((4000, 2000), 3, 1024).input_shape == (1024, 512)
 
 
 def test_strided_arrays_are_taken():

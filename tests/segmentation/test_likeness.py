@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from napari_sam.segmentation.images import Geometry
+from napari_sam.segmentation.geometry import Geometry
 from napari_sam.segmentation.likeness import Likeness, TokenVectors, better_scale, diameter
 from napari_sam.segmentation.patches import MaskPatch
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from napari_sam.model.image_tokens import ImageTokens
 from napari_sam.model.sam import EncodedImage
 from napari_sam.segmentation.embedding import ImageEmbedding
-from napari_sam.segmentation.images import free_geometry
+from napari_sam.segmentation.geometry import free_geometry
 from napari_sam.segmentation.mask_prompts import (
     inner_points,
     logits_from_mask,

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from napari_sam.segmentation.claims import Claim, share_pixels
-from napari_sam.segmentation.images import Geometry
+from napari_sam.segmentation.geometry import Geometry
 from napari_sam.segmentation.patches import MaskPatch
 from napari_sam.segmentation.progress import run
 from napari_sam.segmentation.propagation import PropagateConfig, iter_propagate

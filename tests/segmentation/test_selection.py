@@ -9,17 +9,16 @@ from napari_sam.segmentation.masks import non_maximum_suppression
 from napari_sam.segmentation.selection import (
     Selector,
     clean_record,
-    select_records,
     without_small_regions,
 )
 from tests.segmentation.drawn_records import SHAPE, rectangle
 
-LOOSE = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0, "box_nms_thresh": 0.7}
+LOOSE = {"pred_iou_thresh": 0.0, "stability_score_thresh": 0.0}
 
 
-def selected(records, **options) -> list[int]:
+def selected(records, box_nms_thresh=0.7, **options) -> list[int]:
     """Return which of the records are selected."""
-    kept = select_records(records, **{**LOOSE, **options})
+    kept = Selector(records, box_nms_thresh).select(**{**LOOSE, **options})
     return [next(i for i, record in enumerate(records) if record is one) for one in kept]
 
 

@@ -8,11 +8,11 @@ import torch
 
 from napari_sam.model.configs import SamConfig, ViTConfig
 from napari_sam.training.batches import SampleSource, _draw_view, draw_batch
-from napari_sam.training.choices import Objects, choose_objects, choose_regions
 from napari_sam.training.crops import Shelf
+from napari_sam.training.object_choice import Objects, choose_objects, choose_regions
 from napari_sam.training.recipe import Recipe, read_recipe
 from napari_sam.training.samples import Sample
-from napari_sam.training.views import view_config
+from napari_sam.training.view_config import view_config
 from tests.training.toys import TINY
 
 VIEWS = view_config(TINY, TINY.sam_config())

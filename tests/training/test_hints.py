@@ -11,9 +11,9 @@ from napari_sam.training.batch import Batch
 from napari_sam.training.batches import SampleSource, draw_batch
 from napari_sam.training.crops import Shelf
 from napari_sam.training.hints import HintMaker, Sought
-from napari_sam.training.part import part_losses
+from napari_sam.training.part_losses import part_losses
 from napari_sam.training.simulated_prompts import first_points, jittered_boxes
-from napari_sam.training.views import view_config
+from napari_sam.training.view_config import view_config
 from tests.training.toys import TINY
 
 RECIPE = dataclasses.replace(

@@ -15,7 +15,7 @@ from napari_sam.segmentation.predictor import Predictor
 from napari_sam.segmentation.progress import run
 from napari_sam.training import judge_prompts as judging
 from napari_sam.training.judge_prompts import judge_prompts
-from napari_sam.training.judged import Judged
+from napari_sam.training.rater_examples import RaterExamples
 from napari_sam.training.rating import RATERS, fit, with_rater
 from napari_sam.training.recipe import Recipe, read_recipe
 from napari_sam.training.samples import Sample
@@ -189,7 +189,7 @@ def test_ratings_come_closer_to_the_truth(network):
     evidence = torch.rand(2000, len(EVIDENCE), generator=rng)
     obeyed = evidence[:, EVIDENCE.index("clicks_obeyed")].round()
     evidence[:, EVIDENCE.index("clicks_obeyed")] = obeyed
-    judged = Judged(evidence, evidence[:, 0] * (0.5 + 0.5 * obeyed), torch.ones(2000))
+    judged = RaterExamples(evidence, evidence[:, 0] * (0.5 + 0.5 * obeyed), torch.ones(2000))
     assert judged.error > 0.1
     model = with_rater(network)
     assert fit(model.rater, judged, RECIPE) < 0.04

@@ -10,9 +10,10 @@ from napari_sam.model import read_checkpoint
 from napari_sam.model.checkpoints import write_checkpoint
 from napari_sam.model.sam import Sam
 from napari_sam.segmentation.progress import run
-from napari_sam.training import drawing
+from napari_sam.training import prefetching
 from napari_sam.training import trainer as trainer_module
 from napari_sam.training.batches import SampleSource, draw_batch
+from napari_sam.training.run_files import RunFiles
 from napari_sam.training.samples import Sample
 from napari_sam.training.synthetic import draw_scene
 from napari_sam.training.trainer import Trainer, iter_train
@@ -125,12 +126,15 @@ def test_an_output_that_is_no_safetensors_file_is_refused(tmp_path, name):
             next(job)
 
 
-def test_tables_that_no_training_made_are_not_written_over(tmp_path):
-    table = tmp_path / "cells.losses.csv"
-    table.write_text("index,area\n1,20\n")
-    with pytest.raises(FileExistsError, match="no table of a training"):
-        train(tmp_path / "cells.safetensors")
-    assert table.read_text() == "index,area\n1,20\n"
+@pytest.mark.parametrize("tune", ["all", "instance_rater"])
+def test_a_plot_that_no_training_made_is_not_written_over(tmp_path, tune):
+    figure = tmp_path / "cells.svg"
+    figure.write_text("<svg>a figure of the paper</svg>")
+    recipe = dataclasses.replace(TINY, tune=tune)
+    job = iter_train(recipe, [], tmp_path / "cells.safetensors", start=Sam(TINY.sam_config()))
+    with pytest.raises(FileExistsError, match="no plot of a training"):
+        next(job)
+    assert figure.read_text() == "<svg>a figure of the paper</svg>"
 
 
 def test_a_run_that_is_closed_saves_first(tmp_path):
@@ -169,7 +173,7 @@ def test_workers_without_a_part_to_compute_are_told_of(tmp_path, caplog):
 
 def test_given_tensors_without_a_place_are_counted(tmp_path, caplog):
     given = Sam(dataclasses.replace(TINY.sam_config(), kinds=False, rater=True))
-    Trainer(TINY, tmp_path / "grown.safetensors", start=given)
+    Trainer(TINY, RunFiles(tmp_path / "grown.safetensors"), start=given)
     lost = sum(name.startswith("rater.") for name in given.state_dict())
     assert f"{lost} of the {len(given.state_dict())} given tensors found no place" in caplog.text
 
@@ -188,20 +192,20 @@ def test_starting_over_forgets_the_state(tmp_path):
 
 def test_the_loss_falls_on_one_batch(tmp_path, monkeypatch):
     recipe = dataclasses.replace(TINY, steps=1000, encoder_share=0, learning_rate=3e-3)
-    trainer = Trainer(recipe, tmp_path / "tiny.safetensors")
+    trainer = Trainer(recipe, RunFiles(tmp_path / "tiny.safetensors"))
     worker = LocalWorker(trainer.model, recipe, SampleSource([], recipe.sources))
     again = lambda *given: draw_batch(*given[:4], 0, given[5])  # noqa: E731
-    monkeypatch.setattr(drawing, "draw_batch", again)
+    monkeypatch.setattr(prefetching, "draw_batch", again)
     losses = [sum(trainer.train_step(worker).values()) for _ in range(25)]
     worker.close()
     assert losses[-1] < 0.8 * losses[0]
 
 
 def test_a_deeper_network_begins_as_the_given_one(tmp_path):
-    given = Trainer(TINY, tmp_path / "given.safetensors").model
+    given = Trainer(TINY, RunFiles(tmp_path / "given.safetensors")).model
     encoder = {**TINY.network["encoder"], "blocks": [1, 1, 1, 2, 3]}
     deeper = dataclasses.replace(TINY, network={**TINY.network, "encoder": encoder})
-    grown = Trainer(deeper, tmp_path / "grown.safetensors", start=given).model
+    grown = Trainer(deeper, RunFiles(tmp_path / "grown.safetensors"), start=given).model
     pixels = torch.rand(1, 3, 64, 64)
     before, after = (model.eval().encode(pixels).features for model in (given, grown))
     assert torch.equal(before, after)

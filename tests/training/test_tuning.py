@@ -12,6 +12,7 @@ from napari_sam.model.sam import Sam
 from napari_sam.segmentation.progress import run
 from napari_sam.training.rating import RATERS
 from napari_sam.training.recipe import read_recipe
+from napari_sam.training.run_files import RunFiles
 from napari_sam.training.samples import Sample
 from napari_sam.training.trainer import Trainer, iter_train
 from napari_sam.training.tuning import LowRankAdapter, Tuning, merged, prepare
@@ -151,7 +152,7 @@ def test_what_a_network_lacks_cannot_be_tuned(network):
 
 def test_fine_tuning_needs_weights(tmp_path):
     with pytest.raises(ValueError, match="give weights"):
-        Trainer(read_recipe("finetune"), tmp_path / "x.safetensors")
+        Trainer(read_recipe("finetune"), RunFiles(tmp_path / "x.safetensors"))
 
 
 def test_frozen_norms_keep_their_statistics(tmp_path, discs):

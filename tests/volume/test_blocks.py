@@ -1,5 +1,7 @@
 """Slices that are cut into blocks, and blocks that hold nothing."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import zarr
@@ -11,7 +13,8 @@ from tests.oracle import OraclePredictor
 
 
 def test_cores_partition_a_slice_and_regions_overlap():
-    plan = plan_volume("out.zarr", "sam", (2, 5000, 3000), block_size=2048, halo=40)
+    plan = plan_volume("out.zarr", "sam", (2, 5000, 3000), block_size=2048)
+    plan = replace(plan, halo=40)
     covered = np.zeros((5000, 3000), np.uint8)
     for number in range(6):
         covered[plan.block(number).core] += 1

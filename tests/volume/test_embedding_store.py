@@ -11,7 +11,7 @@ import pytest
 import torch
 import zarr
 
-from napari_sam.segmentation.images import Geometry
+from napari_sam.segmentation.geometry import Geometry
 from napari_sam.volume import embedding_store as store_module
 from napari_sam.volume.embedding_store import EmbeddingStore, KeptEmbedding
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from napari_sam.volume import VolumeConfig, open_source, segment_volume
-from napari_sam.volume.export import write_ome_zarr
+from napari_sam.volume.zarr_export import write_ome_zarr
 from tests.oracle import OraclePredictor
 from tests.volume.toys import drawn_volume, tree
 

@@ -7,8 +7,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam.segmentation.whole_files import replacing
-from napari_sam.training.reading import FILE_SUFFIXES, TIFF_SUFFIXES, has_color_planes, read_file
+from napari_sam.training.image_files import (
+    FILE_SUFFIXES,
+    TIFF_SUFFIXES,
+    has_color_planes,
+    read_file,
+)
+from napari_sam.whole_files import replacing
 
 
 def read_image(path: str | Path) -> NDArray[np.generic]:

@@ -23,7 +23,7 @@ from napari_sam.training.figures import check_picture, draw_cases
 from napari_sam.training.folders import read_folder
 from napari_sam.training.rating import RATERS
 from napari_sam.training.recipe import Recipe, read_recipe
-from napari_sam.training.run_state import check_output
+from napari_sam.training.run_files import RunFiles
 from napari_sam.training.samples import Sample, read_pack
 
 DATA_VARIABLE = "NAPARI_SAM_DATA"
@@ -83,7 +83,7 @@ def _finished_before(recipe: Recipe) -> str:
 
 def _output(arguments: argparse.Namespace) -> Path:
     """Return where the network is written: not over the weights that training begins from."""
-    output = check_output(arguments.output)
+    output = RunFiles.beside(arguments.output).network
     if arguments.weights is None or not output.exists():
         return output
     if output.samefile(find_checkpoint(arguments.weights)):

@@ -17,6 +17,7 @@ from napari_sam.model.configs import DecoderConfig, SamConfig, ViTConfig
 from napari_sam.model.first_values import no_first_values
 from napari_sam.model.sam import Sam
 from napari_sam.model.unetr_decoder import unetr_config
+from napari_sam.whole_files import replacing
 
 FORMAT = "napari-sam"
 _NESTED = ("model", "model_state", "state_dict")
@@ -95,7 +96,6 @@ def write_checkpoint(
     OSError
         If the file cannot be written.
     """
-    path = Path(path)
     tensors = {}
     for name, tensor in model.state_dict().items():
         stored = tensor.detach().cpu()
@@ -103,14 +103,11 @@ def write_checkpoint(
             stored = stored.half()
         tensors[name] = stored.contiguous()
     text = {"format": FORMAT, "config": model.config.to_json(), **(metadata or {})}
-    partial = path.with_name(path.name + ".partial")
     try:
-        save_file(tensors, partial, metadata=text)
-        partial.replace(path)
+        with replacing(path) as partial:
+            save_file(tensors, partial, metadata=text)
     except SafetensorError as error:
         raise OSError(f"{str(path)!r} could not be written: {error}") from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def model_digest(model: Sam) -> str:

@@ -159,13 +159,18 @@ class SamConfig:
     object_diameter: float | None = None
 
     @property
+    def has_fixed_input(self) -> bool:
+        """Whether every image is resized to the network's own size, as by the official ones."""
+        return isinstance(self.encoder, ViTConfig)
+
+    @property
     def centred_prompts(self) -> bool:
         """Whether the middle of an image's pixel is the middle of what it becomes in the input.
 
         The official networks' points are numbers of pixels, scaled: half a pixel further to the
         left and top.
         """
-        return not isinstance(self.encoder, ViTConfig)
+        return not self.has_fixed_input
 
     def to_json(self) -> str:
         """Return the config as text for a checkpoint's metadata."""

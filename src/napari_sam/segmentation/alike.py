@@ -27,7 +27,7 @@ from napari_sam.segmentation.patches import MaskPatch
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.progress import Progress, run
 from napari_sam.segmentation.prompts import Prompts
-from napari_sam.segmentation.seeded import patches_of
+from napari_sam.segmentation.redrawing import patches_of
 
 __all__ = ["AlikeConfig", "AlikeObject", "find_alike", "iter_alike"]
 

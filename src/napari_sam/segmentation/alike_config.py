@@ -5,9 +5,9 @@ The fields' metadata make a form.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from napari_sam.segmentation.everything_config import check_range, setting
+from napari_sam.segmentation.settings import check_settings, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,5 +118,4 @@ class AlikeConfig:
 
     def __post_init__(self) -> None:
         """Check every value against its range."""
-        for spec in fields(self):
-            check_range(spec, getattr(self, spec.name))
+        check_settings(self)

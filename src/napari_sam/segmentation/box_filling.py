@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
 
 from napari_sam.segmentation.decoding import inside_image
-from napari_sam.segmentation.images import Geometry
+from napari_sam.segmentation.geometry import Geometry
 from napari_sam.segmentation.masks import box_fits
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.upscaling import upscale_window

@@ -25,6 +25,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_sam.segmentation.box_filling import fill_box
+from napari_sam.segmentation.cropped_views import CroppedView
 from napari_sam.segmentation.decoding import (
     Window,
     decode_prompts,
@@ -34,10 +35,9 @@ from napari_sam.segmentation.decoding import (
 from napari_sam.segmentation.embedder import Embedder
 from napari_sam.segmentation.embedding import ImageEmbedding, Picture
 from napari_sam.segmentation.evidence import Circumstances, Seen, rate
-from napari_sam.segmentation.fit import fitted_geometry
+from napari_sam.segmentation.geometry import fitted_geometry
 from napari_sam.segmentation.instance_hints import InstanceHints
 from napari_sam.segmentation.majority import majority
-from napari_sam.segmentation.part_views import PartView
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
 from napari_sam.segmentation.tiles import Extent, side_around, tile_around
@@ -73,7 +73,7 @@ _Way = tuple[float, bool]
 class _Look(NamedTuple):
     """A part of an image, the object diameter (pixels) that it is scaled by, octaves from usual."""
 
-    view: PartView
+    view: CroppedView
     diameter: float
     octaves: float
 
@@ -198,7 +198,7 @@ class CloserLook:
         least = _OTHER_SIDE if mirrored else _SIDE
         side = math.ceil(side_around(extent, shape, least / scale))
         tile = tile_around(extent, shape, max(1, side), steps=_STEPS)
-        return _Look(PartView(tile, mirrored), diameter, octave)
+        return _Look(CroppedView(tile, mirrored), diameter, octave)
 
     def _gain(self, embedding: ImageEmbedding, look: _Look) -> float:
         """Return the ratio, 1 or more, of a look's scale and that of the image."""

@@ -18,7 +18,7 @@ from napari_sam.model.devices import objects_at_once
 from napari_sam.model.image_tokens import ImageTokens
 from napari_sam.model.sam import PromptBatch, Sam
 from napari_sam.segmentation.full_resolution import LowResMasks, PointMasks
-from napari_sam.segmentation.images import Geometry
+from napari_sam.segmentation.geometry import Geometry
 from napari_sam.segmentation.masks import box_fits, mask_boxes
 from napari_sam.segmentation.prediction import NOTHING, MaskPrediction
 from napari_sam.segmentation.prompts import Prompts

@@ -20,7 +20,7 @@ from napari_sam.segmentation.masks import stability_score
 from napari_sam.segmentation.patches import MaskPatch
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.progress import Progress
-from napari_sam.segmentation.seeded import MaskPredictor
+from napari_sam.segmentation.redrawing import MaskPredictor
 
 STABILITY_OFFSET = 1.0
 """Logits that the threshold is moved by, as in the reference mask generator."""

@@ -6,21 +6,20 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from napari_sam.model.configs import ViTConfig
 from napari_sam.model.devices import compute_alone_in_forks, resolve_encoder_dtype
 from napari_sam.model.sam import EncodedImage, Sam
 from napari_sam.segmentation.embedding import ImageEmbedding, Picture
-from napari_sam.segmentation.fit import (
+from napari_sam.segmentation.geometry import (
+    Geometry,
     check_diameter,
     field_of_view,
     fitted_geometry,
+    free_geometry,
     known_diameter,
 )
 from napari_sam.segmentation.images import (
-    Geometry,
     as_image,
     check_limits,
-    free_geometry,
     pad,
     to_display_range,
     to_pixels,
@@ -93,7 +92,7 @@ class Embedder:
         limits = whole_range(image) if contrast_limits is None else check_limits(contrast_limits)
         displayed = to_display_range(image, limits)
         picture = None
-        if isinstance(self._model.config.encoder, ViTConfig):
+        if self._model.config.has_fixed_input:
             object_diameter = None
         else:
             object_diameter = object_diameter or self._estimated_diameter(displayed)
@@ -163,7 +162,7 @@ class Embedder:
             Diameter in image pixels; None where this network sees every image at one size.
         """
         image = as_image(image)
-        if isinstance(self._model.config.encoder, ViTConfig):
+        if self._model.config.has_fixed_input:
             return None
         return self._estimated_diameter(to_display_range(image, contrast_limits))
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from napari_sam.model.image_tokens import ImageTokens
 from napari_sam.model.sam import EncodedImage
-from napari_sam.segmentation.images import Geometry
+from napari_sam.segmentation.geometry import Geometry
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -2,7 +2,7 @@
 
 Mode ``"grid"`` decodes a grid of points (`napari_sam.segmentation.grid`); mode ``"instances"``
 takes the instance decoder of networks that have one; mode ``"prompts"`` draws its instances anew by
-the mask decoder (`napari_sam.segmentation.seeded`). Images larger than the network sees well are
+the mask decoder (`napari_sam.segmentation.redrawing`). Images larger than the network sees well are
 segmented in tiles (`napari_sam.segmentation.tiled_everything`).
 """
 
@@ -20,7 +20,7 @@ from napari_sam.segmentation.grid import EverythingPredictor
 from napari_sam.segmentation.labels import labels_from_records
 from napari_sam.segmentation.progress import Progress, run
 from napari_sam.segmentation.records import MaskRecord
-from napari_sam.segmentation.seeded import iter_redraw
+from napari_sam.segmentation.redrawing import iter_redraw
 from napari_sam.segmentation.tiled_everything import (
     TilingPredictor,
     iter_instances,

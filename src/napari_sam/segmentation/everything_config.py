@@ -5,12 +5,12 @@ The fields' metadata make the form in the dock and the help in the shell.
 
 from __future__ import annotations
 
-from dataclasses import Field, dataclass, field, fields
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from napari_sam.segmentation.instance_looks import MOST_LOOKS
+from napari_sam.segmentation.settings import check_settings, setting
 
 MODES = ("auto", "grid", "instances", "prompts")
 POINTS = ("full", "adaptive")
@@ -20,41 +20,6 @@ LEVELS = ("all", "largest", "smallest", "one size")
 _DIAMETERS = (1, 4096)
 _SMALLEST_TILE = 16
 _SMOOTHING = 1.6
-
-
-def setting(
-    default: Any,
-    label: str,
-    tooltip: str,
-    **hints: Any,
-) -> Any:
-    """Return a dataclass field that a form can show.
-
-    Parameters
-    ----------
-    default : object
-        Its default.
-    label, tooltip : str
-        For people.
-    **hints
-        `min`, `max`, `step`, `choices` and `advanced`, as the form takes them.
-    """
-    return field(default=default, metadata={"label": label, "tooltip": tooltip, **hints})
-
-
-def check_range(spec: Field[Any], value: Any) -> None:
-    """Check a value against the range of its field, if that has one.
-
-    Raises
-    ------
-    ValueError
-        If it lies outside.
-    """
-    hints = spec.metadata
-    if "min" in hints and not hints["min"] <= value <= hints["max"]:
-        raise ValueError(
-            f"{spec.name} must lie between {hints['min']} and {hints['max']}, got {value}"
-        )
 
 
 def within_range(diameter: float) -> float:
@@ -315,26 +280,8 @@ class EverythingConfig:
 
     def __post_init__(self) -> None:
         """Check every value against its range."""
-        for spec in fields(self):
-            value, choices = getattr(self, spec.name), spec.metadata.get("choices")
-            if choices is not None and value not in choices:
-                raise ValueError(f"{spec.name} must be one of {choices}, got {value!r}")
-            if "min" in spec.metadata:
-                self._check_number(spec)
+        check_settings(self)
         if self.tile_side is not None and 0 < self.tile_side < _SMALLEST_TILE:
             raise ValueError(
                 f"tile_side must be 0 or at least {_SMALLEST_TILE}, got {self.tile_side}"
             )
-
-    def _check_number(self, spec: Field[Any]) -> None:
-        """Check a number; a whole one may come as a float, as from a form."""
-        value: Any = getattr(self, spec.name)
-        if value is None and spec.default is None:
-            return
-        if not isinstance(value, int | float | np.number):
-            raise TypeError(f"{spec.name} must be a number, got {value!r}")
-        check_range(spec, value)
-        if str(spec.type).startswith("int"):
-            if value != int(value):
-                raise ValueError(f"{spec.name} must be a whole number, got {value}")
-            object.__setattr__(self, spec.name, int(value))

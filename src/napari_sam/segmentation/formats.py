@@ -12,7 +12,7 @@ from napari_sam.segmentation.annotations import AnnotatedImage
 from napari_sam.segmentation.coco import from_coco, is_coco, to_coco
 from napari_sam.segmentation.geojson import from_geojson, is_geojson, to_geojson
 from napari_sam.segmentation.sa1b import from_sa1b, is_sa1b, to_sa1b
-from napari_sam.segmentation.whole_files import write_text
+from napari_sam.whole_files import write_text
 
 Format = Literal["coco", "sa1b", "geojson"]
 

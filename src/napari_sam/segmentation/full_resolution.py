@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from napari_sam.segmentation.images import Geometry
+from napari_sam.segmentation.geometry import Geometry
 from napari_sam.segmentation.low_res_measures import Axis, iter_counts, iter_cropped, look_up
 from napari_sam.segmentation.masks import true_spans
 from napari_sam.segmentation.prediction import NOTHING

@@ -24,8 +24,8 @@ from napari_sam.segmentation.masks import box_area, non_maximum_suppression
 from napari_sam.segmentation.point_queue import PointQueue
 from napari_sam.segmentation.progress import Progress, retold
 from napari_sam.segmentation.records import MaskRecord, PackedRecord
+from napari_sam.segmentation.redrawing import MaskPredictor
 from napari_sam.segmentation.screening import EXACT, Margins, judge
-from napari_sam.segmentation.seeded import MaskPredictor
 from napari_sam.segmentation.selection import clean_record, without_small_regions
 
 
@@ -180,7 +180,7 @@ def iter_candidates(
     *,
     contrast_limits: tuple[float, float] | None = None,
 ) -> Generator[Progress, None, list[PackedRecord]]:
-    """Find masks on a grid of points and drop no duplicates; `select_records` does what is left.
+    """Find masks on a grid of points and drop no duplicates; `Selector` does what is left.
 
     Yields
     ------

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,85 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from napari_sam.segmentation.geometry import Geometry
+
 _PERCENTILES = (0.1, 99.9)
 _SAMPLED_PIXELS = 1_000_000
-_DEEPEST_STRIDE = 32
-
-
-@dataclass(frozen=True, kw_only=True)
-class Geometry:
-    """How an image lies in a network's input.
-
-    Attributes
-    ----------
-    image_shape : (int, int)
-        Height and width of the image, pixels.
-    input_shape : (int, int)
-        Height and width after resizing.
-    padded_shape : (int, int)
-        Height and width after padding at the bottom and on the right.
-    """
-
-    image_shape: tuple[int, int]
-    input_shape: tuple[int, int]
-    padded_shape: tuple[int, int]
-
-    @property
-    def scale(self) -> tuple[float, float]:
-        """Input pixels for one image pixel, along rows and columns."""
-        return (
-            self.input_shape[0] / self.image_shape[0],
-            self.input_shape[1] / self.image_shape[1],
-        )
-
-    def input_points(self, points: ArrayLike, *, centred: bool) -> NDArray[np.float64]:
-        """Map points (..., 2), (row, col), to input pixels.
-
-        See `napari_sam.model.configs.SamConfig.centred_prompts`.
-        """
-        half = 0.5 * centred
-        return (np.asarray(points, np.float64) + half) * self.scale - half
-
-    def input_boxes(self, boxes: ArrayLike, *, centred: bool) -> NDArray[np.float64]:
-        """Map boxes (..., 4), first and last row and col, to those of input pixels."""
-        first, last = np.split(np.asarray(boxes, np.float64), 2, axis=-1)
-        one = float(centred)
-        return np.concatenate([first * self.scale, (last + one) * self.scale - one], -1)
-
-    def pixels_per_logit(self, low_res_shape: tuple[int, int]) -> tuple[float, float]:
-        """Return how many image pixels one of (h, w) logits spans, along rows and columns."""
-        rows, cols = (
-            padded / low / scale
-            for padded, low, scale in zip(self.padded_shape, low_res_shape, self.scale, strict=True)
-        )
-        return rows, cols
-
-
-def square_geometry(image_shape: tuple[int, int], size: int) -> Geometry:
-    """Fit an image into a square: the longer side becomes `size`, as for the official networks."""
-    scale = size / max(image_shape)
-    return Geometry(
-        image_shape=image_shape, input_shape=_scaled(image_shape, scale), padded_shape=(size, size)
-    )
-
-
-def free_geometry(image_shape: tuple[int, int], scale: float, max_size: int) -> Geometry:
-    """Scale an image, keep its longer side within `max_size`, and pad it to the deepest stride."""
-    scale = min(scale, max_size / max(image_shape))
-    height, width = _scaled(image_shape, scale)
-    return Geometry(
-        image_shape=image_shape,
-        input_shape=(height, width),
-        padded_shape=(_round_up(height), _round_up(width)),
-    )
-
-
-def _scaled(shape: tuple[int, int], scale: float) -> tuple[int, int]:
-    return max(1, int(shape[0] * scale + 0.5)), max(1, int(shape[1] * scale + 0.5))
-
-
-def _round_up(length: int) -> int:
-    return math.ceil(length / _DEEPEST_STRIDE) * _DEEPEST_STRIDE
 
 
 def as_image(image: ArrayLike) -> NDArray[np.generic]:

@@ -53,15 +53,10 @@ class Instances(NamedTuple):
     bounds: NDArray[np.int64]
 
     @classmethod
-    def of_maps(cls, maps: NDArray[np.float32]) -> Instances:
-        """Separate the objects of an instance decoder's maps (3, H, W) in 0 ... 1."""
-        return next(cls.ways(maps))
-
-    @classmethod
     def ways(cls, maps: NDArray[np.float32], smoothing: float = _SMOOTHING) -> Iterator[Instances]:
-        """Separate objects in several ways, one after another, the usual one first.
+        """Separate the objects of maps (3, H, W) in 0 ... 1 in several ways, the usual one first.
 
-        Three ways for each threshold of the foreground, of which the usual one is the first.
+        Three ways for each threshold of the foreground.
         """
         for threshold in _FOREGROUND:
             pieces = cut_into_pieces(maps, foreground_thresh=threshold, smoothing=smoothing)

@@ -21,7 +21,6 @@ def instances_from_maps(
     foreground_thresh: float = 0.5,
     seed_prominence: float = 0.15,
     smoothing: float = 0,
-    min_area: int = 0,
 ) -> NDArray[np.uint32]:
     """Separate objects.
 
@@ -40,8 +39,6 @@ def instances_from_maps(
         How far a peak rises over the saddle to a higher one (its prominence) to be a seed.
     smoothing : float
         Standard deviation of the bell that smooths closeness and depth, pixels.
-    min_area : int
-        Smaller objects are dropped, pixels.
 
     Returns
     -------
@@ -49,7 +46,7 @@ def instances_from_maps(
         (H, W) uint32, ids 1 ... n.
     """
     pieces = cut_into_pieces(maps, foreground_thresh=foreground_thresh, smoothing=smoothing)
-    return consecutive(pieces.owners(seed_prominence)[pieces.labels], min_area=min_area)
+    return consecutive(pieces.owners(seed_prominence)[pieces.labels])
 
 
 class Pieces(NamedTuple):

@@ -12,7 +12,7 @@ from scipy import ndimage
 from torch.nn import functional
 
 from napari_sam.segmentation.embedding import ImageEmbedding
-from napari_sam.segmentation.images import Geometry
+from napari_sam.segmentation.geometry import Geometry
 from napari_sam.segmentation.patches import MaskPatch
 
 _SAMPLES = 64

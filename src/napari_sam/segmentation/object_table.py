@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.segmentation.annotations import compact
-from napari_sam.segmentation.measures import measure_intensities, measure_shapes
+from napari_sam.segmentation.object_measures import measure_intensities, measure_shapes
 from napari_sam.segmentation.table_text import (
     column_of,
     header_of,
@@ -23,7 +23,7 @@ from napari_sam.segmentation.table_text import (
     split_rows,
     whole_numbers,
 )
-from napari_sam.segmentation.whole_files import write_text
+from napari_sam.whole_files import write_text
 
 PIXEL = "pixel"
 TEXT_COLUMNS = ("class", "model")

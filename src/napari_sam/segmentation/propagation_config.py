@@ -5,9 +5,9 @@ The fields' metadata make the form in the dock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from napari_sam.segmentation.everything_config import check_range, setting
+from napari_sam.segmentation.settings import check_settings, setting
 
 PROMPTS = ("mask", "box")
 
@@ -101,7 +101,4 @@ class PropagateConfig:
 
     def __post_init__(self) -> None:
         """Check every value against its range."""
-        if self.prompts not in PROMPTS:
-            raise ValueError(f"prompts must be one of {PROMPTS}, got {self.prompts!r}")
-        for spec in fields(self):
-            check_range(spec, getattr(self, spec.name))
+        check_settings(self)

@@ -26,48 +26,16 @@ from napari_sam.segmentation.records import FoundMask, MaskRecord
 Found = TypeVar("Found", bound=FoundMask)
 
 
-def select_records(
-    records: Sequence[MaskRecord],
-    *,
-    pred_iou_thresh: float,
-    stability_score_thresh: float,
-    box_nms_thresh: float,
-    crop_nms_thresh: float | None = None,
-) -> list[MaskRecord]:
-    """Drop records with low scores, then duplicates.
+class Selector(Generic[Found]):
+    """Drops records with low scores, then duplicates; which boxes overlap is worked out once.
 
     Parameters
     ----------
-    records : sequence of MaskRecord
+    records : sequence of MaskRecord or PackedRecord
         Candidates, in the order in which they were decoded.
-    pred_iou_thresh, stability_score_thresh : float
-        Kept are a predicted IoU above, and a stability score of at least this.
     box_nms_thresh : float
         Of masks of one crop whose boxes overlap more, the one with the better predicted IoU stays;
         of equals the earlier.
-    crop_nms_thresh : float or None
-        As `box_nms_thresh`, between crops; the smaller crop's mask stays. None where there are no
-        crops.
-
-    Returns
-    -------
-    list of MaskRecord
-        Best first; with crops, crop by crop.
-    """
-    return Selector(records, box_nms_thresh).select(
-        pred_iou_thresh=pred_iou_thresh,
-        stability_score_thresh=stability_score_thresh,
-        crop_nms_thresh=crop_nms_thresh,
-    )
-
-
-class Selector(Generic[Found]):
-    """Selects records again and again: which boxes overlap is worked out once.
-
-    Parameters
-    ----------
-    records, box_nms_thresh
-        As in `select_records`; packed ones, too.
     """
 
     def __init__(self, records: Sequence[Found], box_nms_thresh: float) -> None:
@@ -90,7 +58,21 @@ class Selector(Generic[Found]):
         stability_score_thresh: float,
         crop_nms_thresh: float | None = None,
     ) -> list[Found]:
-        """Return what `select_records` does."""
+        """Select records at some thresholds.
+
+        Parameters
+        ----------
+        pred_iou_thresh, stability_score_thresh : float
+            Kept are a predicted IoU above, and a stability score of at least this.
+        crop_nms_thresh : float or None
+            As `box_nms_thresh`, between crops; the smaller crop's mask stays. None where there are
+            no crops.
+
+        Returns
+        -------
+        list of the records' type
+            Best first; with crops, crop by crop.
+        """
         left = self._scores > np.float32(pred_iou_thresh)
         left &= self._stability >= np.float32(stability_score_thresh)
         kept = []

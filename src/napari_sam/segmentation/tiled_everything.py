@@ -25,7 +25,7 @@ from napari_sam.segmentation.patches import MaskPatch
 from napari_sam.segmentation.progress import Progress, retold
 from napari_sam.segmentation.record_seams import merge_records
 from napari_sam.segmentation.records import FoundMask, MaskRecord
-from napari_sam.segmentation.seeded import Drawn, draw, iter_drawn, patches_of
+from napari_sam.segmentation.redrawing import Drawn, draw, iter_drawn, patches_of
 from napari_sam.segmentation.tiles import LARGE, Tile, plan_tiles, tile_overlap
 
 _NOISE = 4

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from napari_sam.segmentation.images import Geometry
+from napari_sam.segmentation.geometry import Geometry
 
 
 class Patch(NamedTuple):

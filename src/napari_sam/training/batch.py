@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from napari_sam.training.appearance import wear
+from napari_sam.training.augmentation import augment
 
 PADDING_COLOUR = (123.675, 116.28, 103.53)
 """What lies outside an image: zero after normalisation, as where an image is padded in use."""
@@ -58,9 +58,10 @@ class Batch:
         (B, 3, S, S) targets of the instance decoder in 0 ... 1.
     octaves : Tensor
         (B,) binary logarithm of the typical diameter over the network's own.
-    judged : Tensor
-        (B, S / 32, S / 32) share of each cell that shows the sample and not its surroundings; zero
-        in views whose scale was not drawn widely, from which only what is usual would be learned.
+    size_weights : Tensor
+        (B, S / 32, S / 32) weights of the size loss: the share of each cell that shows the sample
+        and not its surroundings; zero in views whose scale was not drawn widely, from which only
+        what is usual would be learned.
     regions : Regions
         Where the kind decoder's embeddings are compared.
     object_masks : Tensor
@@ -83,7 +84,7 @@ class Batch:
     inside: Tensor
     instances: Tensor
     octaves: Tensor
-    judged: Tensor
+    size_weights: Tensor
     regions: Regions
     object_masks: Tensor
     object_images: Tensor
@@ -97,8 +98,8 @@ class Batch:
         """Return the batch on a device as the network sees it, pixels in float32."""
         moved = _moved(self, device, regions=_moved(self.regions, device))
         drawn = moved.images.float()
-        worn = wear(drawn / 255, self.grays, self.seed) * 255
-        seen = torch.where(moved.plain[:, None, None, None], drawn, worn)
+        augmented = augment(drawn / 255, self.grays, self.seed) * 255
+        seen = torch.where(moved.plain[:, None, None, None], drawn, augmented)
         padding = torch.tensor(PADDING_COLOUR, device=device)[:, None, None]
         return dataclasses.replace(
             moved,

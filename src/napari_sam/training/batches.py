@@ -17,13 +17,13 @@ from torch import Tensor
 from torch.nn import functional
 
 from napari_sam.training.batch import Batch
-from napari_sam.training.choices import Objects, choose_objects, choose_regions
 from napari_sam.training.crops import Crops, Look, Shelf, draw_crops, draw_look
+from napari_sam.training.object_choice import Objects, choose_objects, choose_regions
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.samples import Sample
 from napari_sam.training.synthetic import draw_scene
 from napari_sam.training.targets import instance_targets
-from napari_sam.training.views import ViewConfig
+from napari_sam.training.view_config import ViewConfig
 
 _WIDE = math.log(5)
 _SCENES = 500
@@ -120,7 +120,7 @@ def draw_batch(
         inside=crops.inside,
         instances=_as_bytes(instance_targets(crops.labels)) if views.instances else torch.empty(0),
         octaves=torch.tensor(octaves),
-        judged=functional.avg_pool2d((crops.inside * wide[:, None, None]).float(), 32),
+        size_weights=functional.avg_pool2d((crops.inside * wide[:, None, None]).float(), 32),
         regions=choose_regions(
             objects,
             crops.inside,

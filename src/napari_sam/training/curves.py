@@ -9,9 +9,13 @@ from xml.sax.saxutils import escape
 
 import numpy as np
 
+from napari_sam.whole_files import write_text
+
 _WIDTH, _HEIGHT, _GAP, _LEFT = 640, 120, 34, 60
 _INK = "#4c72b0"
 _SMOOTHED = 50
+PLOT_BEGINS = f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH + _LEFT + 20}" height="'
+"""By this a plot is known to be one of ours."""
 
 
 def append_row(path: Path, row: Mapping[str, float]) -> None:
@@ -24,31 +28,13 @@ def append_row(path: Path, row: Mapping[str, float]) -> None:
         writer.writerow(row)
 
 
-def check_tables(*paths: Path) -> None:
-    """Refuse to write over tables that no training made.
-
-    Raises
-    ------
-    FileExistsError
-        If a file does not begin with a column of steps.
-    """
-    for path in paths:
-        if path.is_file():
-            with path.open("rb") as file:
-                if not file.readline().startswith(b"step,"):
-                    raise FileExistsError(
-                        f"{str(path)!r} is no table of a training and would be written over; "
-                        "move it, or choose another output"
-                    )
-
-
 def keep_rows(path: Path, last_step: int) -> None:
     """Drop the rows of steps after `last_step`, which a resumed run takes again."""
     if not path.is_file():
         return
     header, *rows = path.read_text(encoding="utf-8").splitlines(keepends=True)
     kept = [row for row in rows if row.endswith("\n") and int(row.split(",")[0]) <= last_step]
-    path.write_text(header + "".join(kept), encoding="utf-8")
+    write_text(path, header + "".join(kept))
 
 
 def read_columns(path: Path) -> dict[str, list[float]]:
@@ -75,12 +61,12 @@ def plot_curves(tables: Sequence[Path], output: Path) -> None:
         for index, (name, steps, values) in enumerate(panels)
     ]
     height = max(1, len(panels)) * (_HEIGHT + _GAP)
-    output.write_text(
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_WIDTH + _LEFT + 20}" height="{height}" '
+    write_text(
+        output,
+        f'{PLOT_BEGINS}{height}" '
         'font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="white"/>'
         + "".join(parts)
         + "</svg>\n",
-        encoding="utf-8",
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from napari_sam.training.annotator import ObjectScore
 from napari_sam.training.samples import Sample
+from napari_sam.whole_files import write_text
 
 Row = dict[str, float]
 
@@ -109,7 +110,7 @@ class Evaluation:
             "n_objects": self.n_objects,
             "by": {tag: self.by(tag) for tag in tags},
         }
-        Path(path).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(content, indent=1) + "\n")
 
 
 def _figures(images: Sequence[ImageScore]) -> Row:

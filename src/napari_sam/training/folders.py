@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam.training.reading import (
+from napari_sam.training.image_files import (
     IMAGE_SUFFIXES,
     ArrayReader,
     as_image,

@@ -13,7 +13,7 @@ from napari_sam.segmentation.instance_looks import mean_instance_maps
 from napari_sam.segmentation.instances import label_areas
 from napari_sam.segmentation.patches import MaskPatch
 from napari_sam.segmentation.predictor import Predictor
-from napari_sam.training.judged import Judged
+from napari_sam.training.rater_examples import RaterExamples
 from napari_sam.training.samples import Sample
 
 _FEW = 30
@@ -22,7 +22,9 @@ _WRONG = 0.2
 """What a mask that is all wrong counts for: which of good ones is best is what matters."""
 
 
-def judge_instances(predictor: Predictor, sample: Sample, _rng: np.random.Generator) -> Judged:
+def judge_instances(
+    predictor: Predictor, sample: Sample, _rng: np.random.Generator
+) -> RaterExamples:
     """Judge all masks that `best_instances` would choose from.
 
     Parameters
@@ -41,11 +43,11 @@ def judge_instances(predictor: Predictor, sample: Sample, _rng: np.random.Genera
         smoothing=config.smoothing(diameter),
     )
     if not found:
-        return Judged.nothing(len(INSTANCE_EVIDENCE))
+        return RaterExamples.nothing(len(INSTANCE_EVIDENCE))
     areas = label_areas(sample.labels)
     ious = torch.tensor([_best_iou(one.patch, sample.labels, areas) for one in found])
     weight = (_WRONG + ious) * max(len(ious), _FEW) ** -0.5
-    return Judged(torch.from_numpy(evidence), ious, weight)
+    return RaterExamples(torch.from_numpy(evidence), ious, weight)
 
 
 def _best_iou(patch: MaskPatch, labels: NDArray[np.integer], areas: NDArray[np.int64]) -> float:

@@ -14,8 +14,8 @@ from napari_sam.segmentation.evidence import Seen
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.segmentation.prompts import Prompts
 from napari_sam.training.annotator import ClickSession, TrueObject, side_by_side, true_objects
-from napari_sam.training.judged import Judged
 from napari_sam.training.metrics import mask_iou
+from napari_sam.training.rater_examples import RaterExamples
 from napari_sam.training.samples import Sample
 
 _OBJECTS = 8
@@ -26,7 +26,7 @@ _JITTER = 0.05
 _CANDIDATES = slice(1, None)
 
 
-def judge_prompts(predictor: Predictor, sample: Sample, rng: np.random.Generator) -> Judged:
+def judge_prompts(predictor: Predictor, sample: Sample, rng: np.random.Generator) -> RaterExamples:
     """Box some objects of an image and click on them, and judge all that is seen.
 
     Parameters
@@ -41,7 +41,7 @@ def judge_prompts(predictor: Predictor, sample: Sample, rng: np.random.Generator
     objects = true_objects(sample.labels)
     chosen = [objects[i] for i in rng.permutation(len(objects))[:_OBJECTS]]
     if not chosen:
-        return Judged.nothing(len(EVIDENCE))
+        return RaterExamples.nothing(len(EVIDENCE))
     embedding = predictor.embed(sample.image)
     look = CloserLook(predictor)
 
@@ -57,7 +57,7 @@ def judge_prompts(predictor: Predictor, sample: Sample, rng: np.random.Generator
         for seen, prompt, session in zip(ask(prompts), prompts, sessions, strict=True):
             judged.append(_judged(seen, session.true))
             session.see(answer_of(seen, prompt))
-    return Judged.joined(judged)
+    return RaterExamples.joined(judged)
 
 
 def _drawn(
@@ -71,11 +71,11 @@ def _drawn(
     return np.concatenate([np.minimum(low, high), np.maximum(low, high)])
 
 
-def _judged(found: Sequence[Seen], true: TrueObject) -> Judged:
+def _judged(found: Sequence[Seen], true: TrueObject) -> RaterExamples:
     """Compare all that is seen of an object with the truth."""
     ious = [mask_iou(found, truth) for found, truth in _compared(found, true)]
     evidence = np.concatenate([seen.evidence for seen in found])
-    return Judged(
+    return RaterExamples(
         torch.from_numpy(evidence),
         torch.tensor(ious, dtype=torch.float32),
         torch.full((len(ious),), 1 / len(ious)),

@@ -113,7 +113,7 @@ def instance_loss(logits: Tensor, target: Tensor) -> Tensor:
     return cross_entropy + dice_loss(logits[:, 0], foreground).mean() + distances
 
 
-def size_loss(votes: Tensor, octaves: Tensor, judged: Tensor) -> Tensor:
+def size_loss(votes: Tensor, octaves: Tensor, weights: Tensor) -> Tensor:
     """Return the size decoder's loss.
 
     Parameters
@@ -122,7 +122,7 @@ def size_loss(votes: Tensor, octaves: Tensor, judged: Tensor) -> Tensor:
         (B, bins, h, w) logits.
     octaves : Tensor
         (B,) the truth, binary logarithms over the network's own diameter.
-    judged : Tensor
+    weights : Tensor
         (B, h, w) weight of each cell.
 
     Returns
@@ -133,7 +133,7 @@ def size_loss(votes: Tensor, octaves: Tensor, judged: Tensor) -> Tensor:
     away = bin_octaves(votes.device)[None] - octaves[:, None]
     bell = torch.softmax(-((away / _BELL) ** 2) / 2, dim=1)
     each = -(votes.log_softmax(1) * bell[:, :, None, None]).sum(1)
-    return (each * judged).sum() / judged.sum().clamp(min=1)
+    return (each * weights).sum() / weights.sum().clamp(min=1)
 
 
 def kind_loss(embeddings: Tensor, regions: Regions) -> Tensor:

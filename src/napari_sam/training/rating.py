@@ -22,20 +22,13 @@ from napari_sam.model.rater import EVIDENCE, INSTANCE_EVIDENCE, Rater
 from napari_sam.model.sam import Sam
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.training.batches import SampleSource
-from napari_sam.training.curves import append_row, check_tables, keep_rows, plot_curves
+from napari_sam.training.curves import append_row, keep_rows, plot_curves
 from napari_sam.training.judge_instances import judge_instances
 from napari_sam.training.judge_prompts import judge_prompts
-from napari_sam.training.judged import Judged
+from napari_sam.training.rater_examples import RaterExamples
 from napari_sam.training.recipe import Recipe
-from napari_sam.training.run_state import (
-    Origin,
-    TrainEvent,
-    check_output,
-    load_state,
-    origin_of,
-    save_state,
-    state_beside,
-)
+from napari_sam.training.run_files import RunFiles
+from napari_sam.training.run_state import Origin, TrainEvent, load_state, origin_of, save_state
 from napari_sam.training.samples import Sample
 
 _FIT_SIZE = 512
@@ -54,7 +47,7 @@ class Kind(NamedTuple):
     """
 
     evidence: tuple[str, ...]
-    judge: Callable[[Predictor, Sample, np.random.Generator], Judged]
+    judge: Callable[[Predictor, Sample, np.random.Generator], RaterExamples]
 
 
 RATERS = {
@@ -91,20 +84,18 @@ def iter_rate(
         If the network has no use for such a rater: it takes no closer look, or sees no instances;
         or if the output is no safetensors file.
     """
-    output = check_output(output)
+    files = RunFiles.beside(output)
     _check_use(start, recipe.tune)
     torch.manual_seed(recipe.seed)
     kind = RATERS[recipe.tune]
     source = SampleSource(samples, recipe.sources)
     model = with_rater(start, recipe.tune).to(device)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    log = output.with_suffix(".losses.csv")
-    check_tables(log)
-    record = _Record(state_beside(output), origin_of(recipe, start, samples), kind, resume=resume)
-    keep_rows(log, record.step)
+    files.network.parent.mkdir(parents=True, exist_ok=True)
+    record = _Record(files.state, origin_of(recipe, start, samples), kind, resume=resume)
+    keep_rows(files.losses, record.step)
     if record.step >= recipe.steps:
-        _finish(model, record.found, recipe, output)
-        return output
+        _finish(model, record.found, recipe, files.network)
+        return files.network
     predictor = Predictor(model)
     for step in range(record.step + 1, recipe.steps + 1):
         started = time.perf_counter()
@@ -113,13 +104,13 @@ def iter_rate(
         record.add(judged)
         losses, scores, last = {"rating": judged.error}, {}, step == recipe.steps
         if last:
-            scores["IoU error"] = _finish(model, record.found, recipe, output)
+            scores["IoU error"] = _finish(model, record.found, recipe, files.network)
         if last or step % recipe.checkpoint_every == 0:
             record.keep()
         seconds = time.perf_counter() - started
-        append_row(log, {"step": step, "seconds": round(seconds, 3), **losses})
+        append_row(files.losses, {"step": step, "seconds": round(seconds, 3), **losses})
         if last:
-            plot_curves([log], output.with_suffix(".svg"))
+            plot_curves([files.losses], files.plot)
         try:
             yield TrainEvent(
                 step=step, steps=recipe.steps, losses=losses, seconds=seconds, scores=scores
@@ -127,7 +118,7 @@ def iter_rate(
         except GeneratorExit:
             record.keep()
             raise
-    return output
+    return files.network
 
 
 class _Record:
@@ -149,11 +140,12 @@ class _Record:
         self._path, self._origin = path, origin
         state = load_state(path, origin) if resume else None
         self.step = self._kept = state["step"] if state else 0
-        self.found = [Judged(**state["judged"])] if state else [Judged.nothing(len(kind.evidence))]
+        nothing = RaterExamples.nothing(len(kind.evidence))
+        self.found = [RaterExamples(**state["judged"]) if state else nothing]
         if not resume:
             path.unlink(missing_ok=True)
 
-    def add(self, judged: Judged) -> None:
+    def add(self, judged: RaterExamples) -> None:
         """Add what was judged in one more image."""
         self.found.append(judged)
         self.step += 1
@@ -162,14 +154,14 @@ class _Record:
         """Write all, unless that was done."""
         if self.step == self._kept:
             return
-        self.found = [Judged.joined(self.found)]
+        self.found = [RaterExamples.joined(self.found)]
         save_state(self._path, self._origin, {"step": self.step, "judged": self.found[0]._asdict()})
         self._kept = self.step
 
 
-def _finish(model: Sam, found: Sequence[Judged], recipe: Recipe, output: Path) -> float:
+def _finish(model: Sam, found: Sequence[RaterExamples], recipe: Recipe, output: Path) -> float:
     """Fit the rater to all that was judged and write the network; returns the IoU error."""
-    error = fit(getattr(model, recipe.tune), Judged.joined(found), recipe)
+    error = fit(getattr(model, recipe.tune), RaterExamples.joined(found), recipe)
     write_checkpoint(model, output, half=True, metadata={"step": str(recipe.steps)})
     return error
 
@@ -191,12 +183,12 @@ def with_rater(model: Sam, name: str = "rater") -> Sam:
     return rated.requires_grad_(requires_grad=False).eval()
 
 
-def fit(rater: Rater, judged: Judged, recipe: Recipe) -> float:
+def fit(rater: Rater, judged: RaterExamples, recipe: Recipe) -> float:
     """Fit a rater by mean squared error; returns the mean absolute error."""
     if not len(judged.iou):
         raise ValueError("No image showed an object to judge masks by; are the labels empty?")
     device = rater.mean.device
-    judged = Judged(*(column.to(device) for column in judged))
+    judged = RaterExamples(*(column.to(device) for column in judged))
     rater.mean.copy_(judged.evidence.mean(0))
     rater.spread.copy_(judged.evidence.std(0).clamp(min=_LEAST_SPREAD))
     rater.requires_grad_(requires_grad=True)

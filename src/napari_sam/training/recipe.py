@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from napari_sam.model.configs import ConvEncoderConfig, DecoderConfig, SamConfig
-from napari_sam.training.settings import check_settings
+from napari_sam.training.recipe_checks import check_recipe
 from napari_sam.training.tuning import Tuning
 
 _CHANNEL_STEP = 16
@@ -116,7 +116,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         """Check what would only fail hours later."""
-        check_settings(vars(self))
+        check_recipe(vars(self))
         Tuning.parse(self.tune)
         if self.crop_size % 32:
             raise ValueError(f"crop_size must be a multiple of 32, got {self.crop_size}")

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from napari_sam.model.sam import Sam
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.samples import Sample
+from napari_sam.whole_files import replacing
 
 _UNREADABLE = (
     OSError,
@@ -57,27 +58,6 @@ class TrainEvent:
     scores: dict[str, float] = field(default_factory=dict)
 
 
-def state_beside(output: Path) -> Path:
-    """Return where the state of a run that writes `output` lies."""
-    return output.with_suffix(".state.pt")
-
-
-def check_output(output: str | Path) -> Path:
-    """Check, before any work is done, that a network can be written to a path.
-
-    Raises
-    ------
-    ValueError
-        If it does not end in ``.safetensors``, or is a folder.
-    """
-    path = Path(output)
-    if path.suffix.lower() != ".safetensors":
-        raise ValueError(f"Networks are written as .safetensors, not as {path.name!r}")
-    if path.is_dir():
-        raise ValueError(f"{str(path)!r} is a folder; choose a file to write the network to")
-    return path
-
-
 def origin_of(recipe: Recipe, start: Sam | None, samples: Sequence[Sample]) -> dict[str, Any]:
     """Return what decides a run but for its length and pace.
 
@@ -112,9 +92,8 @@ def _layers(sample: Sample) -> list[NDArray[np.generic]]:
 
 def save_state(path: Path, origin: Origin, values: Mapping[str, Any]) -> None:
     """Write a run's state; a kill while writing leaves the last one whole."""
-    partial = path.with_name(path.name + ".partial")
-    torch.save({"recipe": json.dumps(origin), **values}, partial)
-    partial.replace(path)
+    with replacing(path) as partial:
+        torch.save({"recipe": json.dumps(origin), **values}, partial)
 
 
 def load_state(path: Path, origin: Origin) -> dict[str, Any] | None:

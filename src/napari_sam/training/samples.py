@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.segmentation.images import contrast_range, finite_image, to_display_range
-from napari_sam.training.reading import check_is_image, naming
+from napari_sam.training.image_files import check_is_image, naming
 
 logger = logging.getLogger(__name__)
 

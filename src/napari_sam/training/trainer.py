@@ -22,20 +22,19 @@ from napari_sam.model.configs import ConvEncoderConfig
 from napari_sam.model.sam import Sam
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.training.batches import SampleSource
-from napari_sam.training.curves import append_row, check_tables, keep_rows, plot_curves
+from napari_sam.training.curves import append_row, keep_rows, plot_curves
 from napari_sam.training.evaluate import EvaluateConfig, evaluate
 from napari_sam.training.networks import NO_NETWORK, network_of
-from napari_sam.training.part import LOSS_NAMES
+from napari_sam.training.part_losses import LOSS_NAMES
 from napari_sam.training.rating import RATERS, iter_rate
 from napari_sam.training.recipe import Recipe
+from napari_sam.training.run_files import RunFiles
 from napari_sam.training.run_state import (
     TrainEvent,
-    check_output,
     foreign_state,
     load_state,
     origin_of,
     save_state,
-    state_beside,
 )
 from napari_sam.training.samples import Sample
 from napari_sam.training.tuning import Tuning, changing_names, merged, prepare, trains_heads
@@ -56,9 +55,8 @@ class Trainer:
     ----------
     recipe : Recipe
         Decides everything.
-    output : str or Path
-        The safetensors file that the averaged weights go to; the state that a run resumes from and
-        the logs lie beside it.
+    files : RunFiles
+        Where the averaged weights, the state that a run resumes from and the tables go.
     start : Sam, optional
         Network to start from. A recipe that describes a network takes over the weights that fit
         it; one that describes none trains this network.
@@ -71,7 +69,7 @@ class Trainer:
     def __init__(
         self,
         recipe: Recipe,
-        output: str | Path,
+        files: RunFiles,
         *,
         start: Sam | None = None,
         samples: Sequence[Sample] = (),
@@ -80,7 +78,7 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.recipe = recipe
         self._origin = origin_of(recipe, start, samples)
-        self.output = Path(output)
+        self.files = files
         self.step = 0
         self._saved_step, self._saved_at = 0, time.monotonic()
         self.model = network_of(recipe, start)
@@ -96,21 +94,6 @@ class Trainer:
             fused=self.model.device.type == "cuda",
         )
 
-    @property
-    def state_path(self) -> Path:
-        """Where the run's state lies."""
-        return state_beside(self.output)
-
-    @property
-    def log_path(self) -> Path:
-        """Where the losses of all steps lie."""
-        return self.output.with_suffix(".losses.csv")
-
-    @property
-    def scores_path(self) -> Path:
-        """Where the scores of all evaluations lie."""
-        return self.output.with_suffix(".scores.csv")
-
     def save(self) -> None:
         """Write averaged weights and state; a kill while writing leaves the last ones whole.
 
@@ -118,7 +101,7 @@ class Trainer:
         """
         half = isinstance(self.model.config.encoder, ConvEncoderConfig)
         write_checkpoint(
-            self.averaged_model(), self.output, half=half, metadata={"step": str(self.step)}
+            self.averaged_model(), self.files.network, half=half, metadata={"step": str(self.step)}
         )
         state = {
             "step": self.step,
@@ -126,7 +109,7 @@ class Trainer:
             "averaged": self.averaged,
             "optimizer": self.optimizer.state_dict(),
         }
-        save_state(self.state_path, self._origin, state)
+        save_state(self.files.state, self._origin, state)
         self._saved_step, self._saved_at = self.step, time.monotonic()
 
     def save_if_due(self) -> None:
@@ -149,23 +132,23 @@ class Trainer:
         ValueError
             If that state belongs to another recipe, or began from other weights or images.
         """
-        state = load_state(self.state_path, self._origin)
+        state = load_state(self.files.state, self._origin)
         if state is None:
             return False
         if state["model"].keys() != set(self._changing):
-            raise foreign_state(self.state_path, "the network")
+            raise foreign_state(self.files.state, "the network")
         self.model.load_state_dict(state["model"], strict=False)
         for name, value in state["averaged"].items():
             self.averaged[name].copy_(value)
         self.optimizer.load_state_dict(state["optimizer"])
         self.step = self._saved_step = state["step"]
-        for path in (self.log_path, self.scores_path):
+        for path in (self.files.losses, self.files.scores):
             keep_rows(path, self.step)
         return True
 
     def forget(self) -> None:
         """Remove what an earlier run left."""
-        for path in (self.state_path, self.log_path, self.scores_path):
+        for path in (self.files.state, self.files.losses, self.files.scores):
             path.unlink(missing_ok=True)
 
     def averaged_model(self) -> Sam:
@@ -198,13 +181,13 @@ class Trainer:
     def score(self, samples: Sequence[Sample]) -> dict[str, float]:
         """Evaluate the averaged weights on a few samples; logs the figures and plots all curves."""
         scores = evaluate(Predictor(self.averaged_model()), samples, _QUICK_LOOK).scores["all"]
-        append_row(self.scores_path, {"step": self.step, **scores})
+        append_row(self.files.scores, {"step": self.step, **scores})
         self.plot()
         return scores
 
     def plot(self) -> None:
         """Plot scores and losses so far."""
-        plot_curves([self.scores_path, self.log_path], self.output.with_suffix(".svg"))
+        plot_curves([self.files.scores, self.files.losses], self.files.plot)
 
     def _state(self) -> dict[str, Tensor]:
         state = self.model.state_dict()
@@ -275,8 +258,10 @@ def iter_train(
     ValueError
         If the output is no safetensors file, or belongs to another run; if there is nothing to
         train on, or no worker.
+    FileExistsError
+        If there is a table or a plot of that name which no training made.
     """
-    output = check_output(output)
+    files = RunFiles.beside(output)
     count = process_count(recipe, torch.device(device), workers)
     _tell_of_idle(recipe, torch.device(device), workers)
     if recipe.tune in RATERS:
@@ -286,19 +271,18 @@ def iter_train(
             yield from iter_rate(recipe, samples, output, start=start, resume=resume, device=device)
         )
     source = SampleSource(samples, recipe.sources)
-    trainer = Trainer(recipe, output, start=start, samples=samples, device=device)
-    trainer.output.parent.mkdir(parents=True, exist_ok=True)
-    check_tables(trainer.log_path, trainer.scores_path)
+    trainer = Trainer(recipe, files, start=start, samples=samples, device=device)
+    files.network.parent.mkdir(parents=True, exist_ok=True)
     if not (resume and trainer.resume()):
         trainer.forget()
-    elif not trainer.output.is_file():
+    elif not files.network.is_file():
         trainer.save()
     team = _team(trainer.model, recipe, source, count)
     try:
         yield from _steps(trainer, team, validation)
     finally:
         team.close()
-    return trainer.output
+    return files.network
 
 
 def _steps(
@@ -311,7 +295,8 @@ def _steps(
         losses = trainer.train_step(team)
         seconds = time.perf_counter() - started
         row = {name: round(losses.get(name, float("nan")), 5) for name in LOSS_NAMES}
-        append_row(trainer.log_path, {"step": trainer.step, "seconds": round(seconds, 3), **row})
+        step = {"step": trainer.step, "seconds": round(seconds, 3)}
+        append_row(trainer.files.losses, {**step, **row})
         trainer.save_if_due()
         last = trainer.step == recipe.steps
         scores = {}

@@ -21,12 +21,12 @@ from torch import multiprocessing as mp
 from napari_sam.model.configs import SamConfig
 from napari_sam.model.sam import Sam
 from napari_sam.training.batches import SampleSource
-from napari_sam.training.drawing import Drawer
 from napari_sam.training.hints import HintMaker
-from napari_sam.training.part import part_losses
+from napari_sam.training.part_losses import part_losses
+from napari_sam.training.prefetching import Prefetcher
 from napari_sam.training.recipe import Recipe
 from napari_sam.training.tuning import Tuning, prepare
-from napari_sam.training.views import view_config
+from napari_sam.training.view_config import view_config
 
 Losses = dict[str, float]
 
@@ -91,7 +91,7 @@ class LocalWorker:
         self._recipe = recipe
         views = view_config(recipe, model.config)
         parts = range(first, recipe.parts, every)
-        self._drawer = Drawer(source, recipe, views, parts, model.device)
+        self._prefetcher = Prefetcher(source, recipe, views, parts, model.device)
         self._hints = HintMaker(model.device)
 
     def run(self, order: Order) -> list[Losses]:
@@ -99,7 +99,7 @@ class LocalWorker:
         model, recipe = self._model, self._recipe
         _set_mode(model, frozen_norms=order.frozen_norms)
         _zero_gradients(model)
-        batches = self._drawer.draw(order.step)
+        batches = self._prefetcher.draw(order.step)
         statistics = _statistics(model)
         before = [buffer.clone() for buffer in statistics]
         after = [torch.zeros_like(buffer) for buffer in statistics]
@@ -118,7 +118,7 @@ class LocalWorker:
 
     def close(self) -> None:
         """See `Workers`."""
-        self._drawer.close()
+        self._prefetcher.close()
         self._hints.close()
 
 

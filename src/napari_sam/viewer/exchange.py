@@ -25,7 +25,6 @@ from napari_sam.segmentation.object_table import (
     measured_names,
     write_table,
 )
-from napari_sam.segmentation.whole_files import replacing
 from napari_sam.viewer.feature_columns import (
     CLASS_COLUMN,
     CROWD_COLUMN,
@@ -34,6 +33,7 @@ from napari_sam.viewer.feature_columns import (
     named_apart,
     pop_scores,
 )
+from napari_sam.whole_files import replacing
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -171,9 +171,9 @@ def save_tiff(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
 def save_ome_zarr(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     """Write a Labels layer as an OME-Zarr label image; `path` is a new folder.
 
-    Its class and score columns are not written. See `napari_sam.volume.export.write_ome_zarr`.
+    Its class and score columns are not written. See `napari_sam.volume.zarr_export.write_ome_zarr`.
     """
-    from napari_sam.volume.export import write_ome_zarr
+    from napari_sam.volume.zarr_export import write_ome_zarr
 
     labels = _finest(data, meta)
     ndim = len(labels.shape)

@@ -188,15 +188,13 @@ def visible_centre(viewer: ViewerModel, layer: Image, plane: Plane) -> tuple[flo
     return float(row), float(col)
 
 
-def read_plane(layer: Image | Labels, plane: Plane) -> NDArray[Any]:
-    """Read a plane (H, W), or (H, W, 3 or 4) of an RGB layer; slow: not for the GUI thread."""
-    return read_array(level_0(layer), plane)
-
-
 def read_array(
     array: Any, plane: Plane, part: tuple[slice, slice] = (slice(None), slice(None))
 ) -> NDArray[Any]:
-    """Read a plane, or a part of its rows and columns, of any array that numpy can take in."""
+    """Read a plane (H, W), or (H, W, 3 or 4) of colour, or a part of its rows and columns.
+
+    Of any array that numpy can take in; slow: not for the GUI thread.
+    """
     selection = list(plane.selection)
     for axis, along in zip(plane.axes, part, strict=True):
         selection[axis] = along

@@ -204,7 +204,7 @@ class Objects:
 
     # the journal
 
-    def attach(self, journal: Journal, *, at: Change | None = None) -> Recovered:
+    def attach(self, journal: Journal) -> Recovered:
         """Write everything down from here on, and take up what the journal tells of before.
 
         The labels layer must show what the journal tells already.
@@ -215,7 +215,7 @@ class Objects:
         if not recovered.is_empty:
             self.history = recovered.history
             self.table = recovered.table
-            self._on_restored(at or Change(kind="resume", prompts_after=recovered.prompts))
+            self._on_restored(Change(kind="resume", prompts_after=recovered.prompts))
         self.changed.emit()
         return recovered
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 
-from napari_sam.segmentation.everything_config import EverythingConfig, check_range
+from napari_sam.segmentation.everything_config import EverythingConfig
+from napari_sam.segmentation.settings import check_settings, setting
 from napari_sam.volume.link_config import LinkConfig
 from napari_sam.volume.plan import SHARD_SIZE
 
@@ -50,28 +51,22 @@ class VolumeConfig:
         default_factory=EverythingConfig,
         metadata={"label": "Each slice", "tooltip": "How each slice is segmented"},
     )
-    level: int | str = field(
-        default=0,
-        metadata={
-            "label": "Level",
-            "tooltip": "Level of an OME-Zarr pyramid: an index (0 is the finest) or a path",
-        },
+    level: int | str = setting(
+        0,
+        "Level",
+        "Level of an OME-Zarr pyramid: an index (0 is the finest) or a path",
     )
-    channel: int | str | None = field(
-        default=None,
-        metadata={
-            "label": "Channel",
-            "tooltip": "Channel to segment: an index or a name; empty where there is only one",
-        },
+    channel: int | str | None = setting(
+        None,
+        "Channel",
+        "Channel to segment: an index or a name; empty where there is only one",
     )
-    time: int | None = field(
-        default=None,
-        metadata={
-            "label": "Time point",
-            "tooltip": "Time point to segment; empty where there is only one",
-            "min": 0,
-            "step": 1,
-        },
+    time: int | None = setting(
+        None,
+        "Time point",
+        "Time point to segment; empty where there is only one",
+        min=0,
+        step=1,
     )
     link: LinkConfig = field(
         default_factory=LinkConfig,
@@ -80,66 +75,49 @@ class VolumeConfig:
             "tooltip": "How objects of slices and tiles become objects of the volume",
         },
     )
-    block_size: int = field(
-        default=2 * SHARD_SIZE,
-        metadata={
-            "label": "Block size",
-            "tooltip": "Larger slices are segmented in blocks of this side (pixels)",
-            "min": SHARD_SIZE,
-            "max": 16 * SHARD_SIZE,
-            "step": SHARD_SIZE,
-            "advanced": True,
-        },
+    block_size: int = setting(
+        2 * SHARD_SIZE,
+        "Block size",
+        "Larger slices are segmented in blocks of this side (pixels)",
+        min=SHARD_SIZE,
+        max=16 * SHARD_SIZE,
+        step=SHARD_SIZE,
+        advanced=True,
     )
-    empty_contrast: float = field(
-        default=0.02,
-        metadata={
-            "label": "Empty below",
-            "tooltip": "Blocks of less contrast, over that of the volume, are left empty; 0: none",
-            "min": 0.0,
-            "max": 1.0,
-            "step": 0.01,
-            "advanced": True,
-        },
+    empty_contrast: float = setting(
+        0.02,
+        "Empty below",
+        "Blocks of less contrast, over that of the volume, are left empty; 0: none",
+        min=0.0,
+        max=1.0,
+        step=0.01,
+        advanced=True,
     )
-    contrast_limits: tuple[float, float] | None = field(
-        default=None,
-        metadata={
-            "label": "Contrast limits",
-            "tooltip": "Intensities taken as black and white; sampled from the volume if empty",
-        },
+    contrast_limits: tuple[float, float] | None = setting(
+        None,
+        "Contrast limits",
+        "Intensities taken as black and white; sampled from the volume if empty",
     )
-    voxel_size: tuple[float, float, float] | None = field(
-        default=None,
-        metadata={
-            "label": "Voxel size",
-            "tooltip": "World size of a voxel (z, y, x); empty takes what the source says",
-        },
+    voxel_size: tuple[float, float, float] | None = setting(
+        None,
+        "Voxel size",
+        "World size of a voxel (z, y, x); empty takes what the source says",
     )
-    origin: tuple[float, float, float] | None = field(
-        default=None,
-        metadata={
-            "label": "Origin",
-            "tooltip": "World position of the first voxel; empty takes what the source says",
-        },
+    origin: tuple[float, float, float] | None = setting(
+        None,
+        "Origin",
+        "World position of the first voxel; empty takes what the source says",
     )
-    unit: str | None = field(
-        default=None,
-        metadata={
-            "label": "Unit",
-            "tooltip": "Unit of voxel size and origin; empty takes what the source says",
-        },
+    unit: str | None = setting(
+        None,
+        "Unit",
+        "Unit of voxel size and origin; empty takes what the source says",
     )
-    name: str = field(
-        default="sam",
-        metadata={"label": "Name", "tooltip": "Name of the label image in the output"},
-    )
+    name: str = setting("sam", "Name", "Name of the label image in the output")
 
     def __post_init__(self) -> None:
         """Check the values that no later step checks."""
-        for spec in fields(self):
-            if spec.name in ("block_size", "empty_contrast"):
-                check_range(spec, getattr(self, spec.name))
+        check_settings(self)
         if self.block_size % SHARD_SIZE:
             raise ValueError(
                 f"block_size must be a multiple of {SHARD_SIZE}, got {self.block_size}"

@@ -29,7 +29,7 @@ from zarr.codecs import BloscCodec
 
 from napari_sam.model.sam import EncodedImage
 from napari_sam.segmentation.embedding import ImageEmbedding
-from napari_sam.segmentation.images import Geometry
+from napari_sam.segmentation.geometry import Geometry
 
 EMBEDDING_FORMAT = 1
 """Raised where entries look otherwise, or an image and a model give another embedding; it is a part

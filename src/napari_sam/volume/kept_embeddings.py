@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam.model.configs import ViTConfig
 from napari_sam.segmentation.embedding import ImageEmbedding, Picture
-from napari_sam.segmentation.fit import encoded_shapes, fitted_geometry
+from napari_sam.segmentation.geometry import encoded_shapes, fitted_geometry
 from napari_sam.segmentation.images import as_image, check_limits, whole_range
 from napari_sam.volume.embedding_store import EMBEDDING_FORMAT, EmbeddingStore, KeptEmbedding
 
@@ -116,7 +115,7 @@ class KeepingPredictor(_Delegating):
             kept = KeptEmbedding.of(made)
             self._store.put(key, kept)
         encoded = kept.encoded(self._predictor.device)
-        picture = None if self._sees_one_size else Picture.of(image, limits)
+        picture = None if self._has_fixed_input else Picture.of(image, limits)
         return self._predictor.rebuild(encoded, kept.geometry, kept.object_diameter, picture)
 
     def is_kept(
@@ -136,14 +135,14 @@ class KeepingPredictor(_Delegating):
         contrast_limits: tuple[float, float] | None = None,
     ) -> float | None:
         """Return the diameter that was given, or estimate it as `Predictor` does."""
-        if self._object_diameter is not None and not self._sees_one_size:
+        if self._object_diameter is not None and not self._has_fixed_input:
             return self._object_diameter
         limits = self._contrast_limits if contrast_limits is None else contrast_limits
         return self._predictor.estimate_diameter(image, contrast_limits=limits)
 
     @property
-    def _sees_one_size(self) -> bool:
-        return isinstance(self._predictor.model.config.encoder, ViTConfig)
+    def _has_fixed_input(self) -> bool:
+        return self._predictor.model.config.has_fixed_input
 
     def _resolved(
         self,
@@ -169,7 +168,7 @@ class KeepingPredictor(_Delegating):
         contrast_limits: tuple[float, float] | None,
         object_diameter: float | None,
     ) -> str:
-        diameter = None if self._sees_one_size else object_diameter
+        diameter = None if self._has_fixed_input else object_diameter
         return embedding_key(image, contrast_limits, diameter, self._predictor.model_digest)
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from napari_sam.segmentation.everything_config import check_range, setting
+from napari_sam.segmentation.settings import check_settings, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +67,5 @@ class LinkConfig:
     )
 
     def __post_init__(self) -> None:
-        """Check the ranges."""
-        for spec in fields(self):
-            check_range(spec, getattr(self, spec.name))
+        """Check every value against its range."""
+        check_settings(self)

@@ -16,6 +16,7 @@ from napari_sam.volume.gaps import Bridge
 from napari_sam.volume.link_config import LinkConfig
 from napari_sam.volume.link_doubts import LinkDoubt
 from napari_sam.volume.node_files import NodeFiles, open_nodes, spans
+from napari_sam.whole_files import write_text
 
 Ints = NDArray[np.int64]
 _SUMMARY = "linked.json"
@@ -179,9 +180,7 @@ class LinkedIds(IdTable):
             "counts": asdict(self.counts),
             "doubts": [asdict(doubt) for doubt in self.doubts],
         }
-        partial = folder / f"{_SUMMARY}.partial"
-        partial.write_text(json.dumps(summary), encoding="utf-8")
-        partial.replace(folder / _SUMMARY)
+        write_text(folder / _SUMMARY, json.dumps(summary))
 
 
 def discard_summary(workspace: Path | None) -> None:

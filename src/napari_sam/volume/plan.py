@@ -265,7 +265,6 @@ def plan_volume(
     shape: Shape,
     *,
     block_size: int = 2 * SHARD_SIZE,
-    halo: int = 64,
 ) -> VolumePlan:
     """Lay out a job without touching the disk.
 
@@ -277,8 +276,8 @@ def plan_volume(
         Name of the label image.
     shape : tuple of int
         Shape (Z, Y, X) of the volume.
-    block_size, halo : int
-        See `VolumePlan`.
+    block_size : int
+        See `VolumePlan`; the halo follows once objects are measured.
 
     Raises
     ------
@@ -288,6 +287,4 @@ def plan_volume(
     text = os.fspath(output)
     if "://" in text:
         raise ValueError(f"output must be a local path, got {text!r}; copy the result there later")
-    return VolumePlan(
-        output=Path(text).expanduser(), name=name, shape=shape, block_size=block_size, halo=halo
-    )
+    return VolumePlan(output=Path(text).expanduser(), name=name, shape=shape, block_size=block_size)

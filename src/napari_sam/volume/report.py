@@ -11,6 +11,7 @@ from typing import Any
 from napari_sam.segmentation.progress import Progress
 from napari_sam.volume.link_doubts import LinkDoubt
 from napari_sam.volume.linked_ids import LinkCounts, LinkedIds
+from napari_sam.whole_files import write_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,9 +118,7 @@ class ObjectSummary:
 def write_report(path: Path, objects: ObjectSummary, doubts: tuple[LinkDoubt, ...]) -> None:
     """Keep on disk what a finished job tells of itself."""
     text = json.dumps({"objects": asdict(objects), "doubts": [asdict(doubt) for doubt in doubts]})
-    temporary = path.with_name(path.name + ".partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, text)
 
 
 def read_report(path: Path) -> tuple[ObjectSummary, tuple[LinkDoubt, ...]]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from napari_sam.volume.axes import RGB_LENGTHS, name_axes, pick_axes
 from napari_sam.volume.ome import OmeMetadataError, parse_multiscales
 from napari_sam.volume.plates import image_group
-from napari_sam.volume.stored import ArrayLike, StoredImage
+from napari_sam.volume.stored_image import ArrayLike, StoredImage
 from napari_sam.volume.stores import is_in_archive, is_remote, locate, location_of, open_zarr
 from napari_sam.volume.tiff_image import is_tiff, open_array, open_tiff
 

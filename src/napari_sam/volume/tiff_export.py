@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from napari_sam.segmentation.whole_files import replacing
 from napari_sam.volume.output import OutputError
-from napari_sam.volume.stored import ArrayLike
+from napari_sam.volume.stored_image import ArrayLike
 from napari_sam.volume.units import ome_symbol, unit_name
+from napari_sam.whole_files import replacing
 
 _CLASSIC_BYTES = 2**31
 _PER_CENTIMETER = {"nanometer": 1e7, "micrometer": 1e4, "millimeter": 10.0, "centimeter": 1.0}

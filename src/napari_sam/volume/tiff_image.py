@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.volume.axes import name_tiff_axes
-from napari_sam.volume.stored import StoredImage
+from napari_sam.volume.stored_image import StoredImage
 from napari_sam.volume.tiff import TiffStack
 from napari_sam.volume.tiff_directory import TiffError
 from napari_sam.volume.units import unit_name

@@ -18,7 +18,7 @@ from napari_sam.segmentation.tiles import Tile
 _COLUMNS = 1
 
 
-class PartView(NamedTuple):
+class CroppedView(NamedTuple):
     """A part of an image, and whether it is seen mirrored, left to right.
 
     Its methods take the embedding of the `whole` image, and of the part as it is seen, `near`.

@@ -1,4 +1,4 @@
-"""Pixels of files, with errors that name the file."""
+"""Pixels of image files, with errors that name the file."""
 
 from __future__ import annotations
 

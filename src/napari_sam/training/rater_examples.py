@@ -1,4 +1,4 @@
-"""Masks, what was known of them in use, and how good they were: what raters learn from."""
+"""What raters learn from: masks, what was known of them in use, and how good they were."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 
-class Judged(NamedTuple):
+class RaterExamples(NamedTuple):
     """Masks, what is known of them, and how good they are.
 
     Attributes
@@ -27,12 +27,12 @@ class Judged(NamedTuple):
     weight: Tensor
 
     @classmethod
-    def nothing(cls, width: int) -> Judged:
+    def nothing(cls, width: int) -> RaterExamples:
         """Return no masks, of which so much is known."""
         return cls(torch.zeros(0, width), torch.zeros(0), torch.zeros(0))
 
     @classmethod
-    def joined(cls, pieces: Sequence[Judged]) -> Judged:
+    def joined(cls, pieces: Sequence[RaterExamples]) -> RaterExamples:
         """Return all masks of several."""
         return cls(*(torch.cat(column) for column in zip(*pieces, strict=True)))
 

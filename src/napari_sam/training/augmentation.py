@@ -21,7 +21,7 @@ _REACH = 7
 """Pixels that a blur looks away, four deviations of the widest."""
 
 
-def wear(images: Tensor, grays: Sequence[bool], seed: int) -> Tensor:
+def augment(images: Tensor, grays: Sequence[bool], seed: int) -> Tensor:
     """Vary the look of images.
 
     Parameters

@@ -68,7 +68,7 @@ _RULES = {
 }
 
 
-def check_settings(values: Mapping[str, Any]) -> None:
+def check_recipe(values: Mapping[str, Any]) -> None:
     """Check each setting of a recipe by itself.
 
     Parameters

@@ -6,7 +6,7 @@ import pytest
 import zarr
 
 from napari_sam.volume import OutputError, open_source
-from napari_sam.volume.export import write_ome_zarr
+from napari_sam.volume.zarr_export import write_ome_zarr
 from tests.volume.toys import drawn_volume, tree
 
 

@@ -3,7 +3,7 @@ import stat
 
 import pytest
 
-from napari_sam.segmentation.whole_files import replacing, write_text
+from napari_sam.whole_files import replacing, write_text
 
 
 def write_half(path):

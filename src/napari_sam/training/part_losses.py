@@ -134,7 +134,7 @@ def _head_losses(
     if model.size_decoder is not None:
         with mixed_precision(model.device):
             votes = model.size_decoder(image.features)
-        losses["sizes"] = size_loss(votes.float(), batch.octaves, batch.judged)
+        losses["sizes"] = size_loss(votes.float(), batch.octaves, batch.size_weights)
     if model.kind_decoder is not None:
         losses["kinds"] = kind_loss(model.kind_decoder(image.features.float()), batch.regions)
     return losses

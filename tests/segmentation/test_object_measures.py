@@ -4,7 +4,7 @@ from scipy import ndimage
 from skimage.measure import regionprops_table
 from skimage.morphology import convex_hull_image
 
-from napari_sam.segmentation.measures import measure_intensities, measure_shapes
+from napari_sam.segmentation.object_measures import measure_intensities, measure_shapes
 
 SHAPES = (
     "label",
@@ -36,7 +36,7 @@ def assert_measured(found, expected, rtol=1e-9):
     ("shape", "spacing"), [((60, 70), (1, 1)), ((60, 70), (0.5, 2.5)), ((9, 30, 40), (3, 1, 0.5))]
 )
 def test_shapes_are_those_of_scikit_image(shape, spacing, strip, monkeypatch):
-    monkeypatch.setattr("napari_sam.segmentation.measures._STRIP", strip)
+    monkeypatch.setattr("napari_sam.segmentation.object_measures._STRIP", strip)
     labels = blobs(shape)
     labels[..., 0, :3] = labels.max() + 3  # a line, and numbers without pixels
     names = (*SHAPES, "eccentricity", "solidity") if len(shape) == 2 else SHAPES
@@ -74,7 +74,7 @@ def test_hulls_are_drawn_of_what_is_no_rectangle(monkeypatch):
         drawn.append(mask.shape)
         return convex_hull_image(mask)
 
-    monkeypatch.setattr("napari_sam.segmentation.measures.convex_hull_image", hull)
+    monkeypatch.setattr("napari_sam.segmentation.object_measures.convex_hull_image", hull)
     labels = np.arange(1, 17).reshape(4, 4).repeat(5, 0).repeat(5, 1)
     labels[1:4, 1] = 0
     found = measure_shapes(labels, (1, 1))

@@ -1,4 +1,4 @@
-"""The parts of the coming steps are drawn, in a thread, while one is computed."""
+"""Parts of the coming steps are drawn, in a thread, while one is computed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from napari_sam.training.batch import Batch
 from napari_sam.training.batches import SampleSource, draw_batch
 from napari_sam.training.crops import Shelf
 from napari_sam.training.recipe import Recipe
-from napari_sam.training.views import ViewConfig
+from napari_sam.training.view_config import ViewConfig
 
 Parts = list[Batch]
 
 
-class Drawer:
+class Prefetcher:
     """Draws the parts of steps, one step ahead of who asks for them: on a GPU that trains, itself.
 
     Parameters
