@@ -29,12 +29,14 @@ from qtpy.QtWidgets import (
 )
 
 from napari_sam.viewer.entries import ObjectEntry
-from napari_sam.widgets.workers import report_error
+from napari_sam.widgets.workers import report_refusal
 
 if TYPE_CHECKING:
     from napari_sam.viewer.session import Session
 
 _ROLE = Qt.ItemDataRole
+_NAMED = 6
+"""Of more objects, what was done is told without their numbers."""
 
 
 def _slices(entry: ObjectEntry) -> str:
@@ -117,11 +119,19 @@ class ObjectTableWidget(QWidget):
     split_line : callable
         Returns the corners (N, 2) of the line that a person drew, in pixels of the labels, and the
         data axes that they are on; or None.
+    say : callable, optional
+        Shows what was done.
     """
 
-    def __init__(self, session: Session, split_line: Callable[[], Any]) -> None:
+    def __init__(
+        self,
+        session: Session,
+        split_line: Callable[[], Any],
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
         super().__init__()
         self._session = session
+        self._say = say
         self._split_line = split_line
         self._selecting = False
         self._seen: list[ObjectEntry] = []
@@ -185,23 +195,25 @@ class ObjectTableWidget(QWidget):
 
     def _buttons(self) -> QGridLayout:
         grid = QGridLayout()
-        acts: tuple[tuple[str, str, Callable[[list[int]], object]], ...] = (
-            ("Delete", "Delete the selected objects", self._session.objects.delete),
-            ("Merge", "Merge the selected objects into the first", self._session.objects.merge),
-            ("Split", "Cut along the last line drawn in the Shapes layer", self._split),
-            ("Class ...", "Give the selected objects a class", self._class),
-            ("Reopen", "Take up the object's prompts again", self._reopen),
-            ("Reviewed", "Mark as reviewed", self._session.objects.mark_reviewed),
+        objects = self._session.objects
+        acts: tuple[tuple[str, str, Callable[[list[int]], object], str], ...] = (
+            ("Delete", "Delete the selected objects", objects.delete, "Deleted"),
+            ("Merge", "Merge the selected objects into the first", objects.merge, "Merged"),
+            ("Split", "Cut along the last line drawn in the Shapes layer", self._split, "Split"),
+            ("Class ...", "Give the selected objects a class", self._class, ""),
+            ("Reopen", "Take up the object's prompts again", self._reopen, "Reopened"),
+            ("Reviewed", "Mark as reviewed", objects.mark_reviewed, "Marked as reviewed:"),
         )
-        for place, (text, tooltip, act) in enumerate(acts):
+        for place, (text, tooltip, act, done) in enumerate(acts):
             button = QPushButton(text)
             button.setToolTip(tooltip)
             button.setObjectName(text.lower().strip(" ."))
-            button.clicked.connect(lambda _=False, act=act: self._do(act))
+            button.clicked.connect(lambda _=False, act=act, done=done: self._do(act, done))
             grid.addWidget(button, *divmod(place, 3))
         return grid
 
-    def _do(self, act: Callable[[list[int]], object]) -> None:
+    def _do(self, act: Callable[[list[int]], object], done: str) -> None:
+        """Act on the selected objects, and say that it is `done`."""
         chosen = self.chosen
         if not chosen:
             self.count.setText("Select rows first")
@@ -209,7 +221,14 @@ class ObjectTableWidget(QWidget):
         try:
             act(chosen)
         except ValueError as error:
-            report_error(error)
+            self.count.setText(str(error))
+            report_refusal(error)
+            return
+        if done:
+            one = chosen[:1] if act in (self._split, self._reopen) else chosen
+            names = ", ".join(map(str, one)) if len(one) <= _NAMED else ""
+            which = f"object{'s' * (len(one) > 1)} {names}" if names else f"{len(one)} objects"
+            self._say(f"{done} {which}; Ctrl+Z takes it back")
 
     def _split(self, chosen: list[int]) -> None:
         line = self._split_line()

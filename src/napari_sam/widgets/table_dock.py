@@ -37,7 +37,7 @@ class TableDock:
             self._dock.open_then(self.open)
             return
         self.close()
-        self.widget = ObjectTableWidget(session, self._line)
+        self.widget = ObjectTableWidget(session, self._line, self._say)
         self._dock.viewer.window.add_dock_widget(self.widget, name="Objects", area="right")
 
     def close(self) -> None:
