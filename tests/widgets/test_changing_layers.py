@@ -8,7 +8,7 @@ import zarr
 
 from napari_sam.viewer import labels_output
 from napari_sam.widgets import SegmentWidget, session_jobs
-from napari_sam.widgets.session_opening import READY
+from napari_sam.widgets.words import READY
 from tests.oracle import OraclePredictor
 from tests.widgets.person import Mouse
 from tests.widgets.test_docks import SQUARE, TOTAL, drawn, has_mask, open_everything, open_segment

@@ -9,7 +9,7 @@ from qtpy.QtCore import QSettings
 from napari_sam.widgets import SegmentWidget
 from napari_sam.widgets.keys import ACTIONS, ALWAYS, KeyMap, KeysDialog
 from napari_sam.widgets.object_table import ObjectTableWidget
-from napari_sam.widgets.session_jobs import INVITATION
+from napari_sam.widgets.words import INVITATION
 from tests.oracle import OraclePredictor
 from tests.widgets.person import Mouse, press
 from tests.widgets.test_docks import TOTAL, drawn, has_mask, open_segment
@@ -74,7 +74,7 @@ def test_propagating_by_key_with_progress_and_stop(viewer, qtbot):
     assert 4 <= some < 30  # what was written stays
     assert dock.job_bar.isHidden()
     press(layer, "K")
-    qtbot.waitUntil(lambda: dock.status.text().startswith("Filled 29 slices of 1 objects"))
+    qtbot.waitUntil(lambda: dock.status.text().startswith("Filled 29 slices of 1 object;"))
     assert (labels.data[:, 5:15, 5:15] == 1).all()
     press(layer, "Ctrl+Z")
     assert np.count_nonzero(labels.data.any((1, 2))) == some
@@ -307,7 +307,7 @@ def test_objects_of_a_file_are_taken_up_into_the_table(dock, viewer, qtbot):
     table.findChild(type(dock.anew), "delete").click()
     assert np.unique(labels.data).tolist() == [0, 9]
     table.findChild(type(dock.anew), "take up").click()
-    qtbot.waitUntil(lambda: dock.status.text() == "All are listed")
+    qtbot.waitUntil(lambda: dock.status.text() == "All objects of the layer are listed")
     dock.undo()
     dock.undo()
     qtbot.waitUntil(lambda: table.model.rowCount() == 0)

@@ -3,7 +3,7 @@
 import pytest
 from napari.utils.notifications import notification_manager
 
-from napari_sam.widgets.session_jobs import BUSY
+from napari_sam.widgets.words import BUSY
 from tests.oracle import OraclePredictor
 from tests.widgets.test_changing_layers import commit_at, stack_dock
 

@@ -2,6 +2,8 @@
 
 Kirillov et al. 2023, section 4, let a confident stage annotate first and people do the rest; what
 "confident" means is put together here from predicted IoU, stability and the three candidates.
+
+Docks read its limit when they open, so torch is loaded only when masks are judged.
 """
 
 from __future__ import annotations
@@ -9,18 +11,17 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from napari_sam.segmentation.mask_prompts import point_and_box
-from napari_sam.segmentation.masks import stability_score
-from napari_sam.segmentation.patches import MaskPatch
-from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.progress import Progress
-from napari_sam.segmentation.redrawing import MaskPredictor
+
+if TYPE_CHECKING:
+    from napari_sam.segmentation.patches import MaskPatch
+    from napari_sam.segmentation.prediction import MaskPrediction
+    from napari_sam.segmentation.redrawing import MaskPredictor
 
 STABILITY_OFFSET = 1.0
 """Logits that the threshold is moved by, as in the reference mask generator."""
@@ -111,6 +112,8 @@ def iter_confidence(
     list of Confidence
         In the order of the masks.
     """
+    from napari_sam.segmentation.mask_prompts import point_and_box
+
     judged: list[Confidence] = []
     for start in range(0, len(patches), batch):
         yield Progress(start, len(patches), "Judging masks")
@@ -123,6 +126,10 @@ def iter_confidence(
 
 def confidence_in(patch: MaskPatch, answer: MaskPrediction) -> Confidence:
     """Return what an answer to the prompts of an object tells of a mask of it, drawn or not."""
+    import torch
+
+    from napari_sam.segmentation.masks import stability_score
+
     overlaps = patch.iou(answer.patches, answer.corner)
     nearest = int(overlaps.argmax())
     stability = stability_score(torch.from_numpy(answer.window_logits[nearest]), STABILITY_OFFSET)

@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 
 from napari_sam.viewer.bounds import Bounds, on_plane, region_of, union
 from napari_sam.viewer.history import Block, LabelPatch
-from napari_sam.viewer.layers import Plane, checked_layer, new_labels_like
+from napari_sam.viewer.layers import Plane, checked_layer, highest_label, new_labels_like
 from napari_sam.viewer.napari_private import paint_regions, painted_regions
 from napari_sam.viewer.projection import Projection, target_plane
-from napari_sam.viewer.requests import highest_label
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel

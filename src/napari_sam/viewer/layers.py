@@ -379,3 +379,12 @@ def placed_beside(viewer: ViewerModel, layer: Labels, active: Layer | None) -> L
             layers.move(layers.index(layer), layers.index(active))
         layers.selection.active = active
     return layer
+
+
+def highest_label(data: Any) -> int:
+    """Return the largest value of a label array, read plane by plane."""
+    if isinstance(data, np.ndarray):
+        return int(data.max(initial=0))
+    if data.ndim <= 2:
+        return int(np.asarray(data[...]).max(initial=0))
+    return max(int(np.asarray(data[index]).max(initial=0)) for index in range(data.shape[0]))

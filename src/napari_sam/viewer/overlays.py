@@ -39,6 +39,12 @@ class Overlays:
         self._hover = Preview(viewer, HOVER_NAME, _HOVER_OPACITY)
         self._gesture = Preview(viewer, GESTURE_NAME, _GESTURE_OPACITY)
 
+    def prepare(self, plane: Plane) -> None:
+        """Make what the first click and the first box need, while nobody waits for them."""
+        self._preview.prepare(self._image, plane)
+        self._gesture.prepare(self._image, plane)
+        self._gesture.put_away()
+
     def show(self, prediction: MaskPrediction | None, candidate: int, plane: Plane | None) -> None:
         """Show a candidate, or nothing; what hovered goes."""
         self._hover.hide()

@@ -159,6 +159,11 @@ class Preview:
         before, self._drawn = self._drawn, region
         paint_quietly(layer, before, region, small.reshape([s.stop - s.start for s in region]))
 
+    def prepare(self, image: Image, plane: Plane) -> None:
+        """Make the layer, empty, before there is anything to show: napari takes long to add one."""
+        if self.layer is None:
+            self._placed(image, plane, frame_for((0, 0), (1, 1), plane.shape)[0])
+
     def hide(self) -> None:
         """Show nothing."""
         layer, before = self.layer, self._drawn

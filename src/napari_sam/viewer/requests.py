@@ -19,7 +19,7 @@ from napari_sam.segmentation.prompts import Prompts
 from napari_sam.segmentation.tiles import LARGE, Tile
 from napari_sam.viewer.embeddings import BoundedCache
 from napari_sam.viewer.entries import ObjectPrompts
-from napari_sam.viewer.layers import Plane
+from napari_sam.viewer.layers import Plane, highest_label
 from napari_sam.viewer.readings import (
     Reading,
     at_full_resolution,
@@ -382,12 +382,3 @@ def _on_plane(prediction: MaskPrediction | None, request: PredictRequest) -> Mas
     placed = dataclasses.replace(prediction, patches=patches, corner=corner, image_shape=shape)
     placed.areas  # noqa: B018  counted here, not on the main thread
     return placed
-
-
-def highest_label(data: Any) -> int:
-    """Return the largest value of a label array, read plane by plane."""
-    if isinstance(data, np.ndarray):
-        return int(data.max(initial=0))
-    if data.ndim <= 2:
-        return int(np.asarray(data[...]).max(initial=0))
-    return max(int(np.asarray(data[index]).max(initial=0)) for index in range(data.shape[0]))

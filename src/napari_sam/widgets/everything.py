@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Image
-from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QFormLayout,
     QGroupBox,
     QRadioButton,
-    QScrollArea,
     QVBoxLayout,
     QWidget,
 )
@@ -25,13 +23,16 @@ from napari_sam.viewer.results import SliceResult
 from napari_sam.widgets.choosers import LayerChooser
 from napari_sam.widgets.closing_dock import ClosingDock
 from napari_sam.widgets.config_form import ConfigForm
+from napari_sam.widgets.handing_back import HandingBack
 from napari_sam.widgets.level_box import LevelBox
 from napari_sam.widgets.models import ModelBox
 from napari_sam.widgets.run_box import RunBox
+from napari_sam.widgets.scrolling import Scrolling
 from napari_sam.widgets.stack_box import StackBox
 from napari_sam.widgets.stack_runs import StackRuns
 from napari_sam.widgets.volume_report import VolumeReportBox
-from napari_sam.widgets.workers import Runner, report_error
+from napari_sam.widgets.words import NO_IMAGE
+from napari_sam.widgets.workers import Runner, report_refusal
 
 if TYPE_CHECKING:
     import napari
@@ -73,7 +74,7 @@ class EverythingWidget(ClosingDock):
         """Start the job that the dock shows."""
         image = self.image.layer
         if image is None:
-            self._say("Open an image first")
+            self._say(NO_IMAGE)
             return
         try:
             config = self.form.value()
@@ -81,7 +82,8 @@ class EverythingWidget(ClosingDock):
             whole = self.whole_stack.isChecked()
             begin = self.runs.prepared(image, plane, config) if whole else None
         except ValueError as error:
-            report_error(error)
+            self._say(str(error))
+            report_refusal(error)
             return
         self._follow(image)
         self.run_box.set_running(running=True, can_pause=begin is not None)
@@ -120,14 +122,12 @@ class EverythingWidget(ClosingDock):
     def _build(self) -> None:
         outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        scroll = QScrollArea()
-        scroll.setWidgetResizable(True)
-        scroll.setFrameShape(QScrollArea.Shape.NoFrame)
         page = QWidget()
         layout = QVBoxLayout(page)
-        scroll.setWidget(page)
+        scroll = Scrolling(page)
         outer.addWidget(scroll)
         self.image = LayerChooser(self._viewer, (Image,), parent=self)
+        self.image.setToolTip("The image that is segmented")
         self.models = ModelBox(self)
         top = QFormLayout()
         top.addRow("Image", self.image)
@@ -143,22 +143,20 @@ class EverythingWidget(ClosingDock):
         inside.addWidget(self.form)
         layout.addWidget(settings)
         layout.addStretch(1)
-        scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self._make_room(scroll, page)
         outer.addWidget(self._levels_box())
         outer.addWidget(self._run_buttons())
+        HandingBack(self)
         self.models.status.connect(self._say)
         self.models.failed.connect(self.cancel)
         self.models.changed.connect(self._wait_on)
 
-    def _make_room(self, scroll: QScrollArea, page: QWidget) -> None:
+    def _make_room(self, scroll: Scrolling, page: QWidget) -> None:
         """Make the page wide enough for what may be shown in it."""
         hidden = (self.stack, self.report)
         for box in hidden:
             box.show()
-        bar = scroll.verticalScrollBar()
-        width = max(page.sizeHint().width(), self.stack.full_width() + _MARGINS)
-        scroll.setMinimumWidth(width + (bar.sizeHint().width() if bar else 0))
+        scroll.least_width = max(page.sizeHint().width(), self.stack.full_width() + _MARGINS)
         for box in hidden:
             box.hide()
 
@@ -168,6 +166,8 @@ class EverythingWidget(ClosingDock):
         self.this_slice = QRadioButton("This slice")
         self.whole_stack = QRadioButton("Whole stack, linked through z")
         self.this_slice.setChecked(True)
+        self.this_slice.setToolTip("The slice that the viewer shows, into a Labels layer")
+        self.whole_stack.setToolTip("A job on disk, which can be paused and goes on after a stop")
         layout.addWidget(self.this_slice)
         layout.addWidget(self.whole_stack)
         self.stack = StackBox(box)

@@ -21,6 +21,7 @@ class JobBar(QWidget):
         super().__init__(parent)
         self.bar = QProgressBar()
         self.stop = QPushButton("Stop")
+        self.stop.setToolTip("End the job; what it has written stays, and Ctrl+Z takes it back")
         self.stop.clicked.connect(lambda _=False: self.stopped.emit())
         line = QHBoxLayout(self)
         line.setContentsMargins(0, 0, 0, 0)

@@ -29,6 +29,8 @@ class ModelBox(QWidget):
         super().__init__(parent)
         self.model = ModelChooser(self)
         self.device = DeviceChooser(self)
+        self.model.setToolTip("The network; others are downloaded when they are first used")
+        self.device.setToolTip("Where it runs; auto takes a GPU where there is one")
         self._runner = Runner(self)
         self._predictor: object | None = None
         self._waiting: list[Callable[[object], object]] = []

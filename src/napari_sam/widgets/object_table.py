@@ -21,10 +21,13 @@ from qtpy.QtWidgets import (
 
 from napari_sam.viewer.entries import ObjectEntry
 from napari_sam.widgets.object_model import ObjectModel
-from napari_sam.widgets.workers import report_error
+from napari_sam.widgets.workers import report_refusal
 
 if TYPE_CHECKING:
     from napari_sam.viewer.session import Session
+
+_NAMED = 6
+"""Of more objects, what was done is told without their numbers."""
 
 
 class ObjectTableWidget(QWidget):
@@ -39,13 +42,20 @@ class ObjectTableWidget(QWidget):
         data axes that they are on; or None.
     take_up : callable
         Lists the objects that the layer shows and the table does not.
+    say : callable, optional
+        Shows what was done.
     """
 
     def __init__(
-        self, session: Session, split_line: Callable[[], Any], take_up: Callable[[], object]
+        self,
+        session: Session,
+        split_line: Callable[[], Any],
+        take_up: Callable[[], object],
+        say: Callable[[str], None] = lambda _: None,
     ) -> None:
         super().__init__()
         self._session = session
+        self._say = say
         self._split_line = split_line
         self._take_up = take_up
         self._selecting = False
@@ -109,19 +119,20 @@ class ObjectTableWidget(QWidget):
 
     def _buttons(self) -> QGridLayout:
         grid = QGridLayout()
-        acts: tuple[tuple[str, str, Callable[[list[int]], object]], ...] = (
-            ("Delete", "Delete the selected objects", self._session.objects.delete),
-            ("Merge", "Merge the selected objects into the first", self._session.objects.merge),
-            ("Split", "Cut along the last line drawn in the Shapes layer", self._split),
-            ("Class ...", "Give the selected objects a class", self._class),
-            ("Reopen", "Take up the object's prompts again", self._reopen),
-            ("Reviewed", "Mark as reviewed", self._session.objects.mark_reviewed),
+        objects = self._session.objects
+        acts: tuple[tuple[str, str, Callable[[list[int]], object], str], ...] = (
+            ("Delete", "Delete the selected objects", objects.delete, "Deleted"),
+            ("Merge", "Merge the selected objects into the first", objects.merge, "Merged"),
+            ("Split", "Cut along the last line drawn in the Shapes layer", self._split, "Split"),
+            ("Class ...", "Give the selected objects a class", self._class, ""),
+            ("Reopen", "Take up the object's prompts again", self._reopen, "Reopened"),
+            ("Reviewed", "Mark as reviewed", objects.mark_reviewed, "Marked as reviewed:"),
         )
-        for place, (text, tooltip, act) in enumerate(acts):
+        for place, (text, tooltip, act, done) in enumerate(acts):
             button = QPushButton(text)
             button.setToolTip(tooltip)
             button.setObjectName(text.lower().strip(" ."))
-            button.clicked.connect(lambda _=False, act=act: self._do(act))
+            button.clicked.connect(lambda _=False, act=act, done=done: self._do(act, done))
             grid.addWidget(button, *divmod(place, 3))
         take_up = QPushButton("Take up objects of the layer")
         take_up.setToolTip("List objects that are drawn but not listed, such as those of a file")
@@ -130,7 +141,8 @@ class ObjectTableWidget(QWidget):
         grid.addWidget(take_up, grid.rowCount(), 0, 1, 3)
         return grid
 
-    def _do(self, act: Callable[[list[int]], object]) -> None:
+    def _do(self, act: Callable[[list[int]], object], done: str) -> None:
+        """Act on the selected objects, and say that it is `done`."""
         chosen = self.chosen
         if not chosen:
             self.count.setText("Select rows first")
@@ -138,7 +150,14 @@ class ObjectTableWidget(QWidget):
         try:
             act(chosen)
         except ValueError as error:
-            report_error(error)
+            self.count.setText(str(error))
+            report_refusal(error)
+            return
+        if done:
+            one = chosen[:1] if act in (self._split, self._reopen) else chosen
+            names = ", ".join(map(str, one)) if len(one) <= _NAMED else ""
+            which = f"object{'s' * (len(one) > 1)} {names}" if names else f"{len(one)} objects"
+            self._say(f"{done} {which}; Ctrl+Z takes it back")
 
     def _split(self, chosen: list[int]) -> None:
         line = self._split_line()

@@ -22,7 +22,7 @@ from napari_sam.segmentation.doubt import MAX_DOUBT
 from napari_sam.viewer.labels_output import OVERLAPS, check_writable, image_of
 from napari_sam.widgets.axis_chooser import AxisChooser
 from napari_sam.widgets.choosers import LayerChooser
-from napari_sam.widgets.workers import report_error
+from napari_sam.widgets.workers import report_refusal
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -71,7 +71,9 @@ class OutputBox(QGroupBox):
         form = QFormLayout()
         layout.addLayout(form)
         self.labels = LayerChooser(viewer, (Labels,), nothing="new layer", parent=self)
+        self.labels.setToolTip("The Labels layer that objects are written into")
         self.label_id = QSpinBox()
+        self.label_id.setToolTip("The number that the next objects get in the Labels layer")
         self.label_id.setRange(0, 2**31 - 1)
         self.label_id.setSpecialValueText("next free")
         self.category = QComboBox()
@@ -80,6 +82,7 @@ class OutputBox(QGroupBox):
         self.overlap = QComboBox()
         for name in OVERLAPS:
             self.overlap.addItem(OVERLAP_TITLES[name], name)
+        self.overlap.setToolTip("What a commit does where other objects lie already")
         form.addRow("Labels", self.labels)
         form.addRow("Label", self.label_id)
         form.addRow("Class", self.category)
@@ -132,7 +135,7 @@ class OutputBox(QGroupBox):
             if layer is not None:
                 check_writable(layer)
         except ValueError as error:
-            report_error(error)
+            report_refusal(error)
             return None
         return layer
 

@@ -32,6 +32,7 @@ from napari_sam.viewer.layers import (
 )
 from napari_sam.viewer.places import data_at
 from napari_sam.widgets.choosers import LayerChooser
+from napari_sam.widgets.corners import ends, meets, rectangle, thinned, within
 from napari_sam.widgets.gestures import GestureCalls, Gestures, Path
 from napari_sam.widgets.keys import Call, KeyMap, unbind
 from napari_sam.widgets.prompt_layers import (
@@ -39,6 +40,7 @@ from napari_sam.widgets.prompt_layers import (
     add_point,
     add_points_layer,
     add_shape,
+    edge_width,
     polarity_of,
     remove_prompts,
     set_polarity,
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
 _PAST = ("added", "removed", "changed")
 _SCRIBBLE_POINTS = 8
 _LASSO_CORNERS = 96
+_OUTSIDE = "That is outside of the image: nothing was added"
 _SHAPES = {"box": "rectangle", "lasso": "polygon"}
 
 
@@ -79,6 +82,8 @@ class PromptBoard(QGroupBox):
     drawing = Signal(str, object)
     """Kind and corners (N, 2) of what is being drawn; the kind is empty at its end."""
     wheeled = Signal(int)
+    refused = Signal(str)
+    """Why a click or a gesture is no prompt."""
 
     def __init__(
         self, viewer: ViewerModel, image: Callable[[], Image | None], parent: QWidget
@@ -182,7 +187,7 @@ class PromptBoard(QGroupBox):
             drawn = read_shapes(self._viewer, image, self.shape_layer, plane)
             boxes, outline = drawn.boxes, drawn.outlines[-1] if drawn.outlines else None
             for line in drawn.lines:
-                along = _thinned(line, _SCRIBBLE_POINTS)
+                along = thinned(line, _SCRIBBLE_POINTS)
                 points = np.concatenate([points, along])
                 labels = np.concatenate([labels, np.ones(len(along), np.int64)])
         box = boxes[-1] if boxes else None
@@ -225,6 +230,9 @@ class PromptBoard(QGroupBox):
         plane = plane_in_view(self._viewer, image)
         if plane is not None:  # what is shown may lie beside where the viewer stands
             place = plane.onto(place[None])[0]
+            if not within(plane.in_plane(place[None]), plane).all():
+                self.refused.emit(_OUTSIDE)
+                return
         self._waiting.add(layer, image, place, inside=inside == positive)
         self.changed.emit()
 
@@ -243,6 +251,8 @@ class PromptBoard(QGroupBox):
             ("Points", self.points, self.new_points, "Click objects in a new Points layer"),
             ("Boxes", self.boxes, self.new_boxes, "Draw boxes in a new Shapes layer"),
         )
+        self.points.setToolTip("The Points layer whose points are the prompts")
+        self.boxes.setToolTip("The Shapes layer whose boxes and outlines are prompts, too")
         for row, (name, chooser, make, tooltip) in enumerate(rows):
             button = QPushButton("New")
             button.setToolTip(tooltip)
@@ -251,6 +261,7 @@ class PromptBoard(QGroupBox):
             grid.addWidget(QLabel(name), row, 0)
             grid.addWidget(chooser, row, 1)
             grid.addWidget(button, row, 2)
+            self.setTabOrder(chooser, button)
         grid.setColumnStretch(1, 1)
         self.polarity = {POSITIVE: QPushButton(), NEGATIVE: QPushButton()}
         line = QHBoxLayout()
@@ -311,22 +322,26 @@ class PromptBoard(QGroupBox):
             self.hovered.emit(found[0])
 
     def _dragging(self, kind: str, path: Path) -> None:
-        corners = self._in_plane(_box(path) if kind == "box" else path)
+        corners = self._in_plane(ends(path) if kind == "box" else path)
         if corners is not None:
-            self.drawing.emit(kind, corners if kind != "box" else _rectangle(corners))
+            self.drawing.emit(kind, corners if kind != "box" else rectangle(corners))
 
     def _dropped(self, kind: str, path: Path, inside: bool) -> None:  # noqa: FBT001
         self.drawing.emit("", None)
-        corners = self._in_plane(_box(path) if kind == "box" else path)
+        corners = self._in_plane(ends(path) if kind == "box" else path)
         image = self._image()
         if corners is None or image is None:
             return
         plane = shown_plane(self._viewer, image)
+        corners = corners[within(corners, plane)] if kind == "scribble" else corners
+        if not len(corners) or not meets(corners, plane):
+            self.refused.emit(_OUTSIDE)  # there, it would keep every later prompt from an answer
+            return
         if kind == "scribble":
             self._scribble(plane, corners, inside=inside)
             return
         if kind == "lasso":
-            corners = _thinned(corners, _LASSO_CORNERS)
+            corners = thinned(corners, _LASSO_CORNERS)
             if len(corners) < 3:
                 return
         with self._silence():
@@ -336,8 +351,9 @@ class PromptBoard(QGroupBox):
             drawn = read_shapes(self._viewer, image, shapes, plane)
             if not self.keeps_boxes:
                 self._looks.remove(shapes, drawn.indices)
-            outline = _rectangle(corners) if kind == "box" else corners
-            add_shape(self._viewer, shapes, image, plane.lifted(outline), _SHAPES[kind])
+            outline = rectangle(corners) if kind == "box" else corners
+            width = edge_width(self._viewer, shapes)
+            add_shape(self._viewer, shapes, image, plane.lifted(outline), _SHAPES[kind], width)
             shapes.selected_data = set()
         self.changed.emit()
 
@@ -351,7 +367,7 @@ class PromptBoard(QGroupBox):
         positive = polarity_of(layer) == POSITIVE
         with self._silence():
             self._waiting.put()
-            for place in plane.lifted(_thinned(corners, _SCRIBBLE_POINTS)):
+            for place in plane.lifted(thinned(corners, _SCRIBBLE_POINTS)):
                 add_point(self._viewer, layer, image, place, inside=inside == positive)
         self.changed.emit()
 
@@ -379,18 +395,3 @@ class PromptBoard(QGroupBox):
         if image is None or plane is None:
             return None
         return plane.in_plane(np.array([data_at(self._viewer, image, at) for at in path]))
-
-
-def _box(path: Path) -> Path:
-    return [path[0], path[-1]]
-
-
-def _rectangle(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    (top, left), (bottom, right) = corners.min(0), corners.max(0)
-    return np.array([[top, left], [top, right], [bottom, right], [bottom, left]])
-
-
-def _thinned(corners: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Return at most so many of corners (N, 2), evenly, the ends among them."""
-    chosen = np.unique(np.linspace(0, len(corners) - 1, min(count, len(corners))).round())
-    return np.asarray(corners[chosen.astype(int)])

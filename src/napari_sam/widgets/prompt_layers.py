@@ -13,6 +13,7 @@ from napari_sam.viewer.layers import (
     NEGATIVE,
     POSITIVE,
     Plane,
+    camera_of,
     level_0,
     placement,
     prompts_from_points,
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 POINTS_NAME = "SAM points"
 BOXES_NAME = "SAM boxes"
+POINT_PIXELS = (8, 14)
+"""Least and most of a point's diameter on the screen: it is seen, and hides no small object."""
+_EDGE_PIXELS = 2.0
 COLOURS = {POSITIVE: "#2ecc71", NEGATIVE: "#ff4d4d"}
 
 
@@ -44,6 +48,7 @@ def add_points_layer(viewer: ViewerModel, image: Image) -> Points:
             face_color=COLOURS[POSITIVE],
             border_color="white",
             size=_point_size(image),
+            canvas_size_limits=POINT_PIXELS,
             **placement(image),
         )
     )
@@ -143,10 +148,24 @@ def _add_shapes(
 
 
 def add_shape(
-    viewer: ViewerModel, shapes: Shapes, image: Image, corners: NDArray[np.floating], kind: str
+    viewer: ViewerModel,
+    shapes: Shapes,
+    image: Image,
+    corners: NDArray[np.floating],
+    kind: str,
+    width: float | None = None,
 ) -> None:
-    """Add a shape with corners (N, ndim) in image data coordinates."""
-    shapes.add(to_data(viewer, shapes, image, corners), shape_type=kind)
+    """Add a shape with corners (N, ndim) in image data coordinates, with edges of a width.
+
+    The width is in data coordinates of the Shapes layer; by default it is the layer's own.
+    """
+    shapes.add(to_data(viewer, shapes, image, corners), shape_type=kind, edge_width=width)
+
+
+def edge_width(viewer: ViewerModel, shapes: Shapes) -> float:
+    """Return how wide edges are, in data coordinates, that look the same at every zoom."""
+    pixel = float(np.abs(shapes.scale[-2:]).mean()) * float(camera_of(viewer).zoom)
+    return _EDGE_PIXELS / pixel if pixel > 0 else _EDGE_PIXELS
 
 
 def remove_prompts(

@@ -9,29 +9,17 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image
 from qtpy.QtCore import QTimer
 from qtpy.QtGui import QHideEvent, QShowEvent
-from qtpy.QtWidgets import (
-    QFormLayout,
-    QHBoxLayout,
-    QLabel,
-    QPushButton,
-    QVBoxLayout,
-)
 
 from napari_sam.viewer.layers import plane_in_view, shown_plane
 from napari_sam.viewer.napari_private import unwrapped
-from napari_sam.widgets.candidates import CandidateButtons
-from napari_sam.widgets.choosers import LayerChooser
 from napari_sam.widgets.closing_dock import ClosingDock
 from napari_sam.widgets.dock_keys import DockKeys
-from napari_sam.widgets.hovering import Hovering
-from napari_sam.widgets.job_bar import JobBar
 from napari_sam.widgets.live import LatestWins
-from napari_sam.widgets.models import ModelBox
-from napari_sam.widgets.output_box import OutputBox
-from napari_sam.widgets.prompt_board import PromptBoard
 from napari_sam.widgets.resting import Resting
-from napari_sam.widgets.session_jobs import INVITATION, SessionJobs, close_journals
-from napari_sam.widgets.workers import Runner, report_error
+from napari_sam.widgets.segment_page import SegmentPage
+from napari_sam.widgets.session_jobs import SessionJobs, close_journals
+from napari_sam.widgets.words import INVITATION, NO_IMAGE, READY, answered, is_of_an_answer
+from napari_sam.widgets.workers import Runner, report_error, report_refusal
 
 if TYPE_CHECKING:
     import napari
@@ -113,7 +101,8 @@ class SegmentWidget(ClosingDock):
                 category=self.output.category.currentText(),
             )
         except ValueError as error:
-            report_error(error)
+            self._say(str(error))
+            report_refusal(error)
             return None
         self.show_written(session)
         self._remove_prompts()
@@ -165,33 +154,12 @@ class SegmentWidget(ClosingDock):
     # building
 
     def _build(self) -> None:
-        layout = QVBoxLayout(self)
-        self.image = LayerChooser(self.viewer, (Image,), parent=self)
-        self.models = ModelBox(self)
-        top = QFormLayout()
-        top.addRow("Image", self.image)
-        layout.addLayout(top)
-        layout.addWidget(self.models)
-        self.prompts = PromptBoard(self.viewer, self._image, self)
-        self.candidates = CandidateButtons(self)
-        self.output = OutputBox(self.viewer, self.image, self)
-        self.hovering = Hovering(self._live, lambda: self._session, self)
-        self.anew = QPushButton("Start over")
-        self.anew.setToolTip("Put aside what was done to this image, and begin anew")
-        self.all_keys = QPushButton("Keys ...")
-        line = QHBoxLayout()
-        line.addWidget(self.all_keys)
-        line.addWidget(self.anew)
-        for part in (self.hovering, self.prompts, self.candidates, self.output):
-            layout.addWidget(part)
-        layout.addLayout(line)
-        self.status = QLabel(INVITATION)
-        self.status.setWordWrap(True)
-        self.status.setMinimumHeight(3 * self.status.fontMetrics().lineSpacing())
-        self.job_bar = JobBar(self)
-        layout.addWidget(self.job_bar)
-        layout.addWidget(self.status)
-        layout.addStretch(1)
+        page = SegmentPage(self, self.viewer, self._live, self._image, lambda: self._session)
+        self.image, self.models, self.hovering = page.image, page.models, page.hovering
+        self.prompts, self.candidates, self.output = page.prompts, page.candidates, page.output
+        self.all_keys, self.anew = page.all_keys, page.anew
+        self.job_bar, self.status = page.job_bar, page.status
+        self._invite()
 
     def _connect(self) -> None:
         self.models.status.connect(self._say)
@@ -203,6 +171,7 @@ class SegmentWidget(ClosingDock):
         self.keys = DockKeys(self, self._actions(), self._peek)
         self.prompts.changed.connect(self._prompts_changed)
         self.prompts.hovered.connect(self.hovering.ask)
+        self.prompts.refused.connect(self._say)
         self.hovering.status.connect(self._say)
         self.hovering.unseen.connect(lambda request: self._pages.ask("hovered", request.embed))
         self.prompts.reopened.connect(self.jobs.reopen)
@@ -249,7 +218,7 @@ class SegmentWidget(ClosingDock):
 
     def _image(self) -> Image | None:
         if self.image.layer is None:
-            self._say("Open an image first")
+            self._say(NO_IMAGE)
         return self.image.layer
 
     def _schedule(self, event: object = None) -> None:  # noqa: ARG002
@@ -263,7 +232,9 @@ class SegmentWidget(ClosingDock):
             self.jobs.opening.close(self._session)
             self._session = None
             self._open_sessions.clear()
-            self._say(INVITATION)
+            self._invite()
+        elif self.image.layer is None or self.status.text() == NO_IMAGE:
+            self._invite()
         self._show_candidates()
         self._schedule()
 
@@ -291,6 +262,8 @@ class SegmentWidget(ClosingDock):
             return
         if request.asked.is_empty:
             session.drop_answer()
+            if is_of_an_answer(self.status.text()):
+                self._say(READY)
             self._look_ahead()
             return
         if not request.is_embedded:
@@ -317,6 +290,9 @@ class SegmentWidget(ClosingDock):
             return
         self._session = session
         self._open_sessions.append(session)
+        plane = plane_in_view(self.viewer, session.image)
+        if plane is not None:
+            session.overlays.prepare(plane)
         self.output.labels.choose(session.labels)
         session.prompts_restored.connect(self._restored)
         session.shown.connect(self._show_candidates)
@@ -331,9 +307,7 @@ class SegmentWidget(ClosingDock):
         if kind == "hover":
             self.hovering.show_answer(session, answer, seconds)
         elif session.apply(answer):
-            diameter = session.object_diameter
-            size = "" if diameter is None else f"; objects of about {diameter:.0f} px"
-            self._say(f"Answered in {seconds * 1000:.0f} ms{size}")
+            self._say(answered(seconds, session.object_diameter))
             turbo = self._turbo and self._prompted
             if (turbo or self._commit_next) and not self._live.is_asked("prompt"):
                 self._commit_next, self._prompted = None, False
@@ -394,6 +368,10 @@ class SegmentWidget(ClosingDock):
     def _objects_changed(self) -> None:
         known = {} if self._session is None else self._session.objects.table.categories
         self.output.offer(list(known))
+
+    def _invite(self) -> None:
+        """Say what to begin with."""
+        self._say(NO_IMAGE if self.image.layer is None else INVITATION)
 
     def _say(self, text: str) -> None:
         self.status.setText(text)

@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
-import collections
 import uuid
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from napari.utils.notifications import show_info
 
-from napari_sam.viewer.layers import shown_plane, visible_part
+from napari_sam.viewer.layers import highest_label, shown_plane, visible_part
 from napari_sam.viewer.projection import check_coincides
-from napari_sam.viewer.requests import highest_label
 from napari_sam.widgets.session_dock import SessionDock
 from napari_sam.widgets.session_opening import SessionOpening
 from napari_sam.widgets.table_dock import TableDock
-from napari_sam.widgets.workers import Runner, report_error
+from napari_sam.widgets.words import BUSY, counted, told, told_of_drafts
+from napari_sam.widgets.workers import Runner, report_refusal
 
 if TYPE_CHECKING:
     from napari_sam.segmentation.progress import Progress
-    from napari_sam.viewer.drafts import Draft, Written
+    from napari_sam.viewer.drafts import Draft
     from napari_sam.viewer.layers import Plane
     from napari_sam.viewer.propagate import CarriedSlice
     from napari_sam.viewer.requests import PredictRequest
     from napari_sam.viewer.session import Session
     from napari_sam.widgets.job_bar import JobBar
-
-
-INVITATION = "Make a Points layer (New) and click an object"
-"""What the dock says until there is a session."""
-BUSY = "Another job is under way in this dock: wait for its end, or press Stop"
-"""What is told of a job that is not begun."""
 
 
 def new_group() -> str:
@@ -42,24 +35,6 @@ def close_journals(sessions: list[Session], *_: object) -> None:
     """Close the journals of a dock that Qt deletes; its layers go with their viewer."""
     for session in sessions:
         session.objects.close()
-
-
-def told(summary: Any) -> str:
-    """Return what came of a propagation, for people."""
-    slices = sum(len(filled) for filled in summary.filled.values())
-    reasons = collections.Counter(end.reason for end in summary.ended)
-    why = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items()))
-    return f"Filled {slices} slices of {len(summary.filled)} objects; ends: {why}"
-
-
-def told_of_drafts(written: Written) -> str:
-    """Return what came of drafts, for people."""
-    if not (written.objects or written.left):
-        return "Nothing new was found"
-    places = "place" if written.left == 1 else "places"
-    left = f", {written.left} doubtful {places} left" if written.left else ""
-    after = "; Ctrl+Z takes them back, J reviews them" if written.objects else ""
-    return f"{written.objects} drafts{left}{after}"
 
 
 class SessionJobs:
@@ -121,7 +96,7 @@ class SessionJobs:
                 axis=self._dock.output.along.axis,
             )
         except ValueError as error:
-            report_error(error)
+            self._refuse(error)
             return
         group = new_group()
         self.start(
@@ -192,8 +167,11 @@ class SessionJobs:
         if session is None or plane is None or not len(session.objects.table):
             self._say("Commit an object first")
             return
+        if self._dock.output.along.axis is None:
+            self._say("A single image has no slices to propagate through")
+            return
         count = session.objects.stop(self.table.chosen(), plane)
-        self._say(f"Propagation of {count} objects ends before this slice")
+        self._say(f"Propagation of {counted(count, 'object')} ends before this slice")
 
     def _carried(self, session: Session, carried: CarriedSlice, group: str) -> None:
         session.objects.write_carried(carried, group)
@@ -341,10 +319,10 @@ class SessionJobs:
             try:
                 written = session.add_drafts(plane, drafts, origin, max_doubt=max_doubt)
             except (ValueError, OverflowError) as error:
-                report_error(error)
+                self._refuse(error)
                 return
             self._dock.show_written(session)
-            self._say(told_of_drafts(written))
+            self._say(told_of_drafts(written, origin))
 
         self.start(session, counted, on_result=write)
 
@@ -370,6 +348,11 @@ class SessionJobs:
             on_end=self._bar.end,
             title=f"working on {session.image.name!r}",
         )
+
+    def _refuse(self, error: Exception) -> None:
+        """Tell why something is not done, in the dock and beside the image."""
+        self._say(str(error))
+        report_refusal(error)
 
     def _request(self, session: Session) -> PredictRequest | None:
         """Take down what is shown and prompted; None, with a word, where that cannot be."""

@@ -18,16 +18,12 @@ from napari_sam.viewer.labels_output import (
 )
 from napari_sam.viewer.layers import level_0
 from napari_sam.widgets.session_dock import SessionDock
+from napari_sam.widgets.words import READY
 from napari_sam.widgets.workers import Runner, report_error
 
 if TYPE_CHECKING:
     from napari_sam.viewer.recovery import ObjectSet, OpenedJournal
     from napari_sam.viewer.session import Session
-
-READY = (
-    "Click an object; Shift+click what is not part of it; drag a box; Alt+drag around it; "
-    "Ctrl+drag along it; Enter commits"
-)
 
 
 class _Found(NamedTuple):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari_sam.viewer.layers import read_shapes, shown_plane, to_data
 from napari_sam.widgets.object_table import ObjectTableWidget
 from napari_sam.widgets.session_dock import SessionDock
+from napari_sam.widgets.words import counted
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,7 +45,7 @@ class TableDock:
             self._dock.open_then(self.open)
             return
         self.close()
-        self.widget = ObjectTableWidget(session, self._line, self.take_up)
+        self.widget = ObjectTableWidget(session, self._line, self.take_up, self._say)
         self._dock.viewer.window.add_dock_widget(self.widget, name="Objects", area="right")
 
     def close(self) -> None:
@@ -77,7 +78,8 @@ class TableDock:
 
         def write(found: Sequence[ObjectEntry]) -> None:
             count = session.objects.take_up(found)
-            self._say(f"Took up {count} objects of the layer" if count else "All are listed")
+            taken = f"Took up {counted(count, 'object')} of the layer"
+            self._say(taken if count else "All objects of the layer are listed")
 
         self._start(session, lambda: iter_unlisted(data, listed), on_result=write)
 

@@ -17,7 +17,7 @@ from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, TypeVar
 
 from napari.qt.threading import GeneratorWorker
-from napari.utils.notifications import notification_manager
+from napari.utils.notifications import notification_manager, show_warning
 from qtpy.QtCore import QObject, QTimer
 from qtpy.QtWidgets import QApplication, QWidget
 
@@ -219,6 +219,11 @@ def report_error(error: BaseException) -> None:
     """
     notification_manager.receive_error(type(error), error, error.__traceback__)
     QTimer.singleShot(0, lambda: _forget_locals(error))
+
+
+def report_refusal(error: BaseException) -> None:
+    """Show why something that a person asked for is not done: no fault, so without a traceback."""
+    show_warning(str(error))
 
 
 def _forget_locals(error: BaseException | None) -> None:
