@@ -13,10 +13,10 @@ import napari_sam
 HEAVY = ("torch", "napari", "qtpy", "zarr", "dask", "skimage", "scipy")
 
 
-def loaded_by(statement):
+def loaded_by(statement, warnings="error"):
     """Return which of the heavy packages a fresh interpreter has loaded after a statement."""
     script = f"{statement}\nimport json, sys\nprint(json.dumps(sorted(sys.modules)))"
-    command = [sys.executable, "-W", "error", "-c", script]
+    command = [sys.executable, "-W", warnings, "-c", script]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return set(HEAVY) & set(json.loads(output))
 
@@ -40,6 +40,8 @@ def test_importing_is_light(statement):
 @pytest.mark.needs_qt
 def test_docks_load_no_torch_before_they_are_used():
     assert "torch" not in loaded_by("import napari_sam.widgets")
+    assert "torch" not in loaded_by("import napari_sam.widgets.segment", "ignore")
+    assert "torch" not in loaded_by("from napari_sam.model import known_models; known_models()")
 
 
 @pytest.mark.needs_layers

@@ -5,7 +5,7 @@ import pytest
 from napari.components import ViewerModel
 
 from napari_sam.segmentation.propagation import PropagateConfig
-from napari_sam.viewer.propagate import CarriedSlice, iter_carry, propagate_request, stack_axes
+from napari_sam.viewer.propagate import CarriedSlice, iter_carry, propagate_request
 from napari_sam.viewer.session import Session
 from tests.oracle import OraclePredictor
 
@@ -212,10 +212,3 @@ def test_objects_are_carried_along_any_axis_of_several_slices():
     assert filled == [[0, 4], [1, 4], [2, 4]]
     with pytest.raises(ValueError, match=r"of \[0, 1\], got 2"):
         propagate_request(*there, axis=2)
-
-
-def test_the_likeliest_axis_is_the_last_that_is_no_channel():
-    assert stack_axes([0, 1], (9, 3, 60, 80)) == [1, 0]
-    assert stack_axes([0, 1], (9, 3, 60, 80), ("z", "C", "y", "x")) == [0, 1]
-    assert stack_axes([0, 1], (9, 1, 60, 80)) == [0]
-    assert stack_axes([0], (1, 60, 80)) == []

@@ -8,6 +8,8 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import QTimer
 
 from napari_sam.widgets import EverythingWidget, SegmentWidget
+from napari_sam.widgets.run_box import PURPOSE
+from napari_sam.widgets.words import NO_IMAGE
 from tests.oracle import OraclePredictor
 
 SQUARE = np.s_[5:15, 5:15]
@@ -349,3 +351,12 @@ def test_a_dock_that_is_gone_no_longer_listens(viewer, qtbot):
     viewer.add_image(drawn(), name="another")
     viewer.layers.remove("renamed")
     qtbot.wait(100)
+
+
+def test_everything_says_what_to_do_once_there_is_an_image(viewer):
+    dock = EverythingWidget(viewer)
+    viewer.window.add_dock_widget(dock, name="Everything")
+    dock.run()
+    assert dock.status.text() == NO_IMAGE
+    viewer.add_image(drawn())
+    assert dock.status.text() == PURPOSE

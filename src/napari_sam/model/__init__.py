@@ -1,9 +1,18 @@
-"""The network: image encoders, prompt encoder, mask decoder, instance decoder; torch only."""
+"""The network: image encoders, prompt encoder, mask decoder, instance decoder; torch only.
 
-from napari_sam.model.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
-from napari_sam.model.devices import available_devices, resolve_device
-from napari_sam.model.registry import ModelEntry, known_models, load_model
-from napari_sam.model.sam import EncodedImage, PromptBatch, Sam
+The names are loaded on first use: which models there are is known without loading torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from napari_sam.model.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
+    from napari_sam.model.devices import available_devices, resolve_device
+    from napari_sam.model.registry import ModelEntry, known_models, load_model
+    from napari_sam.model.sam import EncodedImage, PromptBatch, Sam
 
 __all__ = [
     "CheckpointError",
@@ -18,3 +27,29 @@ __all__ = [
     "resolve_device",
     "write_checkpoint",
 ]
+
+_HOMES = {
+    "CheckpointError": "checkpoints",
+    "EncodedImage": "sam",
+    "ModelEntry": "registry",
+    "PromptBatch": "sam",
+    "Sam": "sam",
+    "available_devices": "devices",
+    "known_models": "registry",
+    "load_model": "registry",
+    "read_checkpoint": "checkpoints",
+    "resolve_device": "devices",
+    "write_checkpoint": "checkpoints",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load a public name on first use (PEP 562)."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return sorted(__all__)

@@ -3,6 +3,8 @@
 A file is looked for in the folder that the environment variable ``NAPARI_SAM_MODELS`` names, then
 in the user's cache; only then is it downloaded. Its sha256 is checked. ``nano`` is in the package.
 Models of micro-sam are known where their files are.
+
+What models there are is known without torch: docks offer them before anything is run.
 """
 
 from __future__ import annotations
@@ -13,14 +15,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pooch
-import torch
 
-from napari_sam.model.checkpoints import CheckpointError, read_checkpoint
-from napari_sam.model.devices import resolve_device
 from napari_sam.model.micro_sam import found_models
-from napari_sam.model.sam import Sam
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_sam.model.sam import Sam
 
 MODELS_FOLDER_VARIABLE = "NAPARI_SAM_MODELS"
 _OFFICIAL = "https://dl.fbaipublicfiles.com/segment_anything/"
@@ -150,6 +154,9 @@ def load_model(
     CheckpointError
         If the file is damaged or holds another network.
     """
+    from napari_sam.model.checkpoints import read_checkpoint
+    from napari_sam.model.devices import resolve_device
+
     target = resolve_device(device)
     path = find_checkpoint(name_or_path, on_progress=on_progress)
     return read_checkpoint(path).to(target)
@@ -190,6 +197,8 @@ def _verified(entry: ModelEntry, path: Path) -> Path:
         return path
     found = sha256_of(path)
     if found != entry.sha256:
+        from napari_sam.model.checkpoints import CheckpointError
+
         raise CheckpointError(
             f"{path.name} is damaged: sha256 is {found[:8]}..., expected {entry.sha256[:8]}...; "
             f"delete {str(path)!r} and load again"

@@ -24,11 +24,11 @@ from napari_sam.viewer.history import Change
 from napari_sam.viewer.labels_output import LabelsOutput, changed_patch
 from napari_sam.viewer.layers import Plane
 from napari_sam.viewer.requests import PredictRequest
+from napari_sam.viewer.stack_axes import stack_axes
 
 if TYPE_CHECKING:
     from napari.layers import Labels
 
-_CHANNELS = ("c", "ch", "channel", "channels")
 _ROOM = 0.5
 """Room around the objects in a large image, as a share of their extent."""
 
@@ -101,30 +101,6 @@ class CarriedSlice:
     ended: tuple[tuple[int, str], ...]
     done: int
     total: int
-
-
-def stack_axes(sliced: Sequence[int], shape: Sequence[int], names: Sequence[str] = ()) -> list[int]:
-    """Return the axes that objects can be carried along, the likeliest first.
-
-    Parameters
-    ----------
-    sliced : sequence of int
-        The image's axes that are not displayed.
-    shape : sequence of int
-        The image's.
-    names : sequence of str, optional
-        What its axes are called; one that is called like a channel comes last.
-
-    Returns
-    -------
-    list of int
-        Those of more than one slice, from the last to the first.
-    """
-
-    def is_channel(axis: int) -> bool:
-        return bool(names) and names[axis].lower() in _CHANNELS
-
-    return sorted((axis for axis in reversed(sliced) if shape[axis] > 1), key=is_channel)
 
 
 def propagate_request(

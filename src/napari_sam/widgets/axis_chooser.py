@@ -8,7 +8,7 @@ from qtpy.QtCore import QSignalBlocker
 from qtpy.QtWidgets import QComboBox, QFormLayout
 
 from napari_sam.viewer.layers import level_0
-from napari_sam.viewer.propagate import stack_axes
+from napari_sam.viewer.stack_axes import stack_axes
 from napari_sam.widgets.choosers import LayerChooser
 
 if TYPE_CHECKING:

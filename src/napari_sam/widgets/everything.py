@@ -26,12 +26,12 @@ from napari_sam.widgets.config_form import ConfigForm
 from napari_sam.widgets.handing_back import HandingBack
 from napari_sam.widgets.level_box import LevelBox
 from napari_sam.widgets.models import ModelBox
-from napari_sam.widgets.run_box import RunBox
+from napari_sam.widgets.run_box import PURPOSE, RunBox
 from napari_sam.widgets.scrolling import Scrolling
 from napari_sam.widgets.stack_box import StackBox
 from napari_sam.widgets.stack_runs import StackRuns
 from napari_sam.widgets.volume_report import VolumeReportBox
-from napari_sam.widgets.words import NO_IMAGE
+from napari_sam.widgets.words import NO_IMAGE, counted
 from napari_sam.widgets.workers import Runner, report_refusal
 
 if TYPE_CHECKING:
@@ -147,9 +147,15 @@ class EverythingWidget(ClosingDock):
         outer.addWidget(self._levels_box())
         outer.addWidget(self._run_buttons())
         HandingBack(self)
+        self.image.layer_changed.connect(self._image_chosen)
         self.models.status.connect(self._say)
         self.models.failed.connect(self.cancel)
         self.models.changed.connect(self._wait_on)
+
+    def _image_chosen(self, image: Image | None) -> None:
+        """Say what may be done now, where the dock asked for an image."""
+        if image is not None and self.run_box.status.text() == NO_IMAGE:
+            self._say(PURPOSE)
 
     def _make_room(self, scroll: Scrolling, page: QWidget) -> None:
         """Make the page wide enough for what may be shown in it."""
@@ -230,7 +236,8 @@ class EverythingWidget(ClosingDock):
         if self._slice is not None:
             self._target = self._slice.show(labels)
             left = f"; {self._slice.spared!r} was worked on and stays" if self._slice.spared else ""
-            self._say(f"{int(labels.max(initial=0))} objects in {self._target.name!r}{left}")
+            count = counted(int(labels.max(initial=0)), "object")
+            self._say(f"{count} in {self._target.name!r}{left}")
 
     def _offer(self, masks: DecodedMasks | None, config: EverythingConfig) -> None:
         """Offer other thresholds and levels of the masks of a slice, where there are any."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 POINTS_NAME = "SAM points"
 BOXES_NAME = "SAM boxes"
-POINT_PIXELS = (8, 14)
+POINT_PIXELS = (5, 14)
 """Least and most of a point's diameter on the screen: it is seen, and hides no small object."""
 _EDGE_PIXELS = 2.0
 COLOURS = {POSITIVE: "#2ecc71", NEGATIVE: "#ff4d4d"}

@@ -16,6 +16,8 @@ from qtpy.QtWidgets import (
 )
 
 _STATUS_LINES = 3
+PURPOSE = "Finds every object, without prompts"
+"""What the dock says before a job."""
 
 
 class RunBox(QWidget):
@@ -35,6 +37,7 @@ class RunBox(QWidget):
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
         self.start = QPushButton("Run")
+        self.start.setToolTip("Find every object, with the settings above")
         self.pause = QPushButton("Pause")
         self.pause.setCheckable(True)
         self.pause.setToolTip("Blocks in hand are finished, then nothing is done until you resume")
@@ -50,7 +53,7 @@ class RunBox(QWidget):
         self.progress = QProgressBar()
         self.progress.setRange(0, 1)
         self.progress.setValue(0)
-        self.status = QLabel("Finds every object, without prompts")
+        self.status = QLabel(PURPOSE)
         self.status.setWordWrap(True)
         self.status.setMinimumHeight(_STATUS_LINES * self.status.fontMetrics().lineSpacing())
         self.told = QLabel()

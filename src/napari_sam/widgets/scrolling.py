@@ -5,6 +5,9 @@ from __future__ import annotations
 from qtpy.QtCore import QEvent, QObject, QSize, Qt
 from qtpy.QtWidgets import QScrollArea, QWidget
 
+_LEAST_HEIGHT = 260
+"""Pixels; less is seen of a page only by scrolling all the time."""
+
 
 class Scrolling(QScrollArea):
     """Scrolls a page up and down; it is never narrower than the page.
@@ -27,11 +30,15 @@ class Scrolling(QScrollArea):
         self.setWidget(page)
 
     def minimumSizeHint(self) -> QSize:  # noqa: N802
-        """Return the page's width and the bar's beside it, and little height."""
-        bar = self.verticalScrollBar()
-        width = max(self._page.minimumSizeHint().width(), self.least_width)
+        """Return the page's width and the bar's beside it, and some of the page's height."""
+        bar, page = self.verticalScrollBar(), self._page.minimumSizeHint()
         beside = bar.sizeHint().width() if bar else 0
-        return QSize(width + beside, super().minimumSizeHint().height())
+        width = max(page.width(), self.least_width) + beside
+        return QSize(width, min(page.height(), _LEAST_HEIGHT))
+
+    def sizeHint(self) -> QSize:  # noqa: N802
+        """Return what the page would take without scrolling, so that docks beside leave it room."""
+        return QSize(self.minimumSizeHint().width(), self._page.sizeHint().height())
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:  # noqa: N802
         """See Qt; a page that is laid out anew, as in another style, has another width."""
