@@ -23,11 +23,10 @@ from napari_sam.segmentation.everything import (
 )
 from napari_sam.segmentation.likeness import Likeness, TokenVectors, diameter
 from napari_sam.segmentation.mask_prompts import inner_points, point_and_box
-from napari_sam.segmentation.patches import MaskPatch
+from napari_sam.segmentation.patches import MaskPatch, patches_of
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.progress import Progress, run
 from napari_sam.segmentation.prompts import Prompts
-from napari_sam.segmentation.redrawing import patches_of
 
 __all__ = ["AlikeConfig", "AlikeObject", "find_alike", "iter_alike"]
 
