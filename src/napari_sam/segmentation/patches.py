@@ -41,6 +41,11 @@ class MaskPatch:
         return int(self.mask.sum())
 
     @property
+    def diameter(self) -> float:
+        """Of the disc of its area, pixels."""
+        return float(2 * np.sqrt(self.area / np.pi))
+
+    @property
     def _shape(self) -> tuple[int, int]:
         return self.mask.shape[0], self.mask.shape[1]
 
