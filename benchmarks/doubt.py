@@ -19,9 +19,9 @@ from pack import data_pack, image_parser
 
 from napari_sam.segmentation.doubt import iter_confidence
 from napari_sam.segmentation.everything import EverythingConfig, segment_everything
+from napari_sam.segmentation.patches import patches_of
 from napari_sam.segmentation.predictor import Predictor
 from napari_sam.segmentation.progress import run
-from napari_sam.segmentation.redrawing import patches_of
 from napari_sam.training.metrics import iou_matrix
 from napari_sam.training.samples import read_pack
 

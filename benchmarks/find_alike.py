@@ -23,9 +23,8 @@ from napari_sam.segmentation.alike import AlikeConfig, find_alike
 from napari_sam.segmentation.embedding import ImageEmbedding
 from napari_sam.segmentation.everything import EverythingConfig, instances_in
 from napari_sam.segmentation.likeness import better_scale
-from napari_sam.segmentation.patches import MaskPatch
+from napari_sam.segmentation.patches import MaskPatch, patches_of
 from napari_sam.segmentation.predictor import Predictor
-from napari_sam.segmentation.redrawing import patches_of
 from napari_sam.training.metrics import count_matches
 from napari_sam.training.samples import Sample, read_pack
 

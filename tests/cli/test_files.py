@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from napari_sam.cli import main
 from napari_sam.cli.files import read_image, write_labels
 
 
@@ -66,3 +67,10 @@ def test_colours_that_lie_one_behind_the_other_are_a_picture(tmp_path):
     tifffile.imwrite(tmp_path / "stack.tif", planes, photometric="minisblack", **options)
     with pytest.raises(ValueError, match=r"\(3, 20, 30\), expected .* use `napari-sam volume`"):
         read_image(tmp_path / "stack.tif")
+
+
+@pytest.mark.parametrize("words", [["segment", "--point", "1,1"], ["everything"]])
+def test_a_folder_is_refused_before_the_image_is_read(words, tmp_path, capsys):
+    (tmp_path / "labels.tif").mkdir()
+    assert main([*words, "nowhere.png", "-o", str(tmp_path / "labels.tif")]) == 1
+    assert "labels.tif' is a folder; choose a file" in capsys.readouterr().err

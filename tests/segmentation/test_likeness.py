@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from napari_sam.segmentation.geometry import Geometry
-from napari_sam.segmentation.likeness import Likeness, TokenVectors, better_scale, diameter
+from napari_sam.segmentation.likeness import Likeness, TokenVectors, better_scale
 from napari_sam.segmentation.patches import MaskPatch
 
 
@@ -64,7 +64,7 @@ def test_the_most_alike_pixel_of_each_square():
 
 
 def test_the_diameter_is_that_of_the_disc_of_the_same_area():
-    assert diameter(block(0, 0, 10, 10)) == pytest.approx(11.28, abs=0.01)
+    assert block(0, 0, 10, 10).diameter == pytest.approx(11.28, abs=0.01)
 
 
 def test_an_image_is_seen_at_another_scale_only_where_no_example_suits():

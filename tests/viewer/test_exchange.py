@@ -211,14 +211,31 @@ def test_names_that_are_no_text_are_written(tmp_path, write, name):
     assert saved(write, tmp_path / name, layer).stat().st_size > 0
 
 
+def test_a_stack_is_written_to_tif_plane_by_plane(tmp_path):
+    read = []
+
+    class Lazy:
+        shape, dtype, ndim = (4, 30, 40), np.dtype(np.uint32), 3
+
+        def __getitem__(self, z):
+            read.append(z)
+            return np.full(self.shape[1:], z + 1, self.dtype)
+
+        def __array__(self, *_, **__):
+            raise MemoryError("read at once")
+
+    (path,) = save_tiff(str(tmp_path / "a.tif"), Lazy(), {"scale": (2, 1, 1), "units": ("um",) * 3})
+    assert tifffile.imread(path)[:, 0, 0].tolist() == [1, 2, 3, 4]
+    assert set(read) == set(range(4))
+
+
 def test_a_full_disk_leaves_the_earlier_tif(tmp_path, monkeypatch):
     path = saved(save_tiff, tmp_path / "cells.tif", layer_of(cells()))
 
-    def cut_off(file, *_, **__):
-        file.write_bytes(b"II")
+    def cut_off(*_, **__):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr(tifffile, "imwrite", cut_off)
+    monkeypatch.setattr(tifffile.TiffWriter, "write", cut_off)
     with pytest.raises(OSError, match="No space"):
         saved(save_tiff, path, layer_of(cells()))
     assert np.array_equal(tifffile.imread(path), cells())

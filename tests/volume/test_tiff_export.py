@@ -54,6 +54,14 @@ def test_the_type_holds_the_largest_id(tmp_path, stored, highest, written):
     assert source.read(0).max() == source.read(2).max() == 0
 
 
+def test_small_types_and_stacks_in_time_are_written_if_asked_for(tmp_path):
+    labels = np.arange(2 * 3 * 6 * 5).reshape(2, 3, 6, 5) % 200
+    path = write_tiff(tmp_path / "labels.tif", labels, least=np.uint8)
+    with tifffile.TiffFile(path) as file:
+        assert (file.series[0].axes, file.series[0].dtype) == ("TZYX", np.uint8)
+        np.testing.assert_array_equal(file.asarray(), labels)
+
+
 @pytest.mark.parametrize("shape", [(6, 5), (1, 6, 5), (3, 6, 3), (2, 1, 4), (3, 6, 4)])
 def test_small_shapes_keep_their_axes(tmp_path, shape):
     labels = np.arange(np.prod(shape), dtype=np.uint16).reshape(shape)
@@ -132,7 +140,7 @@ def test_a_file_appears_when_it_is_whole(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "labels", [np.zeros((3, 3)), np.zeros(3, int), np.zeros((1,) * 4, int), np.zeros((0, 3), int)]
+    "labels", [np.zeros((3, 3)), np.zeros(3, int), np.zeros((1,) * 5, int), np.zeros((0, 3), int)]
 )
 def test_what_is_no_labels_is_refused(tmp_path, labels):
     with pytest.raises(ValueError, match="must be integers"):

@@ -81,28 +81,32 @@ def check_writable(path: str | Path, image: str | Path) -> Path:
     Raises
     ------
     ValueError
-        If the suffix is not tif or png, or the image itself is there.
+        If the suffix is not tif or png, or the image itself or a folder is there.
     FileNotFoundError
         If its folder does not exist.
     """
     path = Path(path)
     if path.suffix.lower() not in (*TIFF_SUFFIXES, ".png"):
         raise ValueError(f"Labels are written as tif or png, not as {path.name!r}")
-    check_folder(path)
+    check_place(path)
     check_other(path, image)
     return path
 
 
-def check_folder(path: str | Path) -> None:
-    """Check that the folder exists that a file is to be written into.
+def check_place(path: str | Path) -> None:
+    """Check, before any work is done, that a file can lie at a path.
 
     Raises
     ------
     FileNotFoundError
-        If it does not.
+        If its folder does not exist.
+    ValueError
+        If it is a folder itself.
     """
     if not Path(path).parent.is_dir():
         raise FileNotFoundError(f"The folder of {str(path)!r} does not exist")
+    if Path(path).is_dir():
+        raise ValueError(f"{str(path)!r} is a folder; choose a file")
 
 
 def check_other(path: Path, image: str | Path) -> None:

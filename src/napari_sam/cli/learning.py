@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.cli.bars import with_bar
-from napari_sam.cli.files import check_folder
+from napari_sam.cli.files import check_place
 from napari_sam.cli.images import everything_config, predictor_of
 from napari_sam.cli.stopping import gentle_stop
 from napari_sam.model.devices import resolve_device
@@ -130,9 +130,7 @@ def evaluate(arguments: argparse.Namespace) -> None:
 def _check_files(arguments: argparse.Namespace) -> None:
     """Check that what is to be written beside the table can be."""
     for path in filter(None, (arguments.json, arguments.figure)):
-        check_folder(path)
-        if Path(path).is_dir():
-            raise ValueError(f"{path!r} is a folder; choose a file")
+        check_place(path)
     if arguments.figure is not None:
         check_picture(arguments.figure)
 

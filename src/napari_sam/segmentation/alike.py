@@ -21,13 +21,12 @@ from napari_sam.segmentation.everything import (
     EverythingPredictor,
     instances_in,
 )
-from napari_sam.segmentation.likeness import Likeness, TokenVectors, diameter
+from napari_sam.segmentation.likeness import Likeness, TokenVectors
 from napari_sam.segmentation.mask_prompts import inner_points, point_and_box
-from napari_sam.segmentation.patches import MaskPatch
+from napari_sam.segmentation.patches import MaskPatch, patches_of
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.progress import Progress, run
 from napari_sam.segmentation.prompts import Prompts
-from napari_sam.segmentation.redrawing import patches_of
 
 __all__ = ["AlikeConfig", "AlikeObject", "find_alike", "iter_alike"]
 
@@ -163,7 +162,7 @@ class _Search:
     def points(self) -> NDArray[np.intp]:
         """Return pixels (N, 2) of the most alike places, spaced by the examples' size."""
         config, likeness = self._config, self._likeness
-        wanted = config.point_spacing * min(map(diameter, self._examples))
+        wanted = config.point_spacing * min(example.diameter for example in self._examples)
         spacing = max(wanted, *(side / 2 for side in likeness.tokens.pixels_per_token))
         return likeness.peaks(spacing, config.similarity_thresh)[: config.max_points]
 

@@ -91,12 +91,19 @@ def contrast_range(image: NDArray[np.generic]) -> tuple[float, float]:
     while step > 1 and math.gcd(step, np.shape(image)[-1]) > 1:
         step += 1
     sampled = values[::step].astype(np.float64)
-    sampled = sampled[np.isfinite(sampled)]
-    if not sampled.size:
+    return finite_range(sampled[np.isfinite(sampled)])
+
+
+def finite_range(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return the percentiles 0.1 and 99.9 of finite values; where these are equal, the extremes.
+
+    0 and 1 without values.
+    """
+    if not values.size:
         return 0.0, 1.0
-    low, high = np.percentile(sampled, _PERCENTILES)
+    low, high = np.percentile(values, _PERCENTILES)
     if low == high:
-        low, high = sampled.min(), sampled.max()
+        low, high = values.min(), values.max()
     return float(low), float(high)
 
 

@@ -173,11 +173,6 @@ class Likeness:
         return np.asarray(sampled)
 
 
-def diameter(patch: MaskPatch) -> float:
-    """Return the diameter of the disc of a patch's area, pixels."""
-    return float(2 * np.sqrt(patch.area / np.pi))
-
-
 def better_scale(examples: Sequence[MaskPatch], object_diameter: float | None) -> float | None:
     """Return what object diameter an image should be embedded for, to find what is like examples.
 
@@ -194,7 +189,7 @@ def better_scale(examples: Sequence[MaskPatch], object_diameter: float | None) -
         The examples' median diameter, pixels; None where the embedding suits one of them, or they
         lie on both sides of it.
     """
-    sizes = [diameter(example) for example in examples]
+    sizes = [example.diameter for example in examples]
     if object_diameter is None or min(sizes) / _OFF < object_diameter < max(sizes) * _OFF:
         return None
     return float(np.median(sizes))
@@ -208,7 +203,7 @@ def _around(examples: Sequence[MaskPatch], shape: tuple[int, int]) -> NDArray[np
     """Return pixels (N, 2) around the examples, and in none of them."""
     found = []
     for example in examples:
-        size = diameter(example)
+        size = example.diameter
         reach = int(np.ceil(_FAR * size)) + 1
         low = np.maximum(np.subtract(example.corner, reach), 0)
         high = np.minimum(np.add(example.corner, example.mask.shape) + reach, shape)

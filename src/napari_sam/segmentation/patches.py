@@ -41,6 +41,11 @@ class MaskPatch:
         return int(self.mask.sum())
 
     @property
+    def diameter(self) -> float:
+        """Of the disc of its area, pixels."""
+        return float(2 * np.sqrt(self.area / np.pi))
+
+    @property
     def _shape(self) -> tuple[int, int]:
         return self.mask.shape[0], self.mask.shape[1]
 
@@ -97,3 +102,12 @@ class MaskPatch:
         """Return what another patch leaves of it."""
         taken = other.within(self.corner, self._shape)
         return MaskPatch.cut(self.mask & ~taken, self.corner)
+
+
+def patches_of(labels: NDArray[np.integer]) -> list[MaskPatch]:
+    """Cut the objects out of labels (H, W), in rising order of their ids."""
+    return [
+        MaskPatch.cut(labels[box] == label, (box[0].start, box[1].start))
+        for label, box in enumerate(ndimage.find_objects(labels), start=1)
+        if box is not None
+    ]

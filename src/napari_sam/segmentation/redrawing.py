@@ -10,11 +10,10 @@ from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from napari_sam.segmentation.labels import draw_in_order
 from napari_sam.segmentation.mask_prompts import point_and_box
-from napari_sam.segmentation.patches import MaskPatch
+from napari_sam.segmentation.patches import MaskPatch, patches_of
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.progress import Progress
 from napari_sam.segmentation.prompts import Prompts
@@ -70,15 +69,6 @@ def iter_redraw(
     """
     drawn = yield from iter_drawn(predictor, embedding, patches_of(labels), batch)
     return draw(drawn, (labels.shape[0], labels.shape[1]), least_share)
-
-
-def patches_of(labels: NDArray[np.integer]) -> list[MaskPatch]:
-    """Cut the objects out of labels (H, W), in rising order of their ids."""
-    return [
-        MaskPatch.cut(labels[box] == label, (box[0].start, box[1].start))
-        for label, box in enumerate(ndimage.find_objects(labels), start=1)
-        if box is not None
-    ]
 
 
 def iter_drawn(

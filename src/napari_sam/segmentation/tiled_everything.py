@@ -21,11 +21,11 @@ from napari_sam.segmentation.instance_choice import best_instances
 from napari_sam.segmentation.instance_looks import mean_instance_maps
 from napari_sam.segmentation.instances import consecutive, instances_from_maps, without_debris
 from napari_sam.segmentation.mosaic import Mosaic
-from napari_sam.segmentation.patches import MaskPatch
+from napari_sam.segmentation.patches import MaskPatch, patches_of
 from napari_sam.segmentation.progress import Progress, retold
 from napari_sam.segmentation.record_seams import merge_records
 from napari_sam.segmentation.records import FoundMask, MaskRecord
-from napari_sam.segmentation.redrawing import Drawn, draw, iter_drawn, patches_of
+from napari_sam.segmentation.redrawing import Drawn, draw, iter_drawn
 from napari_sam.segmentation.tiles import LARGE, Tile, plan_tiles, tile_overlap
 
 _NOISE = 4

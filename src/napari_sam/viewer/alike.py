@@ -18,6 +18,7 @@ from napari_sam.viewer.drafts import Draft
 from napari_sam.viewer.entries import ObjectEntry, ObjectPrompts
 from napari_sam.viewer.layers import read_array
 from napari_sam.viewer.objects import Objects
+from napari_sam.viewer.projection import check_shape
 from napari_sam.viewer.requests import PredictRequest, View
 
 if TYPE_CHECKING:
@@ -84,12 +85,7 @@ def alike_request(
             "table"
         )
     plane = request.plane
-    shape = tuple(request.array.shape)[: len(plane.index)]
-    if tuple(labels.data.shape) != shape:
-        raise ValueError(
-            f"Finding alike objects needs a Labels layer of the image's shape {shape}; "
-            f"{labels.name!r} has {tuple(labels.data.shape)}"
-        )
+    check_shape(request.array, plane, labels)
     whole = ((0, plane.shape[0]), (0, plane.shape[1]))
     return AlikeRequest(
         request=request,

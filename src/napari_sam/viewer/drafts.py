@@ -16,9 +16,8 @@ from skimage.measure import find_contours
 
 from napari_sam.segmentation.doubt import Confidence, confidence_in, iter_confidence
 from napari_sam.segmentation.everything import EverythingConfig, iter_everything
-from napari_sam.segmentation.patches import MaskPatch
+from napari_sam.segmentation.patches import MaskPatch, patches_of
 from napari_sam.segmentation.progress import Progress
-from napari_sam.segmentation.redrawing import patches_of
 from napari_sam.viewer.bounds import region_within, union
 from napari_sam.viewer.entries import (
     EntryChange,

@@ -33,7 +33,6 @@ from napari_sam.viewer.feature_columns import (
     named_apart,
     pop_scores,
 )
-from napari_sam.whole_files import replacing
 
 LayerData = tuple[Any, dict[str, Any], str]
 
@@ -137,34 +136,14 @@ def save_tiff(path: str, data: Any, meta: Mapping[str, Any]) -> list[str]:
     Raises
     ------
     ValueError
-        If the layer has more axes, or labels from 2**32.
+        If the layer has more axes, or labels from 2**32; if the file's name or folder will not do.
     """
-    import tifffile
+    from napari_sam.volume.tiff_export import write_tiff
 
-    labels = np.asarray(_finest(data, meta))
-    if not 2 <= labels.ndim <= 4:
-        raise ValueError(
-            f"tif holds labels (H, W), (Z, H, W) or (T, Z, H, W), got the shape {labels.shape}; "
-            "save a part"
-        )
-    highest, lowest = int(labels.max(initial=0)), int(labels.min(initial=0))
-    smallest = np.min_scalar_type(highest)
-    if lowest < 0 or smallest.itemsize > 4:
-        raise ValueError(
-            f"tif holds labels from 0 to {2**32 - 1}, got {lowest} to {highest}; renumber them"
-        )
-    axes = "TZYX"[-labels.ndim :]
-    name = str(meta.get("name", "")).encode("utf-8", "backslashreplace").decode()
-    with replacing(path) as partial:
-        tifffile.imwrite(
-            partial,
-            labels.astype(smallest),
-            ome=True,
-            bigtiff=labels.size * smallest.itemsize > 2**31,
-            photometric="minisblack",
-            compression="zlib",
-            metadata={"axes": axes, "Name": name, **_ome_sizes(axes, meta)},
-        )
+    labels = _finest(data, meta)
+    scale, units = _lengths(len(labels.shape), meta)
+    name = str(meta.get("name", "labels"))
+    write_tiff(path, labels, name=name, scale=scale, units=units, least=np.uint8)
     return [path]
 
 
@@ -305,18 +284,14 @@ def _units(ndim: int, meta: Mapping[str, Any]) -> list[str]:
     return [str(unit) for unit in meta.get("units") or (PIXEL,) * ndim]
 
 
-def _ome_sizes(axes: str, meta: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the sizes of a pixel as OME-TIFF says them, where they are lengths, or other than 1.
+def _lengths(ndim: int, meta: Mapping[str, Any]) -> tuple[list[float], list[str | None]]:
+    """Return the sizes of a pixel and their units, 1 and none along axes that are no lengths."""
+    from napari_sam.volume.units import SYMBOLS, unit_name
 
-    Without a unit they are in OME-TIFF's "reference frame".
-    """
-    from napari_sam.volume.units import SYMBOLS, ome_symbol, unit_name
-
-    sizes: dict[str, Any] = {}
-    scale, units = _scale(len(axes), meta), _units(len(axes), meta)
-    for axis, size, unit in zip(axes, scale, units, strict=True):
-        name = unit_name(unit)
-        if axis in "ZYX" and (name in SYMBOLS or (name is None and abs(size) != 1)):
-            sizes[f"PhysicalSize{axis}"] = abs(size)
-            sizes[f"PhysicalSize{axis}Unit"] = ome_symbol(name)
-    return sizes
+    scale = [abs(size) for size in _scale(ndim, meta)]
+    units = [unit_name(unit) for unit in _units(ndim, meta)]
+    lengths = [unit is None or unit in SYMBOLS for unit in units]
+    return (
+        [size if is_length else 1.0 for size, is_length in zip(scale, lengths, strict=True)],
+        [unit if is_length else None for unit, is_length in zip(units, lengths, strict=True)],
+    )

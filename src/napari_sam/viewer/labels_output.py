@@ -331,18 +331,6 @@ class LabelsOutput:
         """Return a copy of the labels within bounds."""
         return np.array(self.made().data[region_of(bounds)])
 
-    def step(self, patches: Iterable[LabelPatch]) -> None:
-        """Paint patches of the history, where the layer is as it was left; the rest is not ours."""
-        patches = list(patches)
-        self.widen(max(int(patch.after.values.max(initial=0)) for patch in patches))
-        stepped = []
-        for patch in patches:
-            now, wanted = self.read(patch.bounds), patch.after.values
-            follows = (now == patch.before.values) & (wanted <= np.iinfo(now.dtype).max)
-            after = np.where(follows, wanted, now).astype(now.dtype)
-            stepped.append(LabelPatch(patch.bounds, Block(now), Block(after)))
-        self.write(stepped)
-
     def write(self, patches: Iterable[LabelPatch]) -> None:
         """Paint patches as one step of the layer's own undo history."""
         patches = list(patches)

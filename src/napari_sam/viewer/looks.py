@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from napari_sam.segmentation.embedding import ImageEmbedding
-from napari_sam.viewer.embeddings import BoundedCache
+from napari_sam.viewer.bounded_cache import BoundedCache
 from napari_sam.viewer.entries import ObjectPrompts
 from napari_sam.viewer.layers import Plane, levels_of, shown_plane, visible_centre, visible_side
 from napari_sam.viewer.requests import PredictAnswer, PredictRequest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from napari_sam.viewer.labels_output import LabelsOutput
 from napari_sam.viewer.layers import Plane, camera_of, plane_in_view, shown_plane, to_data
 from napari_sam.viewer.places import data_at, world_at
 from napari_sam.viewer.propagate import CarriedSlice, carried_change, chosen_objects
-from napari_sam.viewer.replay import replay
+from napari_sam.viewer.replay import replay, step
 from napari_sam.viewer.unlisted import iter_unlisted, known_colours, taken_up
 
 if TYPE_CHECKING:
@@ -248,7 +249,7 @@ class Objects:
         while source and (last is None or (group and source[-1].group == group)):
             last = move()
             if last is not None:
-                self._apply(last, self._output.step)
+                self._apply(last, partial(step, self._output))
                 if self.journal is not None:
                     note(self.journal)
         if last is None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,6 +88,22 @@ class Projection:
         found = np.zeros(len(at), bool)
         found[inside] = mask[at[inside, 0], at[inside, 1]]
         return _lifted(target, first, last, found.reshape(size))
+
+
+def check_shape(array: Any, plane: Plane, labels: Labels) -> None:
+    """Check that a Labels layer has the shape of an image's array that a plane is of.
+
+    Raises
+    ------
+    ValueError
+        If it has not.
+    """
+    shape = tuple(array.shape)[: len(plane.index)]
+    if tuple(labels.data.shape) != shape:
+        raise ValueError(
+            f"The Labels layer must be of the image's shape {shape}; "
+            f"{labels.name!r} has {tuple(labels.data.shape)}"
+        )
 
 
 def check_coincides(viewer: ViewerModel, image: Image, labels: Labels) -> None:

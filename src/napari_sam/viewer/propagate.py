@@ -23,6 +23,7 @@ from napari_sam.viewer.entries import EntryChange, Index, ObjectEntry, ObjectPro
 from napari_sam.viewer.history import Change
 from napari_sam.viewer.labels_output import LabelsOutput, changed_patch
 from napari_sam.viewer.layers import Plane
+from napari_sam.viewer.projection import check_shape
 from napari_sam.viewer.requests import PredictRequest
 from napari_sam.viewer.stack_axes import stack_axes
 
@@ -143,11 +144,7 @@ def propagate_request(
         raise ValueError(f"axis must be one of several slices, of {sorted(along)}, got {axis}")
     if labels is None:
         raise ValueError("There is no object to propagate; commit one first")
-    if tuple(labels.data.shape) != shape:
-        raise ValueError(
-            f"Propagation needs a Labels layer of the image's shape {shape}; "
-            f"{labels.name!r} has {tuple(labels.data.shape)}"
-        )
+    check_shape(request.array, request.plane, labels)
     return PropagateRequest(
         request=request,
         axis=along[0] if axis is None else axis,

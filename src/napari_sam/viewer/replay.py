@@ -1,4 +1,4 @@
-"""Patches of a history followed in a layer that is where they began, or anywhere on their way."""
+"""Patches of a history drawn in a layer: one step of it, or all from anywhere on their way."""
 
 from __future__ import annotations
 
@@ -10,11 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.viewer.bounds import Bounds, region_within, union
-from napari_sam.viewer.history import LabelPatch
+from napari_sam.viewer.history import Block, LabelPatch
 from napari_sam.viewer.labels_output import changed_patch
 
 if TYPE_CHECKING:
     from napari_sam.viewer.labels_output import LabelsOutput
+
+
+def step(output: LabelsOutput, patches: Sequence[LabelPatch]) -> None:
+    """Draw what patches, at least one, did where the layer is as they found it; as `replay`."""
+    _make_room(output, patches)
+    stepped = []
+    for patch in patches:
+        now, wanted = output.read(patch.bounds), patch.after.values
+        follows = (now == patch.before.values) & (wanted <= np.iinfo(now.dtype).max)
+        after = np.where(follows, wanted, now).astype(now.dtype)
+        stepped.append(LabelPatch(patch.bounds, Block(now), Block(after)))
+    output.write(stepped)
 
 
 def replay(output: LabelsOutput, patches: Sequence[LabelPatch]) -> int:
@@ -38,7 +50,7 @@ def replay(output: LabelsOutput, patches: Sequence[LabelPatch]) -> int:
     """
     if not patches:
         return 0
-    output.widen(max(int(patch.after.values.max(initial=0)) for patch in patches))
+    _make_room(output, patches)
     sides = functools.reduce(union, (patch.bounds[-2:] for patch in patches))
     planes: dict[tuple[int, ...], _Followed] = {}
     for patch in patches:
@@ -53,6 +65,11 @@ def replay(output: LabelsOutput, patches: Sequence[LabelPatch]) -> int:
     drawn = [plane.patch() for plane in planes.values()]
     output.write([patch for patch in drawn if patch is not None])
     return sum(plane.missed() for plane in planes.values())
+
+
+def _make_room(output: LabelsOutput, patches: Sequence[LabelPatch]) -> None:
+    """Widen a layer of ours for the labels that patches draw."""
+    output.widen(max(int(patch.after.values.max(initial=0)) for patch in patches))
 
 
 class _Followed:

@@ -17,7 +17,7 @@ from napari_sam.segmentation.mask_prompts import prompts_from_mask
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.segmentation.prompts import Prompts
 from napari_sam.segmentation.tiles import LARGE, Tile
-from napari_sam.viewer.embeddings import BoundedCache
+from napari_sam.viewer.bounded_cache import BoundedCache
 from napari_sam.viewer.entries import ObjectPrompts
 from napari_sam.viewer.layers import Plane, highest_label
 from napari_sam.viewer.readings import (

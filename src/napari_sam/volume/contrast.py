@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.segmentation.everything_config import within_range
+from napari_sam.segmentation.images import finite_range
 from napari_sam.volume.source import VolumeSource
 
 SAMPLED_SLICES = 8
 SAMPLED_PIXELS = 2**16
 _PIXELS_AT_ONCE = 2**22
 _SQUARE = 8
-PERCENTILES = (0.1, 99.9)  # those that an image on its own is shown to the model with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +61,7 @@ def sample_volume(source: VolumeSource) -> VolumeSample:
             digest.update(band.data)
             pixels.append(_thinned(band, -first % step, step))
     as_it_is = source.is_rgb and source.dtype == np.uint8
-    limits = None if as_it_is else _limits(np.concatenate(pixels))
+    limits = None if as_it_is else finite_range(np.concatenate(pixels))
     return VolumeSample(contrast_limits=limits, digest=digest.hexdigest()[:16])
 
 
@@ -169,13 +169,3 @@ def _thinned(band: NDArray[Any], first: int, step: int) -> NDArray[np.float64]:
     values = values[..., :3] if band.ndim == 3 else values
     values = values.astype(np.float64).ravel()
     return values[np.isfinite(values)]
-
-
-def _limits(values: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the percentiles; the extremes where those are equal, as in a nearly empty volume."""
-    if values.size == 0:
-        return 0.0, 1.0
-    low, high = np.percentile(values, PERCENTILES)
-    if low == high:
-        low, high = values.min(), values.max()
-    return float(low), float(high)

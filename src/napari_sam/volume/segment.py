@@ -37,7 +37,8 @@ from napari_sam.volume.report import (
     write_report,
 )
 from napari_sam.volume.run_config import RunConfig
-from napari_sam.volume.source import ArrayLike, VolumeSource, open_source
+from napari_sam.volume.source import VolumeSource, open_source
+from napari_sam.volume.stored_image import ArrayLike
 from napari_sam.volume.stores import is_remote
 
 _HALO_SHARE = 0.8

@@ -24,8 +24,6 @@ from napari_sam.volume.stored_image import ArrayLike, StoredImage
 from napari_sam.volume.stores import is_in_archive, is_remote, locate, location_of, open_zarr
 from napari_sam.volume.tiff_image import is_tiff, open_array, open_tiff
 
-__all__ = ["VOLUME_AXES", "ArrayLike", "VolumeSource", "open_source"]
-
 VOLUME_AXES = ("z", "y", "x")
 
 

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from napari_sam.volume.output import OutputError
 from napari_sam.volume.stored_image import ArrayLike
 from napari_sam.volume.units import ome_symbol, unit_name
 from napari_sam.whole_files import replacing
 
+_AXES = "TZYX"
 _CLASSIC_BYTES = 2**31
 _PER_CENTIMETER = {"nanometer": 1e7, "micrometer": 1e4, "millimeter": 10.0, "centimeter": 1.0}
 _ROWS_PER_STRIP_BYTES = 2**18
@@ -27,6 +28,7 @@ def write_tiff(
     name: str = "labels",
     scale: Sequence[float] | None = None,
     units: Sequence[str | None] | None = None,
+    least: DTypeLike = np.uint16,
 ) -> Path:
     """Write labels as a compressed OME-TIFF, plane by plane.
 
@@ -42,13 +44,15 @@ def write_tiff(
     output : path
         A ``.tif`` or ``.tiff`` file.
     labels : array
-        (Y, X) or (Z, Y, X) integers; two planes are in memory at a time.
+        (Y, X), (Z, Y, X) or (T, Z, Y, X) integers; two planes are in memory at a time.
     name : str
         Name of the image in the file.
     scale : sequence of float, optional
         World size of a pixel, per axis.
     units : sequence of str or None, optional
         Unit of each axis, such as ``"micrometer"``.
+    least : dtype
+        Smallest type that labels of more than 8 bits are written in; uint8 makes small files.
 
     Returns
     -------
@@ -65,14 +69,15 @@ def write_tiff(
     """
     path = check_tiff_path(output)
     ndim = len(labels.shape)
-    if ndim not in (2, 3) or np.dtype(labels.dtype).kind not in "uib" or 0 in labels.shape:
+    if not 2 <= ndim <= len(_AXES) or np.dtype(labels.dtype).kind not in "uib" or 0 in labels.shape:
         raise ValueError(
-            "labels must be integers (Y, X) or (Z, Y, X) with at least one pixel, "
-            f"got {labels.dtype} of shape {tuple(labels.shape)}"
+            "labels must be integers (Y, X), (Z, Y, X) or (T, Z, Y, X) with at least one pixel, "
+            f"got {labels.dtype} of shape {tuple(labels.shape)}; save a part"
         )
-    metadata = _metadata(name, "ZYX"[-ndim:], scale or (1.0,) * ndim, units or (None,) * ndim)
-    resolution = _resolution((scale or (1.0,) * ndim)[-2:], (units or (None,) * ndim)[-2:])
-    dtype = _smallest(labels)
+    scale, units = scale or (1.0,) * ndim, units or (None,) * ndim
+    metadata = _metadata(name, _AXES[-ndim:], scale, units)
+    resolution = _resolution(scale[-2:], units[-2:])
+    dtype = _smallest(labels, np.dtype(least))
     with replacing(path) as partial:
         _write(partial, labels, dtype, metadata, resolution)
     return path
@@ -132,17 +137,18 @@ def _planes(labels: ArrayLike) -> Iterator[NDArray[Any]]:
     if len(labels.shape) == 2:
         yield np.asarray(labels[:])
         return
-    for z in range(labels.shape[0]):
-        yield np.asarray(labels[z])
+    for where in np.ndindex(*labels.shape[:-2]):
+        yield np.asarray(labels[where if len(where) > 1 else where[0]])
 
 
-def _smallest(labels: ArrayLike) -> np.dtype[Any]:
+def _smallest(labels: ArrayLike, least: np.dtype[Any]) -> np.dtype[Any]:
     """Return the type that holds all ids; see `write_tiff`."""
-    stored = np.dtype(labels.dtype)
+    stored: np.dtype[Any] = np.dtype(labels.dtype)
     if stored.kind == "b" or stored == np.uint8:
         return np.dtype(np.uint8)
-    if stored.kind == "u" and stored.itemsize == 2:
-        return np.dtype(np.uint16)
+    if stored.kind == "u" and stored.itemsize <= least.itemsize:
+        native: np.dtype[Any] = stored.newbyteorder("=")
+        return native
     highest = 0
     for plane in _planes(labels):
         lowest, highest = int(plane.min()), max(highest, int(plane.max()))
@@ -151,7 +157,7 @@ def _smallest(labels: ArrayLike) -> np.dtype[Any]:
                 f"labels must be from 0 to {2**32 - 1}, got {lowest if lowest < 0 else highest}; "
                 "renumber them"
             )
-    return np.dtype(np.uint16 if highest < 2**16 else np.uint32)
+    return np.promote_types(least, np.min_scalar_type(highest))
 
 
 def _metadata(
@@ -159,12 +165,13 @@ def _metadata(
 ) -> dict[str, Any]:
     """Return what OME-XML says: axes, and the size of a pixel where it is measured or not 1."""
     sizes: dict[str, Any] = {}
-    for axis, size, unit in zip(axes, scale, units, strict=True):
+    for axis, size, unit in list(zip(axes, scale, units, strict=True))[-3:]:  # of time, nothing
         symbol = ome_symbol(unit)
         if unit_name(unit) is not None or size != 1:
             sizes[f"PhysicalSize{axis}"] = float(size)
             sizes[f"PhysicalSize{axis}Unit"] = symbol
-    return {"axes": axes, "Name": name, **sizes}
+    text = name.encode("utf-8", "backslashreplace").decode()  # file names may be no text
+    return {"axes": axes, "Name": text, **sizes}
 
 
 def _resolution(scale: Sequence[float], units: Sequence[str | None]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import zarr
 from napari_sam.volume.ome import OmeLevel, label_attributes
 from napari_sam.volume.output import OutputError
 from napari_sam.volume.plan import CHUNK_SIZE, SMALLEST_LEVEL
-from napari_sam.volume.source import ArrayLike
+from napari_sam.volume.stored_image import ArrayLike
 
 _AXES = ("t", "z", "y", "x")
 

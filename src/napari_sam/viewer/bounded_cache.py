@@ -1,4 +1,4 @@
-"""Embeddings, and ranges of contrast, of the planes that were looked at last."""
+"""Values that were asked for last: embeddings, and ranges of contrast, of planes."""
 
 from __future__ import annotations
 
