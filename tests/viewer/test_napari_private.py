@@ -2,11 +2,13 @@
 
 import gc
 import weakref
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from napari.components import ViewerModel
 
-from napari_sam.viewer.napari_private import announce_task
+from napari_sam.viewer.napari_private import announce_task, batched
 
 
 class Job:
@@ -58,3 +60,17 @@ def test_the_window_keeps_nothing_of_a_task_alive(tasks):
 @pytest.mark.parametrize("viewer", [None, ViewerModel()])
 def test_without_a_window_nobody_asks(viewer):
     announce_task(viewer, "counting sheep", Job().cancel)()
+
+
+def test_layers_that_go_together_are_one_change_where_napari_has_that():
+    viewer = ViewerModel()
+    told = []
+    begin = getattr(viewer.layers.events, "begin_batch", None)
+    if begin is not None:
+        begin.connect(told.append)
+    with batched(viewer):
+        viewer.add_labels(np.zeros((4, 4), np.uint8))
+    assert len(viewer.layers) == 1
+    assert len(told) == (begin is not None)
+    with batched(SimpleNamespace(layers=[])):  # napari 0.8
+        pass

@@ -117,8 +117,9 @@ def test_no_answer_is_told_of_on_a_slice_without_prompts(viewer, qtbot):
     qtbot.waitUntil(lambda: dock.status.text() == READY)
 
 
-def test_what_the_first_click_and_box_need_is_there_before(dock):
+def test_what_the_first_click_and_box_need_is_there_before(dock, qtbot):
     layers = dock.viewer.layers
+    qtbot.waitUntil(lambda: GESTURE_NAME in layers)
     assert layers[PREVIEW_NAME].visible
     assert not layers[GESTURE_NAME].visible
     assert layers.selection.active is dock.prompts.point_layer
@@ -136,6 +137,24 @@ def test_everything_tells_what_it_is_for(dock):
     kinds = (QComboBox, QAbstractSpinBox, QPushButton)
     silent = [part for kind in kinds for part in dock.findChildren(kind) if not part.toolTip()]
     assert silent == []
+
+
+def test_a_person_who_chooses_an_image_may_click_in_it_at_once(dock):
+    dock.viewer.add_image(drawn(), name="other")  # napari selects it
+    dock.image.setCurrentText("other")
+    dock.image.activated.emit(dock.image.currentIndex())
+    assert dock.viewer.layers.selection.active is dock.prompts.point_layer
+
+
+def test_prompts_of_a_larger_image_are_told_with_a_way_out(viewer, qtbot):
+    dock = stack_dock(viewer, qtbot, depth=2)
+    viewer.add_image(np.zeros((2, 20, 20)), name="small")
+    Mouse(dock.prompts.point_layer).drag((0, 30, 30))
+    qtbot.waitUntil(lambda: has_mask(dock, 375))
+    dock.image.setCurrentText("small")
+    qtbot.waitUntil(lambda: "Escape drops" in dock.status.text())
+    press(dock.prompts.point_layer, "Escape")
+    assert len(dock.prompts.point_layer.data) == 0
 
 
 def test_what_was_done_in_the_table_is_told(dock, qtbot):

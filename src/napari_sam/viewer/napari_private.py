@@ -38,6 +38,11 @@ def canvas_size(viewer: Any) -> tuple[float, float] | None:
     return None if size is None else (float(size[0]), float(size[1]))
 
 
+def batched(viewer: Any) -> contextlib.AbstractContextManager[Any]:
+    """Let layers come and go together, with one clean-up of the canvas, where napari has that."""
+    return getattr(viewer.layers, "batched_update", contextlib.nullcontext)()
+
+
 def announce_task(viewer: Any, title: str, cancel: Callable[[], object]) -> Callable[[], None]:
     """Have napari ask before it closes a window in which something is under way.
 

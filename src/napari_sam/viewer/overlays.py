@@ -11,6 +11,7 @@ from skimage.draw import line
 
 from napari_sam.segmentation.prediction import MaskPrediction
 from napari_sam.viewer.layers import Plane
+from napari_sam.viewer.napari_private import batched
 from napari_sam.viewer.preview import HOVER_NAME, Preview, frame_for
 
 if TYPE_CHECKING:
@@ -34,16 +35,21 @@ class Overlays:
     """
 
     def __init__(self, viewer: ViewerModel, image: Image) -> None:
+        self._viewer = viewer
         self._image = image
         self._preview = Preview(viewer)
         self._hover = Preview(viewer, HOVER_NAME, _HOVER_OPACITY)
         self._gesture = Preview(viewer, GESTURE_NAME, _GESTURE_OPACITY)
 
     def prepare(self, plane: Plane) -> None:
-        """Make what the first click and the first box need, while nobody waits for them."""
+        """Make what the first click needs, while nobody waits for it."""
         self._preview.prepare(self._image, plane)
-        self._gesture.prepare(self._image, plane)
-        self._gesture.put_away()
+
+    def prepare_drawing(self, plane: Plane) -> None:
+        """Make what the first box needs, unseen."""
+        if self._gesture.layer is None:
+            self._gesture.prepare(self._image, plane)
+            self._gesture.put_away()
 
     def show(self, prediction: MaskPrediction | None, candidate: int, plane: Plane | None) -> None:
         """Show a candidate, or nothing; what hovered goes."""
@@ -89,6 +95,7 @@ class Overlays:
         self._preview.visible = self._hover.visible = not hidden
 
     def remove(self) -> None:
-        """Take the layers away."""
-        for layer in (self._preview, self._hover, self._gesture):
-            layer.remove()
+        """Take the layers away, at once: napari looks for garbage after each change."""
+        with batched(self._viewer):
+            for layer in (self._preview, self._hover, self._gesture):
+                layer.remove()

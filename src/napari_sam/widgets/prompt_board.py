@@ -82,8 +82,7 @@ class PromptBoard(QGroupBox):
     drawing = Signal(str, object)
     """Kind and corners (N, 2) of what is being drawn; the kind is empty at its end."""
     wheeled = Signal(int)
-    refused = Signal(str)
-    """Why a click or a gesture is no prompt."""
+    refused = Signal(str)  # why a click or a gesture is no prompt
 
     def __init__(
         self, viewer: ViewerModel, image: Callable[[], Image | None], parent: QWidget
@@ -156,6 +155,11 @@ class PromptBoard(QGroupBox):
         layer = add_boxes_layer(self._viewer, image)
         self.boxes.choose(layer)
         return layer
+
+    def select(self) -> None:
+        """Select the Points layer, if there is one: clicks and keys go to it."""
+        if self.point_layer is not None:
+            self._viewer.layers.selection.active = self.point_layer
 
     def toggle_polarity(self) -> None:
         """Make the next points negative, or positive again."""
@@ -340,10 +344,9 @@ class PromptBoard(QGroupBox):
         if kind == "scribble":
             self._scribble(plane, corners, inside=inside)
             return
-        if kind == "lasso":
-            corners = thinned(corners, _LASSO_CORNERS)
-            if len(corners) < 3:
-                return
+        corners = thinned(corners, _LASSO_CORNERS) if kind == "lasso" else corners
+        if kind == "lasso" and len(corners) < 3:
+            return
         with self._silence():
             shapes = self.shape_layer or self._silent_boxes()
             if shapes is None:
@@ -351,9 +354,9 @@ class PromptBoard(QGroupBox):
             drawn = read_shapes(self._viewer, image, shapes, plane)
             if not self.keeps_boxes:
                 self._looks.remove(shapes, drawn.indices)
-            outline = rectangle(corners) if kind == "box" else corners
+            places = plane.lifted(rectangle(corners) if kind == "box" else corners)
             width = edge_width(self._viewer, shapes)
-            add_shape(self._viewer, shapes, image, plane.lifted(outline), _SHAPES[kind], width)
+            add_shape(self._viewer, shapes, image, places, _SHAPES[kind], width)
             shapes.selected_data = set()
         self.changed.emit()
 

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
     from napari.layers import Labels
 
     from napari_sam.viewer.entries import ObjectPrompts
-    from napari_sam.viewer.requests import PredictAnswer
+    from napari_sam.viewer.layers import Plane
+    from napari_sam.viewer.requests import PredictAnswer, PredictRequest
     from napari_sam.viewer.session import Session
 
 _PAGES_AHEAD = 2
@@ -166,6 +167,7 @@ class SegmentWidget(ClosingDock):
         self.models.changed.connect(self.renew)
         self.models.failed.connect(lambda: self._opened(None, "The model could not be loaded"))
         self.image.layer_changed.connect(self.renew)
+        self.image.activated.connect(lambda _: self.prompts.select())
         self.image.data_replaced.connect(self.jobs.data_replaced)
         self.image.data_replaced.connect(self._schedule)
         self.keys = DockKeys(self, self._actions(), self._peek)
@@ -247,18 +249,8 @@ class SegmentWidget(ClosingDock):
             if self.prompts.has_prompts or self.prompts.point_layer is not None:
                 self.open_then(lambda: None)
             return
-        try:
-            prompts, _ = self.prompts.read(shown_plane(self.viewer, image))
-            session.take(prompts)
-            if self._commit_next not in (None, session.prompts):
-                self._commit_next = None
-                self._say("Not committed: the prompts changed before their answer was there")
-            if session.is_answered:
-                return
-            request = session.snapshot()
-        except ValueError as error:
-            session.drop_answer()
-            self._say(str(error))
+        request = self._asked(session, image)
+        if request is None:
             return
         if request.asked.is_empty:
             session.drop_answer()
@@ -269,6 +261,24 @@ class SegmentWidget(ClosingDock):
         if not request.is_embedded:
             self._say("Embedding ...")
         self._live.ask("prompt", request.answer)
+
+    def _asked(self, session: Session, image: Image) -> PredictRequest | None:
+        """Take down what is prompted and not answered; None, with a word, where that cannot be."""
+        way_out = ""
+        try:
+            prompts, _ = self.prompts.read(shown_plane(self.viewer, image))
+            session.take(prompts)
+            if self._commit_next not in (None, session.prompts):
+                self._commit_next = None
+                self._say("Not committed: the prompts changed before their answer was there")
+            if session.is_answered:
+                return None
+            way_out = "; Escape drops the prompts on this slice"  # as of another image
+            return session.snapshot()
+        except ValueError as error:
+            session.drop_answer()
+            self._say(f"{error}{way_out}")
+            return None
 
     def open_then(self, call: Callable[[], object]) -> None:
         """Open a session for the image, then call; nothing happens while one is being opened."""
@@ -290,15 +300,20 @@ class SegmentWidget(ClosingDock):
             return
         self._session = session
         self._open_sessions.append(session)
-        plane = plane_in_view(self.viewer, session.image)
-        if plane is not None:
-            session.overlays.prepare(plane)
+        QTimer.singleShot(0, lambda: self._prepare(session, session.overlays.prepare))
+        QTimer.singleShot(0, lambda: self._prepare(session, session.overlays.prepare_drawing))
         self.output.labels.choose(session.labels)
         session.prompts_restored.connect(self._restored)
         session.shown.connect(self._show_candidates)
         session.objects.changed.connect(self._objects_changed)
         self._objects_changed()
         self._restored(session.prompts, beside=True)
+
+    def _prepare(self, session: Session, make: Callable[[Plane], object]) -> None:
+        """Make a layer that will be needed: one in each turn, for napari takes long to add it."""
+        plane = plane_in_view(self.viewer, session.image)
+        if session is self._session and plane is not None:
+            make(plane)
 
     def _answered(self, kind: str, answer: PredictAnswer, seconds: float) -> None:
         session = self._session
