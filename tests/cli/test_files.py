@@ -66,3 +66,13 @@ def test_colours_that_lie_one_behind_the_other_are_a_picture(tmp_path):
     tifffile.imwrite(tmp_path / "stack.tif", planes, photometric="minisblack", **options)
     with pytest.raises(ValueError, match=r"\(3, 20, 30\), expected .* use `napari-sam volume`"):
         read_image(tmp_path / "stack.tif")
+
+
+def test_a_compressed_file_that_was_cut_off_is_named(tmp_path):
+    """Its reader raises neither an OSError nor a ValueError."""
+    path = tmp_path / "cut.tif"
+    tifffile.imwrite(path, np.arange(10_000, dtype=np.uint16).reshape(100, 100), compression="zlib")
+    for length in (path.stat().st_size // 2, 3):
+        path.write_bytes(path.read_bytes()[:length])
+        with pytest.raises(ValueError, match=r"cut\.tif is damaged or cannot be read"):
+            read_image(path)

@@ -148,7 +148,7 @@ def test_the_shell_offers_every_setting_of_everything():
         (["everything", "{image}", "-o", "{dir}/m.tif", "--model", "x"], "Unknown model 'x'"),
         (["everything", "{image}", "-o", "{image}"], "is the image itself"),
         (["everything", "{dir}", "-o", "{dir}/m.tif"], ""),
-        (["everything", "{garbage}", "-o", "{dir}/m.tif"], "damaged or no image"),
+        (["everything", "{garbage}", "-o", "{dir}/m.tif"], "damaged or cannot be read"),
         (["everything", "{image}", "-o", "{dir}/m.tif", "--points-per-side", "0"], "between 1"),
         (["evaluate", "--data", "{dir}"], "No pairs"),
         (["evaluate", "--data", "{pairs}", "--by", "colour"], "no column 'colour'"),

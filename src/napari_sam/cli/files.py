@@ -8,7 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from napari_sam.segmentation.whole_files import replacing
-from napari_sam.training.reading import FILE_SUFFIXES, TIFF_SUFFIXES, has_color_planes, read_file
+from napari_sam.training.reading import (
+    FILE_SUFFIXES,
+    TIFF_SUFFIXES,
+    has_color_planes,
+    naming,
+    read_file,
+)
 
 
 def read_image(path: str | Path) -> NDArray[np.generic]:
@@ -24,7 +30,7 @@ def read_image(path: str | Path) -> NDArray[np.generic]:
     FileNotFoundError
         If nothing is there.
     ValueError
-        If it is no image, or a stack.
+        If it is no image, or a stack, or cannot be read.
     """
     path = Path(path)
     if not path.exists():
@@ -35,10 +41,8 @@ def read_image(path: str | Path) -> NDArray[np.generic]:
         raise ValueError(
             f"{path.name} is no image this program reads; use tif, png, jpg or a zarr folder"
         )
-    try:
+    with naming(path.name):
         image = read_file(path)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"{path.name} is damaged or no image: {error}") from error
     return _checked(image, path)
 
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from napari_sam.segmentation.everything_config import EverythingConfig
 from napari_sam.segmentation.grid import EverythingPredictor
@@ -46,7 +46,7 @@ __all__ = [
 
 def segment_everything(
     predictor: TilingPredictor,
-    image: NDArray[np.generic],
+    image: ArrayLike,
     config: EverythingConfig | None = None,
     *,
     contrast_limits: tuple[float, float] | None = None,
@@ -57,8 +57,8 @@ def segment_everything(
     ----------
     predictor : Predictor
         Or anything with its methods.
-    image : ndarray
-        (H, W) or (H, W, 3 or 4).
+    image : array_like
+        (H, W) or (H, W, 3 or 4), any real dtype; dask and zarr arrays are read as a whole.
     config : EverythingConfig, optional
         Settings.
     contrast_limits : (float, float), optional
@@ -68,13 +68,18 @@ def segment_everything(
     -------
     ndarray
         (H, W) uint32, ids 1 ... n, 0 is background.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the array is no image, or the limits are no two rising numbers.
     """
     return run(iter_everything(predictor, image, config, contrast_limits=contrast_limits))
 
 
 def iter_everything(
     predictor: TilingPredictor,
-    image: NDArray[np.generic],
+    image: ArrayLike,
     config: EverythingConfig | None = None,
     *,
     contrast_limits: tuple[float, float] | None = None,
@@ -92,7 +97,7 @@ def iter_everything(
 
 def generate_masks(
     predictor: TilingPredictor,
-    image: NDArray[np.generic],
+    image: ArrayLike,
     config: EverythingConfig | None = None,
     *,
     contrast_limits: tuple[float, float] | None = None,
@@ -107,7 +112,13 @@ def generate_masks(
     Returns
     -------
     list of MaskRecord
-        They may overlap: an object and its parts are masks of their own.
+        They may overlap: an object and its parts are masks of their own. To labels they become by
+        `napari_sam.segmentation.labels.labels_from_records`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `segment_everything`.
     """
     scene = look_over(predictor, image, config or EverythingConfig(), contrast_limits)
     return run(iter_records(predictor, scene))
