@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from napari_sam.segmentation.checks import check_arguments
 from napari_sam.segmentation.everything_config import EverythingConfig
 from napari_sam.segmentation.grid import EverythingPredictor
 from napari_sam.segmentation.labels import labels_from_records
@@ -72,7 +73,8 @@ def segment_everything(
     Raises
     ------
     TypeError, ValueError
-        If the array is no image, or the limits are no two rising numbers.
+        If the array is no image, the limits are no two rising numbers, or something else is given
+        for the predictor or the config.
     """
     return run(iter_everything(predictor, image, config, contrast_limits=contrast_limits))
 
@@ -85,7 +87,8 @@ def iter_everything(
     contrast_limits: tuple[float, float] | None = None,
 ) -> Generator[Progress, None, NDArray[np.uint32]]:
     """Segment everything step by step: yields `Progress`, returns the labels (H, W)."""
-    config = config or EverythingConfig()
+    config = EverythingConfig() if config is None else config
+    check_arguments(predictor, config, EverythingConfig)
     mode = mode_of(config, predictor)
     yield Progress(0, 1, "measuring objects")
     scene = look_over(predictor, image, config, contrast_limits)
@@ -120,7 +123,9 @@ def generate_masks(
     TypeError, ValueError
         As `segment_everything`.
     """
-    scene = look_over(predictor, image, config or EverythingConfig(), contrast_limits)
+    config = EverythingConfig() if config is None else config
+    check_arguments(predictor, config, EverythingConfig)
+    scene = look_over(predictor, image, config, contrast_limits)
     return run(iter_records(predictor, scene))
 
 
