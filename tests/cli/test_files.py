@@ -74,3 +74,13 @@ def test_a_folder_is_refused_before_the_image_is_read(words, tmp_path, capsys):
     (tmp_path / "labels.tif").mkdir()
     assert main([*words, "nowhere.png", "-o", str(tmp_path / "labels.tif")]) == 1
     assert "labels.tif' is a folder; choose a file" in capsys.readouterr().err
+
+
+def test_a_compressed_file_that_was_cut_off_is_named(tmp_path):
+    """Its reader raises neither an OSError nor a ValueError."""
+    path = tmp_path / "cut.tif"
+    tifffile.imwrite(path, np.arange(10_000, dtype=np.uint16).reshape(100, 100), compression="zlib")
+    for length in (path.stat().st_size // 2, 3):
+        path.write_bytes(path.read_bytes()[:length])
+        with pytest.raises(ValueError, match=r"cut\.tif is damaged or cannot be read"):
+            read_image(path)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import imageio.v3 as iio
 import numpy as np
@@ -137,6 +138,38 @@ def test_the_shell_offers_every_setting_of_everything():
     assert (config.level, config.separation) == ("one size", "watershed")
 
 
+@pytest.mark.parametrize("command", ["everything", "volume", "evaluate"])
+def test_help_says_what_each_setting_does(command, capsys):
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "--points-per-side INT grid points along one side of the image (default: 32)" in told
+    assert "--tile-side INT larger images are segmented in overlapping tiles" in told
+    assert "(default: auto)" in told
+    for name in EVERYTHING_NUMBERS:
+        [said] = re.findall(rf"--{name.replace('_', '-')} (?:INT|FLOAT) ([a-z0-9-]+)", told)
+        assert said.isalpha()
+
+
+def test_a_grid_that_finds_nothing_says_what_to_lower(picture, tmp_path, capsys):
+    words = ["everything", str(picture), "-o", str(tmp_path / "labels.tif"), "--mode", "grid"]
+    assert main([*words, "--points-per-side", "2", "--stability-score-thresh", "1"]) == 0
+    assert "0 objects" in (told := capsys.readouterr().out)
+    assert "lower --stability-score-thresh (1) and --pred-iou-thresh (0.88)" in told
+
+
+@pytest.mark.filterwarnings("default")
+def test_warnings_are_told_in_a_line(tmp_path, capsys):
+    image = np.random.default_rng(0).random((40, 50), np.float32)
+    image[3, 4] = np.nan
+    tifffile.imwrite(tmp_path / "image.tif", image)
+    words = ["segment", str(tmp_path / "image.tif"), "--point", "20,20"]
+    assert main([*words, "-o", str(tmp_path / "mask.tif")]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "NaN" in line]
+    assert len(told) == 1
+    assert told[0].startswith("napari-sam: warning: The image has 1 pixels that are NaN")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -148,7 +181,7 @@ def test_the_shell_offers_every_setting_of_everything():
         (["everything", "{image}", "-o", "{dir}/m.tif", "--model", "x"], "Unknown model 'x'"),
         (["everything", "{image}", "-o", "{image}"], "is the image itself"),
         (["everything", "{dir}", "-o", "{dir}/m.tif"], ""),
-        (["everything", "{garbage}", "-o", "{dir}/m.tif"], "damaged or no image"),
+        (["everything", "{garbage}", "-o", "{dir}/m.tif"], "damaged or cannot be read"),
         (["everything", "{image}", "-o", "{dir}/m.tif", "--points-per-side", "0"], "between 1"),
         (["evaluate", "--data", "{dir}"], "No pairs"),
         (["evaluate", "--data", "{pairs}", "--by", "colour"], "no column 'colour'"),

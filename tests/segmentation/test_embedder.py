@@ -63,3 +63,21 @@ def test_limits_may_be_an_array():
         for limits in ((0, 255), np.array([0, 255]))
     )
     assert (known.features == given.features).all()
+
+
+def test_pixels_that_are_no_numbers_are_told_once():
+    """The picture that is looked at again has none, so that closer looks do not tell them anew."""
+    image = np.arange(400.0).reshape(20, 20)
+    image[3, 4] = np.nan
+    with pytest.warns(UserWarning, match="1 pixels that are NaN") as told:
+        embedding = Embedder(Sam(CONV), "small").embed(image, object_diameter=20)
+    assert len(told) == 1
+    assert told[0].filename == __file__
+    assert embedding.picture is not None
+    assert np.isfinite(embedding.picture.image).all()
+
+
+def test_an_embedding_in_a_notebook_is_a_line():
+    embedding = Embedder(Sam(CONV), "small").embed(np.eye(20), object_diameter=20)
+    told = "<ImageEmbedding of an image of shape (20, 20), small, objects of 20 px>"
+    assert repr(embedding) == told

@@ -77,6 +77,13 @@ def test_answers_keep_the_order_of_mixed_prompts(predictor, noise):
     assert predictor.predict(embedding, []) == []
 
 
+def test_an_answer_in_a_notebook_is_a_line(predictor, noise):
+    embedding = predictor.embed(noise, object_diameter=20)
+    answer = predictor.predict(embedding, Prompts(points=[(60, 70)]), multimask_output=False)
+    told = f"{answer.areas[0]} pixels at {answer.predicted_iou[0]:.3f}"
+    assert repr(answer) == f"<MaskPrediction of an image of shape (120, 150): {told}>"
+
+
 @pytest.mark.parametrize("kind", ["points", "box"])
 def test_an_answer_does_not_depend_on_what_else_is_asked(predictor, noise, monkeypatch, kind):
     """The window of an object is its own, not that of the largest."""

@@ -250,6 +250,19 @@ def test_layers_that_cannot_be_written_are_refused():
         session.labels = pyramid
 
 
+@pytest.mark.parametrize("kind", ["numpy", "zarr"])
+def test_labels_that_are_read_only_are_refused_before_a_click_is_lost(kind, tmp_path):
+    session = session_on()
+    zarr.save_array(tmp_path / "labels.zarr", np.zeros((40, 50), np.uint8))
+    labels = zarr.open_array(tmp_path / "labels.zarr", mode="r")
+    if kind == "numpy":
+        labels = labels[:]
+        labels.flags.writeable = False
+    layer = session.viewer.add_labels(labels)
+    with pytest.raises(ValueError, match="is read-only and cannot be written; copy it"):
+        session.labels = layer
+
+
 def test_labels_that_do_not_fit_are_refused():
     session = session_on()
     session.labels = session.viewer.add_labels(np.zeros((40, 50), np.uint8))

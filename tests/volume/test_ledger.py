@@ -98,7 +98,8 @@ def test_same_job_is_accepted_and_others_are_named(path):
     assert caught.value.fields == ("side", "model")
     assert str(caught.value) == (
         "'brain.zarr' belongs to another job: side was 32, now 24, model was oracle, now vit_b; "
-        "go back to the old settings, use another output, or start over with resume=False"
+        "go back to the old settings, use another output, or start over with resume=False "
+        "(--restart in the shell)"
     )
 
 

@@ -11,6 +11,7 @@ from napari_sam.training.image_files import (
     FILE_SUFFIXES,
     TIFF_SUFFIXES,
     has_color_planes,
+    naming,
     read_file,
 )
 from napari_sam.whole_files import replacing
@@ -29,7 +30,7 @@ def read_image(path: str | Path) -> NDArray[np.generic]:
     FileNotFoundError
         If nothing is there.
     ValueError
-        If it is no image, or a stack.
+        If it is no image, or a stack, or cannot be read.
     """
     path = Path(path)
     if not path.exists():
@@ -40,10 +41,8 @@ def read_image(path: str | Path) -> NDArray[np.generic]:
         raise ValueError(
             f"{path.name} is no image this program reads; use tif, png, jpg or a zarr folder"
         )
-    try:
+    with naming(path.name):
         image = read_file(path)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"{path.name} is damaged or no image: {error}") from error
     return _checked(image, path)
 
 

@@ -47,7 +47,14 @@ def everything(arguments: argparse.Namespace) -> None:
     image = read_image(arguments.image)
     labels = with_bar(iter_everything(predictor_of(arguments), image, config))
     write_labels(output, labels)
-    print(f"{output}: {int(labels.max(initial=0))} objects")
+    count = int(labels.max(initial=0))
+    print(f"{output}: {count} objects")
+    if not count and config.mode == "grid":
+        stability, iou = config.stability_score_thresh, config.pred_iou_thresh
+        print(
+            "the grid's filters dropped all masks: lower --stability-score-thresh "
+            f"({stability:g}) and --pred-iou-thresh ({iou:g})"
+        )
 
 
 def predictor_of(arguments: argparse.Namespace) -> Predictor:

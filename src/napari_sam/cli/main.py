@@ -6,10 +6,12 @@ import argparse
 import importlib
 import re
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import TypeAlias
 
 from napari_sam.cli.numbers import Numbers
+from napari_sam.cli.settings_help import SettingsParser
 from napari_sam.cli.volume_options import add_volume_options
 
 _DESCRIPTION = "Segment Anything for images and volumes, in napari and from the shell."
@@ -35,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     module_name, function_name = parsed.run.split(":")
     command = getattr(importlib.import_module(f"napari_sam.cli.{module_name}"), function_name)
     try:
-        command(parsed)
+        with warnings.catch_warnings():
+            warnings.showwarning = _tell_warning
+            command(parsed)
     except KeyboardInterrupt:
         print("\nStopped; a job with resume goes on from here.", file=sys.stderr)
         return 130
@@ -45,6 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"napari-sam: {error}", file=sys.stderr)
         return 1
     return 0
+
+
+def _tell_warning(message: Warning | str, *_: object, **__: object) -> None:
+    """Tell a warning as errors are told, without the line of source that it came from."""
+    print(f"napari-sam: warning: {message}", file=sys.stderr)
 
 
 def _joined(words: Sequence[str]) -> list[str]:
@@ -65,13 +74,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="napari-sam", description=_DESCRIPTION)
     parser.add_argument("--version", action="version", version=f"napari-sam {__version__}")
     parser.add_argument("--traceback", action="store_true", help="show where an error came from")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(
+        dest="command", required=True, metavar="COMMAND", parser_class=SettingsParser
+    )
     for add in (_demo, _segment, _everything, _volume, _train, _evaluate, _models):
         add(commands)
     return parser
 
 
-_Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
+_Commands: TypeAlias = "argparse._SubParsersAction[SettingsParser]"  # noqa: SLF001
 
 
 def _command(commands: _Commands, name: str, run: str, text: str) -> argparse.ArgumentParser:
@@ -152,14 +163,19 @@ def _everything(commands: _Commands) -> None:
 
 def _everything_options(parser: argparse.ArgumentParser) -> None:
     """Add an option for each setting of `EverythingConfig` that has a name of its own."""
-    group = parser.add_argument_group("settings", "defaults are those of the reference")
+    group = parser.add_argument_group(
+        "settings", "names and defaults of the grid's are the reference's"
+    )
     group.add_argument(
-        "--mode", choices=("auto", "grid", "instances", "prompts"), help="how objects are found"
+        "--mode",
+        choices=("auto", "grid", "instances", "prompts"),
+        help="how objects are found (default: auto, instances where the model has them)",
     )
     group.add_argument(
         "--separation",
         choices=("auto", "watershed"),
-        help="mode instances: the best rated outlines where the model rates them, or thresholds",
+        help="mode instances: the best rated outlines where the model rates them, or thresholds "
+        "(default: auto)",
     )
     _grid_options(group)
 
@@ -168,12 +184,13 @@ def _grid_options(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--points",
         choices=("full", "adaptive"),
-        help="mode grid: every point, or the most promising ones until nothing new is found",
+        help="mode grid: every point, or the most promising ones until nothing new is found "
+        "(default: full)",
     )
     group.add_argument(
         "--draw",
         choices=("all", "largest", "smallest", "one size"),
-        help="mode grid: which of masks in masks are drawn",
+        help="mode grid: which of masks in masks are drawn (default: all)",
     )
     for name, kind in EVERYTHING_NUMBERS.items():
         group.add_argument("--" + name.replace("_", "-"), type=kind, metavar=kind.__name__.upper())

@@ -87,8 +87,8 @@ def find_alike(
 
     Raises
     ------
-    ValueError
-        If there is no example.
+    TypeError, ValueError
+        If there is no example, or one is no `MaskPatch`.
     """
     return run(iter_alike(predictor, embedding, examples, config))
 
@@ -100,6 +100,12 @@ def iter_alike(
     config: AlikeConfig | None = None,
 ) -> Generator[Progress, None, list[AlikeObject]]:
     """Find alike objects step by step: yields `Progress`, returns what `find_alike` does."""
+    for example in examples:
+        if not isinstance(example, MaskPatch):
+            raise TypeError(
+                "examples must be MaskPatch objects, as MaskPatch.cut(mask, (0, 0)) makes them of "
+                f"masks, got {type(example).__name__}"
+            )
     examples = [example for example in examples if example.area]
     if not examples:
         raise ValueError("There is nothing to find: give at least one example that has a pixel")

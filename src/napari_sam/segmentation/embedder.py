@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from napari_sam.model.devices import compute_alone_in_forks, resolve_encoder_dtype
 from napari_sam.model.sam import EncodedImage, Sam
@@ -20,6 +20,7 @@ from napari_sam.segmentation.geometry import (
 from napari_sam.segmentation.images import (
     as_image,
     check_limits,
+    finite_image,
     pad,
     to_display_range,
     to_pixels,
@@ -59,7 +60,7 @@ class Embedder:
 
     def embed(
         self,
-        image: NDArray[np.generic],
+        image: ArrayLike,
         *,
         contrast_limits: tuple[float, float] | None = None,
         object_diameter: float | None = None,
@@ -68,8 +69,9 @@ class Embedder:
 
         Parameters
         ----------
-        image : ndarray
-            (H, W) or (H, W, 3 or 4), any real dtype.
+        image : array_like
+            (H, W) or (H, W, 3 or 4), any real dtype; dask and zarr arrays are read as a whole. NaN
+            and infinite pixels count as the nearest limit, with a warning.
         contrast_limits : (float, float), optional
             Values that become black and white; by default percentiles 0.1 and 99.9, and uint8
             colour as it is.
@@ -87,17 +89,19 @@ class Embedder:
             If the array is no image or has masked pixels, the limits are no two rising numbers, or
             the diameter is not positive.
         """
-        image = as_image(image)
+        pixels = as_image(image)
         check_diameter(object_diameter)
-        limits = whole_range(image) if contrast_limits is None else check_limits(contrast_limits)
-        displayed = to_display_range(image, limits)
+        limits = whole_range(pixels) if contrast_limits is None else check_limits(contrast_limits)
+        if limits is not None:
+            pixels = finite_image(pixels, limits)
+        displayed = to_display_range(pixels, limits)
         picture = None
         if self._model.config.has_fixed_input:
             object_diameter = None
         else:
             object_diameter = object_diameter or self._estimated_diameter(displayed)
-            picture = Picture.of(image, limits)
-        shape = image.shape[0], image.shape[1]
+            picture = Picture.of(pixels, limits)
+        shape = pixels.shape[0], pixels.shape[1]
         geometry = fitted_geometry(self._model.config, shape, object_diameter)
         return self._embed(displayed, geometry, object_diameter, picture)
 
@@ -145,7 +149,7 @@ class Embedder:
 
     def estimate_diameter(
         self,
-        image: NDArray[np.generic],
+        image: ArrayLike,
         *,
         contrast_limits: tuple[float, float] | None = None,
     ) -> float | None:
@@ -161,10 +165,10 @@ class Embedder:
         float or None
             Diameter in image pixels; None where this network sees every image at one size.
         """
-        image = as_image(image)
+        pixels = as_image(image)
         if self._model.config.has_fixed_input:
             return None
-        return self._estimated_diameter(to_display_range(image, contrast_limits))
+        return self._estimated_diameter(to_display_range(pixels, contrast_limits))
 
     def _estimated_diameter(self, displayed: NDArray[np.float32]) -> float:
         known = known_diameter(self._model.config)

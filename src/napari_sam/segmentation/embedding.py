@@ -65,6 +65,11 @@ class ImageEmbedding:
     model_name: str
     picture: Picture | None = field(default=None, repr=False)
 
+    def __repr__(self) -> str:
+        """Tell of what and by what it is, not its features."""
+        seen = "" if self.object_diameter is None else f", objects of {self.object_diameter:.3g} px"
+        return f"<ImageEmbedding of an image of shape {self.image_shape}, {self.model_name}{seen}>"
+
     @property
     def image_shape(self) -> tuple[int, int]:
         """Height and width of the image, pixels."""

@@ -13,8 +13,9 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from napari_sam.segmentation.checks import check_arguments
 from napari_sam.segmentation.everything_config import EverythingConfig
 from napari_sam.segmentation.grid import EverythingPredictor
 from napari_sam.segmentation.labels import labels_from_records
@@ -46,7 +47,7 @@ __all__ = [
 
 def segment_everything(
     predictor: TilingPredictor,
-    image: NDArray[np.generic],
+    image: ArrayLike,
     config: EverythingConfig | None = None,
     *,
     contrast_limits: tuple[float, float] | None = None,
@@ -57,8 +58,8 @@ def segment_everything(
     ----------
     predictor : Predictor
         Or anything with its methods.
-    image : ndarray
-        (H, W) or (H, W, 3 or 4).
+    image : array_like
+        (H, W) or (H, W, 3 or 4), any real dtype; dask and zarr arrays are read as a whole.
     config : EverythingConfig, optional
         Settings.
     contrast_limits : (float, float), optional
@@ -68,19 +69,26 @@ def segment_everything(
     -------
     ndarray
         (H, W) uint32, ids 1 ... n, 0 is background.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the array is no image, the limits are no two rising numbers, or something else is given
+        for the predictor or the config.
     """
     return run(iter_everything(predictor, image, config, contrast_limits=contrast_limits))
 
 
 def iter_everything(
     predictor: TilingPredictor,
-    image: NDArray[np.generic],
+    image: ArrayLike,
     config: EverythingConfig | None = None,
     *,
     contrast_limits: tuple[float, float] | None = None,
 ) -> Generator[Progress, None, NDArray[np.uint32]]:
     """Segment everything step by step: yields `Progress`, returns the labels (H, W)."""
-    config = config or EverythingConfig()
+    config = EverythingConfig() if config is None else config
+    check_arguments(predictor, config, EverythingConfig)
     mode = mode_of(config, predictor)
     yield Progress(0, 1, "measuring objects")
     scene = look_over(predictor, image, config, contrast_limits)
@@ -92,7 +100,7 @@ def iter_everything(
 
 def generate_masks(
     predictor: TilingPredictor,
-    image: NDArray[np.generic],
+    image: ArrayLike,
     config: EverythingConfig | None = None,
     *,
     contrast_limits: tuple[float, float] | None = None,
@@ -107,9 +115,17 @@ def generate_masks(
     Returns
     -------
     list of MaskRecord
-        They may overlap: an object and its parts are masks of their own.
+        They may overlap: an object and its parts are masks of their own. To labels they become by
+        `napari_sam.segmentation.labels.labels_from_records`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `segment_everything`.
     """
-    scene = look_over(predictor, image, config or EverythingConfig(), contrast_limits)
+    config = EverythingConfig() if config is None else config
+    check_arguments(predictor, config, EverythingConfig)
+    scene = look_over(predictor, image, config, contrast_limits)
     return run(iter_records(predictor, scene))
 
 

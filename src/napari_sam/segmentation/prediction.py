@@ -66,6 +66,12 @@ class MaskPrediction:
             low_res_shape=(low_res_logits.shape[1], low_res_logits.shape[2]),
         )
 
+    def __repr__(self) -> str:
+        """Tell scores and sizes, not pixels."""
+        pairs = zip(self.predicted_iou.tolist(), self.areas.tolist(), strict=True)
+        masks = ", ".join(f"{area} pixels at {iou:.3f}" for iou, area in pairs)
+        return f"<MaskPrediction of an image of shape {self.image_shape}: {masks}>"
+
     def __len__(self) -> int:
         """Return the number of candidates, M."""
         return len(self.predicted_iou)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,12 +47,21 @@ class MaskRecord(FoundMask):
     Attributes
     ----------
     mask : ndarray
-        (h, w) bool, cut to `box`.
-    box, area, predicted_iou, stability_score, point, crop_box
-        As in `FoundMask`.
+        (h, w) bool, cut to `box`; `full_mask` is that of the image.
+    box : (int, int, int, int)
+        (row_min, col_min, row_max, col_max), the last two one past the mask, pixels.
+    area : int
+        Pixels of the mask.
+    predicted_iou, stability_score : float
+        What the filters looked at, 0 to 1: the IoU with the truth that the network expects, and
+        how little the mask changes with its threshold.
+    point : (float, float)
+        The grid point (row, col) that gave the mask, pixels.
+    crop_box : (int, int, int, int)
+        The crop of the image that it was found in, as `box`.
     """
 
-    mask: NDArray[np.bool_]
+    mask: NDArray[np.bool_] = field(repr=False)
 
     def full_mask(self, shape: tuple[int, int]) -> NDArray[np.bool_]:
         """Return the mask (H, W) in an image of that shape."""

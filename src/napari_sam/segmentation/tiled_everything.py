@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from napari_sam.segmentation.everything_config import EverythingConfig, within_range
 from napari_sam.segmentation.grid import EverythingPredictor, iter_masks
@@ -85,7 +85,7 @@ class Scene:
 
 def look_over(
     predictor: TilingPredictor,
-    image: NDArray[np.generic],
+    image: ArrayLike,
     config: EverythingConfig,
     contrast_limits: tuple[float, float] | None = None,
 ) -> Scene:
@@ -105,21 +105,21 @@ def look_over(
     TypeError, ValueError
         If the array is no image, or the limits are no two rising numbers.
     """
-    image = as_image(image)
-    shape = image.shape[0], image.shape[1]
-    image = image[..., :3] if image.ndim == 3 else image
-    limits = whole_range(image) if contrast_limits is None else check_limits(contrast_limits)
+    pixels = as_image(image)
+    shape = pixels.shape[0], pixels.shape[1]
+    pixels = pixels[..., :3] if pixels.ndim == 3 else pixels
+    limits = whole_range(pixels) if contrast_limits is None else check_limits(contrast_limits)
     if limits is not None:
-        image = finite_image(image, limits)
+        pixels = finite_image(pixels, limits)
     diameter = config.object_diameter
     if diameter is None:
-        diameter = predictor.estimate_diameter(image, contrast_limits=limits)
+        diameter = predictor.estimate_diameter(pixels, contrast_limits=limits)
     if diameter is not None:
         diameter = within_range(diameter)
     side = _tile_side(predictor, shape, config.tile_side, diameter)
     overlap = tile_overlap(side, diameter)
     return Scene(
-        image=image,
+        image=pixels,
         contrast_limits=limits,
         config=replace(config, object_diameter=diameter),
         tiles=plan_tiles(shape, side, overlap),

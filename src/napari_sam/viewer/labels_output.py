@@ -125,15 +125,18 @@ def check_writable(labels: Labels) -> None:
     Raises
     ------
     ValueError
-        If it is a pyramid, a dask array, or locked.
+        If it is a pyramid, a dask array, read-only or locked.
     """
-    tip = "convert it with numpy.asarray or use a zarr array"
+    what, data = "", labels.data
     if labels.multiscale:
-        raise ValueError(f"Labels layer {labels.name!r} is a pyramid and cannot be written; {tip}")
-    if type(labels.data).__module__.startswith("dask"):
-        raise ValueError(
-            f"Labels layer {labels.name!r} is a dask array and cannot be written; {tip}"
-        )
+        what = "a pyramid"
+    elif type(data).__module__.startswith("dask"):
+        what = "a dask array"
+    elif getattr(data, "read_only", isinstance(data, np.ndarray) and not data.flags.writeable):
+        what = "read-only"
+    if what:
+        tip = "copy it with numpy.array or use a zarr array that can be written"
+        raise ValueError(f"Labels layer {labels.name!r} is {what} and cannot be written; {tip}")
     if not labels.editable:
         raise ValueError(f"Labels layer {labels.name!r} is locked; make it editable")
 

@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from napari_sam.segmentation.embedding import ImageEmbedding, Picture
 from napari_sam.segmentation.geometry import encoded_shapes, fitted_geometry
@@ -93,7 +93,7 @@ class KeepingPredictor(_Delegating):
 
     def embed(
         self,
-        image: NDArray[np.generic],
+        image: ArrayLike,
         *,
         contrast_limits: tuple[float, float] | None = None,
         object_diameter: float | None = None,
@@ -107,20 +107,20 @@ class KeepingPredictor(_Delegating):
         OSError
             If what was made cannot be written.
         """
-        image, limits, diameter = self._resolved(image, contrast_limits, object_diameter)
-        key = self._key(image, limits, diameter)
+        pixels, limits, diameter = self._resolved(image, contrast_limits, object_diameter)
+        key = self._key(pixels, limits, diameter)
         kept = self._store.get(key)
         if kept is None:
-            made = self._predictor.embed(image, contrast_limits=limits, object_diameter=diameter)
+            made = self._predictor.embed(pixels, contrast_limits=limits, object_diameter=diameter)
             kept = KeptEmbedding.of(made)
             self._store.put(key, kept)
         encoded = kept.encoded(self._predictor.device)
-        picture = None if self._has_fixed_input else Picture.of(image, limits)
+        picture = None if self._has_fixed_input else Picture.of(pixels, limits)
         return self._predictor.rebuild(encoded, kept.geometry, kept.object_diameter, picture)
 
     def is_kept(
         self,
-        image: NDArray[np.generic],
+        image: ArrayLike,
         *,
         contrast_limits: tuple[float, float] | None = None,
         object_diameter: float | None = None,
@@ -130,7 +130,7 @@ class KeepingPredictor(_Delegating):
 
     def estimate_diameter(
         self,
-        image: NDArray[np.generic],
+        image: ArrayLike,
         *,
         contrast_limits: tuple[float, float] | None = None,
     ) -> float | None:
@@ -146,18 +146,18 @@ class KeepingPredictor(_Delegating):
 
     def _resolved(
         self,
-        image: NDArray[np.generic],
+        image: ArrayLike,
         contrast_limits: tuple[float, float] | None,
         object_diameter: float | None,
     ) -> tuple[NDArray[np.generic], tuple[float, float] | None, float | None]:
         """Return what is embedded: without alpha, and with what is black and white."""
-        image = as_image(image)
-        image = image[..., :3] if image.ndim == 3 else image
+        pixels = as_image(image)
+        pixels = pixels[..., :3] if pixels.ndim == 3 else pixels
         limits = self._contrast_limits if contrast_limits is None else contrast_limits
-        limits = whole_range(image) if limits is None else check_limits(limits)
+        limits = whole_range(pixels) if limits is None else check_limits(limits)
         diameter = self._object_diameter if object_diameter is None else object_diameter
         return (
-            image,
+            pixels,
             limits,
             None if diameter is None else float(diameter),
         )

@@ -79,7 +79,7 @@ def read_header(path: Path) -> dict[str, Any]:
     if header is None or header.get("entry") != "job" or header.get("format") != LEDGER_FORMAT:
         raise LedgerError(
             f"{str(path)!r} is damaged or of another version; "
-            "start over with resume=False or choose another output"
+            "start over with resume=False (--restart in the shell) or choose another output"
         )
     return header
 
@@ -114,7 +114,8 @@ def check_same_job(header: Mapping[str, Any], job: Mapping[str, Any], output: Pa
         listed = ", ".join(f"{key} was {old}, now {new}" for key, (old, new) in changes.items())
         raise JobMismatchError(
             f"{output.name!r} belongs to another job: {listed}; "
-            "go back to the old settings, use another output, or start over with resume=False",
+            "go back to the old settings, use another output, or start over with resume=False "
+            "(--restart in the shell)",
             tuple(changes),
         )
 

@@ -223,7 +223,7 @@ def _tidy(plan: VolumePlan, ledger: Ledger) -> None:
         if not (plan.image / "0" / "zarr.json").is_file() or not plan.report.is_file():
             raise OutputError(
                 f"the job in {str(plan.output)!r} was finished, but its labels {plan.name!r} are "
-                "gone; start over with resume=False"
+                "gone; start over with resume=False (--restart in the shell)"
             )
         if not ledger.failed:
             remove_scratch(plan)

@@ -20,6 +20,7 @@ from typing import Any
 
 import zarr
 
+from napari_sam.segmentation.checks import check_arguments
 from napari_sam.segmentation.progress import run as run_through
 from napari_sam.volume.blocks import VolumePredictor
 from napari_sam.volume.config import VolumeConfig
@@ -126,7 +127,8 @@ def iter_volume(
         Where the labels are, their place in the world, the objects and the doubts about them. Of
         a shard, what is known so far: no objects.
     """
-    config, run = config or VolumeConfig(), run or RunConfig()
+    config, run = VolumeConfig() if config is None else config, run or RunConfig()
+    check_arguments(predictor, config, VolumeConfig)
     if run.shard is not None and not resume:
         raise ValueError("a shard cannot start over: do so with a call without a shard, then go on")
     volume, plan = lay_out(source, output, config)
