@@ -361,8 +361,8 @@ def test_objects_that_are_not_there_are_named(error):
     assert list(session.objects.table.entries) == [1]
 
 
-@pytest.mark.parametrize("place", [3, (1, 2, 3), [(1, 2)]])
-def test_points_and_boxes_of_another_shape_are_refused_by_name(place):
+@pytest.mark.parametrize("place", [3, (1, 2, 3), [(1, 2)], (np.nan, 2), (1, 2, 3, np.inf)])
+def test_what_is_no_point_and_no_box_is_refused_by_name(place):
     session = session_on()
     with pytest.raises(ValueError, match=r"point must be \(row, col\)"):
         session.add_point(place)

@@ -72,3 +72,12 @@ def test_a_long_drawing_on_a_large_plane_stays_light_and_is_put_away():
     assert not layer.visible
     overlays.draw(outline[:2], plane, closed=False)
     assert layer.visible
+
+
+def test_previews_are_seen_on_dark_images():
+    viewer = ViewerModel()
+    image = viewer.add_image(np.zeros((40, 50)))
+    preview = Preview(viewer)
+    preview.show(np.ones((5, 5), bool), (3, 3), image, shown_plane(viewer, image))
+    assert min(preview.layer.get_color(1)[:2]) > 0.8
+    assert preview.layer.get_color(0) is None or preview.layer.get_color(0)[3] == 0

@@ -58,9 +58,9 @@ class ObjectPrompts:
     def with_box(self, box: ArrayLike) -> ObjectPrompts:
         """Return these with a box (row_min, col_min, row_max, col_max), or raise ValueError."""
         sides = np.asarray(box, np.float64)
-        if sides.shape != (4,):
+        if sides.shape != (4,) or not np.isfinite(sides).all():
             raise ValueError(
-                f"box must be (row_min, col_min, row_max, col_max), got the shape {sides.shape}"
+                f"box must be (row_min, col_min, row_max, col_max), finite, got {box!r}"
             )
         top, left, bottom, right = (_exact(side) for side in sides)
         return dataclasses.replace(self, box=(top, left, bottom, right))
@@ -148,10 +148,8 @@ class ObjectPrompts:
     def with_point(self, point: ArrayLike, *, foreground: bool) -> ObjectPrompts:
         """Return these and a point (row, col), or raise ValueError."""
         place = np.asarray(point, np.float64)
-        if place.shape != (2,):
-            raise ValueError(
-                f"point must be (row, col) in the shown plane, got the shape {place.shape}"
-            )
+        if place.shape != (2,) or not np.isfinite(place).all():
+            raise ValueError(f"point must be (row, col) in the shown plane, finite, got {point!r}")
         row, col = place
         added = (_exact(row), _exact(col), int(foreground))
         return dataclasses.replace(self, points=(*self.points, added))

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from napari.utils import CyclicLabelColormap
 from numpy.typing import NDArray
 
 from napari_sam.viewer.layers import Plane, placed_beside, plane_affine
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 PREVIEW_NAME = "SAM preview"
 HOVER_NAME = "SAM hover"
+_COLOUR = (1.0, 0.85, 0.1, 1.0)
+"""Yellow: seen on dark, gray and stained images; napari's first label is a dark brown."""
 _LARGEST = 4096
 """Planes up to this side are covered whole."""
 _SIDE = 2048
@@ -222,7 +225,12 @@ class Preview:
         active = self._viewer.layers.selection.active
         layer = unwrapped(
             self._viewer.add_labels(
-                data, name=self._name, affine=affine, units=units, opacity=self._opacity
+                data,
+                name=self._name,
+                affine=affine,
+                units=units,
+                opacity=self._opacity,
+                colormap=CyclicLabelColormap(colors=[(0, 0, 0, 0), _COLOUR]),
             )
         )
         self._layer = layer
