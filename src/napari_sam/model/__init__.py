@@ -5,8 +5,9 @@ The names are loaded on first use: which models there are is known without loadi
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from napari_sam.lazy_names import lazily
 
 if TYPE_CHECKING:
     from napari_sam.model.checkpoints import CheckpointError, read_checkpoint, write_checkpoint
@@ -43,13 +44,4 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> object:
-    """Load a public name on first use (PEP 562)."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-
-
-def __dir__() -> list[str]:
-    """Return the public names."""
-    return sorted(__all__)
+__getattr__, __dir__ = lazily(__name__, _HOMES, __all__)

@@ -16,7 +16,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_sam.segmentation.everything import EverythingConfig
+from napari_sam.segmentation.everything_config import EverythingConfig
 from napari_sam.viewer.layers import Plane, level_0, read_array, shown_plane
 from napari_sam.viewer.napari_private import unwrapped
 from napari_sam.viewer.results import SliceResult
