@@ -12,6 +12,7 @@ from qtpy.QtGui import QHideEvent, QShowEvent
 
 from napari_sam.viewer.layers import plane_in_view, shown_plane
 from napari_sam.viewer.napari_private import unwrapped
+from napari_sam.widgets.click_hint import ClickHint
 from napari_sam.widgets.closing_dock import ClosingDock
 from napari_sam.widgets.dock_keys import DockKeys
 from napari_sam.widgets.live import LatestWins
@@ -62,6 +63,7 @@ class SegmentWidget(ClosingDock):
         self._build()
         self.destroyed.connect(functools.partial(close_journals, self._open_sessions))
         self.jobs = SessionJobs(self, self._jobs, self.job_bar, self._say)
+        self._hint = ClickHint(self.viewer, self.prompts, self._say, self.status.text, self)
         self.destroyed.connect(self.jobs.opening.forget)
         self._connect()
 
@@ -138,7 +140,7 @@ class SegmentWidget(ClosingDock):
         self.keys.bind_output(None)
         for chooser in (self.image, self.output.labels, self.output.along):
             chooser.detach()
-        for listening in (self._live, self._pages, self._resting):
+        for listening in (self._live, self._pages, self._resting, self._hint):
             listening.end()
 
     def hideEvent(self, event: QHideEvent) -> None:  # noqa: N802
