@@ -16,6 +16,7 @@ from napari_sam.segmentation.images import to_display_range
 from napari_sam.training.annotator import ObjectScore
 from napari_sam.training.evaluation import Evaluation
 from napari_sam.training.samples import Sample
+from napari_sam.whole_files import replacing
 
 _TILE = 160
 _CAPTION = 14
@@ -31,10 +32,16 @@ def check_picture(path: str | Path) -> None:
     ValueError
         If its suffix is that of no picture.
     """
+    _format(path)
+
+
+def _format(path: str | Path) -> str:
+    """Return the format that a path's suffix stands for, as Pillow calls it."""
     Image.init()
-    kind = Image.registered_extensions().get(Path(path).suffix.lower())
+    kind = Image.registered_extensions().get(Path(path).suffix.lower(), "")
     if kind not in Image.SAVE:
         raise ValueError(f"No picture can be written as {Path(path).name!r}; use .png")
+    return kind
 
 
 def draw_cases(evaluation: Evaluation, path: str | Path, *, per_row: int = 8) -> None:
@@ -61,7 +68,8 @@ def draw_cases(evaluation: Evaluation, path: str | Path, *, per_row: int = 8) ->
             [(_view(*pair), f"{source} {pair[0].clicks[0]:.2f}") for pair in chosen]
             for chosen in (ranked[:per_row], [ranked[index] for index in evenly])
         ]
-    sheet(rows).save(path)
+    with replacing(path) as partial:
+        sheet(rows).save(partial, format=_format(path))
 
 
 def overlay(
