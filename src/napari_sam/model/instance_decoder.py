@@ -25,6 +25,7 @@ class InstanceDecoder(nn.Module):
 
     def __init__(self, dim: int, stride: int = 1) -> None:
         super().__init__()
+        self.stride = stride
         self.reduce = ConvNorm(dim, dim // 2, kernel=1)
         self.fuse_4 = ConvNorm(dim // 2 + dim // 4, dim // 2)
         self.narrow = ConvNorm(dim // 2, dim // 4, kernel=1)

@@ -103,7 +103,7 @@ class Sam(nn.Module):
         self.prompt_encoder = PromptEncoder(dim, span, encoder.stride, decoder.mask_in_chans)
         self.mask_decoder = MaskDecoder(dim, decoder)
         self.local_prompts = LocalPrompts(dim, encoder.stride) if decoder.local_prompts else None
-        self.instance_decoder: nn.Module | None = None
+        self.instance_decoder: InstanceDecoder | UnetrDecoder | None = None
         if config.unetr is not None:
             self.instance_decoder = UnetrDecoder(dim, config.unetr)
         elif config.instances:
@@ -215,8 +215,8 @@ class Sam(nn.Module):
         if self.instance_decoder is None:
             raise ValueError("This model has no instance decoder; use mode='grid'")
         maps: Tensor = self.instance_decoder(image.features, image.skips)
-        stride = self.config.instance_stride
-        if self.config.unetr is not None or stride == 1:
+        stride = self.instance_decoder.stride
+        if stride == 1:
             return maps
         return functional.interpolate(maps, scale_factor=float(stride), mode="bilinear")
 

@@ -96,6 +96,9 @@ class UnetrDecoder(nn.Module):
         The decoder's shape.
     """
 
+    stride = 1
+    """Input pixels along one side of a map's pixel."""
+
     def __init__(self, dim: int, config: UnetrConfig) -> None:
         super().__init__()
         widths = config.widths

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,3 +112,19 @@ def patches_of(labels: NDArray[np.integer]) -> list[MaskPatch]:
         for label, box in enumerate(ndimage.find_objects(labels), start=1)
         if box is not None
     ]
+
+
+class LabelBox(NamedTuple):
+    """A label that occurs, the slices of the array that hold its pixels, and how many they are."""
+
+    label: int
+    box: tuple[slice, ...]
+    area: int
+
+
+def occurring(labels: NDArray[np.integer]) -> list[LabelBox]:
+    """Return the labels of an array other than 0, rising, whatever their size and its axes."""
+    values, numbers, areas = np.unique(labels, return_inverse=True, return_counts=True)
+    boxes = ndimage.find_objects(numbers.reshape(labels.shape) + 1)
+    found = zip(values.tolist(), boxes, areas.tolist(), strict=True)
+    return [LabelBox(*one) for one in found if one[0]]

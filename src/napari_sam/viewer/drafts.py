@@ -11,12 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 from skimage.measure import find_contours
 
 from napari_sam.segmentation.doubt import Confidence, confidence_in, iter_confidence
 from napari_sam.segmentation.everything import EverythingConfig, iter_everything
-from napari_sam.segmentation.patches import MaskPatch, patches_of
+from napari_sam.segmentation.patches import MaskPatch, occurring, patches_of
 from napari_sam.segmentation.progress import Progress
 from napari_sam.viewer.bounds import region_within, union
 from napari_sam.viewer.entries import (
@@ -171,32 +170,16 @@ def iter_refine(
     labels : ndarray
         (H, W) of the plane, from any tool; 0 is background.
     """
-    found = [
-        (label, box)
-        for label, box in zip(*_objects(labels), strict=True)
-        if (labels[box] == label).sum() >= _SMALLEST
-    ]
+    found = [one for one in occurring(labels) if one.area >= _SMALLEST]
     drafts: list[Draft] = []
     for start in range(0, len(found), _BATCH):
         batch = found[start : start + _BATCH]
-        for label, box in batch:
+        for label, box, _ in batch:
             old = Draft(mask=labels[box] == label, corner=(box[0].start, box[1].start))
             draft = _draft(compute(request.about(_outlined(old, request))))
-            drafts.append(
-                dataclasses.replace(draft, label_id=int(label), replaced=old, prompts=None)
-            )
+            drafts.append(dataclasses.replace(draft, label_id=label, replaced=old, prompts=None))
         yield Progress(len(drafts), len(found), "Refining")
     return drafts
-
-
-def _objects(
-    labels: NDArray[np.integer],
-) -> tuple[list[int], list[tuple[slice, slice]]]:
-    """Return the labels of an image and the boxes of their pixels, whatever their size."""
-    values, numbers = np.unique(labels, return_inverse=True)
-    boxes = ndimage.find_objects(numbers.reshape(labels.shape) + 1)
-    pairs = [(int(v), box) for v, box in zip(values, boxes, strict=True) if v]
-    return [label for label, _ in pairs], [box for _, box in pairs]
 
 
 def _outlined(old: Draft, request: PredictRequest) -> ObjectPrompts:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from napari_sam.segmentation.patches import occurring
 from napari_sam.segmentation.progress import Progress
 from napari_sam.viewer.bounds import Bounds, region_of
 from napari_sam.viewer.entries import EntryChange, ObjectEntry, ObjectTable, utc_now
@@ -119,11 +119,8 @@ def _objects_in(
     labels: NDArray[Any], bounds: Bounds
 ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64], int]]:
     """Yield each label within bounds: its first and one past its last index, and its pixels."""
-    values, numbers = np.unique(labels, return_inverse=True)
-    places = ndimage.find_objects(numbers.reshape(labels.shape) + 1)
-    areas = np.bincount(numbers.ravel(), minlength=len(values))
-    corner = np.array([low for low, _ in bounds])
-    for value, place, area in zip(values.tolist(), places, areas.tolist(), strict=True):
-        if value > 0 and place is not None:
-            low = corner + [side.start for side in place]
-            yield value, low, corner + [side.stop for side in place], area
+    corner = np.array([first for first, _ in bounds])
+    for label, box, area in occurring(labels):
+        if label > 0:
+            low = corner + [side.start for side in box]
+            yield label, low, corner + [side.stop for side in box], area

@@ -20,7 +20,7 @@ from napari_sam.widgets.resting import Resting
 from napari_sam.widgets.segment_page import SegmentPage
 from napari_sam.widgets.session_jobs import SessionJobs, close_journals
 from napari_sam.widgets.words import INVITATION, NO_IMAGE, READY, answered, is_of_an_answer
-from napari_sam.widgets.workers import Runner, report_error, report_refusal
+from napari_sam.widgets.workers import Runner, report_error
 
 if TYPE_CHECKING:
     import napari
@@ -104,8 +104,7 @@ class SegmentWidget(ClosingDock):
                 category=self.output.category.currentText(),
             )
         except ValueError as error:
-            self._say(str(error))
-            report_refusal(error)
+            self.jobs.refuse(error)
             return None
         self.show_written(session)
         self._remove_prompts()

@@ -96,7 +96,7 @@ class SessionJobs:
                 axis=self._dock.output.along.axis,
             )
         except ValueError as error:
-            self._refuse(error)
+            self.refuse(error)
             return
         group = new_group()
         self.start(
@@ -319,7 +319,7 @@ class SessionJobs:
             try:
                 written = session.add_drafts(plane, drafts, origin, max_doubt=max_doubt)
             except (ValueError, OverflowError) as error:
-                self._refuse(error)
+                self.refuse(error)
                 return
             self._dock.show_written(session)
             self._say(told_of_drafts(written, origin))
@@ -349,7 +349,7 @@ class SessionJobs:
             title=f"working on {session.image.name!r}",
         )
 
-    def _refuse(self, error: Exception) -> None:
+    def refuse(self, error: Exception) -> None:
         """Tell why something is not done, in the dock and beside the image."""
         self._say(str(error))
         report_refusal(error)
